@@ -1,0 +1,44 @@
+"""jaxdl: deep-learning research in JAX as pure functions.
+
+Every sub-package is imported on first use, so that `import jaxdl` costs nothing:
+
+    from jaxdl import losses, metrics, models, train
+
+The rooms, each of which may use the ones before it: `ops`, `information`, `losses`, `metrics`,
+`nn`, `models`, `optim`, `classical`, `decode`, `data`, `parallel`, `train`, `bench`, `plots`,
+`runs`, `cli`.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "bench",
+    "classical",
+    "cli",
+    "data",
+    "decode",
+    "information",
+    "losses",
+    "metrics",
+    "models",
+    "nn",
+    "ops",
+    "optim",
+    "parallel",
+    "plots",
+    "runs",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return importlib.import_module(f"jaxdl.{name}")
+    raise AttributeError(f"module 'jaxdl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

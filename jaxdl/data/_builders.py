@@ -1,0 +1,176 @@
+"""TFDS builders for data that needs no network, and for files that TFDS can fetch.
+
+They write array_record and need no TensorFlow: every feature is a `Tensor`, never an `Image`.
+A data set is prepared once into the user's cache folder and read from there ever after.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import io
+import logging
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxdl.data._splits import DataError, Split
+
+Features = Mapping[str, tuple[tuple[int | None, ...], Any]]  # name: (shape without N, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Builder:
+    """A data set that TFDS prepares: its columns and the function that makes its splits.
+
+    `make_splits(downloads)` gets TFDS's download manager, which embedded data ignores. Raise
+    `version` whenever it comes to give something else.
+    """
+
+    name: str
+    features: Features
+    make_splits: Callable[[Any], Mapping[str, Split]]
+    version: str = "1.0.0"
+    class_names: tuple[str, ...] = ()
+
+
+def cache_folder() -> pathlib.Path:
+    """The user's cache folder: $JAXDL_CACHE, else $XDG_CACHE_HOME/jaxdl, else ~/.cache/jaxdl."""
+    if "JAXDL_CACHE" in os.environ:
+        return pathlib.Path(os.environ["JAXDL_CACHE"])
+    return (
+        pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl"
+    )
+
+
+def prepare(builder: Builder) -> dict[str, Split]:
+    """Writes the data set as array_record files if that was not done before, and reads it.
+
+    Raises: DataError if files have to be fetched and cannot be.
+    """
+    folder = cache_folder() / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{builder.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may ask at once
+        with _quiet():
+            tfds_builder = _tfds_builder(builder, folder)
+            if not tfds_builder.is_prepared():
+                tfds_builder.download_and_prepare()
+    return {split: _read(tfds_builder, builder, split) for split in tfds_builder.info.splits}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back what TFDS prints of every step and urllib3 logs of every retry."""
+    loggers = [logging.getLogger(name) for name in ("absl", "urllib3.connectionpool")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _tfds_builder(builder: Builder, folder: pathlib.Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+
+    class ArrayBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+        name = builder.name
+        VERSION = tfds.core.Version(builder.version)
+        code_path = None  # where checksums of downloads would be kept; a local class has no file
+
+        def _info(self) -> Any:
+            features = {
+                key: tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype).type)
+                for key, (shape, dtype) in builder.features.items()
+            }
+            return tfds.core.DatasetInfo(
+                builder=self,
+                description=f"{builder.name}, as jaxdl prepares it.",
+                features=tfds.features.FeaturesDict(features),
+                disable_shuffling=True,  # row i stays row i
+            )
+
+        def _split_generators(self, dl_manager: Any) -> Any:
+            splits = builder.make_splits(dl_manager)
+            return {key: self._generate_examples(split) for key, split in splits.items()}
+
+        def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
+            for i in range(len(split)):
+                yield i, {key: split[key][i] for key in builder.features}
+
+    return ArrayBuilder(data_dir=folder, file_format="array_record")
+
+
+def _read(tfds_builder: Any, builder: Builder, split: str) -> Split:
+    source = tfds_builder.as_data_source(split=split)
+    rows = source.__getitems__(range(len(source)))
+    return Split(
+        {
+            key: np.array([row[key] for row in rows], dtype)
+            for key, (_, dtype) in builder.features.items()
+        }
+    )
+
+
+# Embedded: what dependencies ship.
+
+
+def _digits(downloads: Any) -> dict[str, Split]:
+    """The 8x8 digits of scikit-learn, a fifth of each class held out, drawn once and for all."""
+    import sklearn.datasets
+    import sklearn.model_selection
+
+    images, labels = sklearn.datasets.load_digits(return_X_y=True)
+    # 0..16 in the source; 255 / 16 apart here, so that uint8 / 255 gives 0..1 as for every image.
+    images = np.rint(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    train, test = sklearn.model_selection.train_test_split(
+        np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0
+    )
+    return {
+        name: Split({"image": images[rows], "label": labels[rows].astype(np.int32)})
+        for name, rows in (("train", np.sort(train)), ("test", np.sort(test)))
+    }
+
+
+DIGITS = Builder(
+    name="digits",
+    features={"image": ((8, 8, 1), np.uint8), "label": ((), np.int32)},
+    make_splits=_digits,
+    class_names=tuple("0123456789"),
+)
+
+
+# Fetched: original files that TFDS's download manager can get where there is a network.
+
+
+def _fetch_idx(downloads: Any, mirror: str) -> dict[str, Split]:
+    from jaxdl.data._idx import FILES, pair_idx
+
+    splits = {}
+    for split, (images, labels) in FILES.items():
+        urls = [f"{mirror}{images}-idx3-ubyte.gz", f"{mirror}{labels}-idx1-ubyte.gz"]
+        try:
+            paths = downloads.download(urls)
+        except Exception as error:  # whatever the transport raises
+            kind = type(error).__name__
+            raise DataError(f"cannot fetch {urls[0]} ({kind}; is there a network?)") from error
+        splits[split] = pair_idx(*(pathlib.Path(path) for path in paths))
+    return splits
+
+
+def idx_builder(name: str, mirror: str, class_names: tuple[str, ...]) -> Builder:
+    """The builder of a data set in MNIST's four files, fetched from the folder `mirror`."""
+    return Builder(
+        name=name,
+        features={"image": ((28, 28, 1), np.uint8), "label": ((), np.int32)},
+        make_splits=lambda downloads: _fetch_idx(downloads, mirror),
+        class_names=class_names,
+    )

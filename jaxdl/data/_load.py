@@ -1,0 +1,108 @@
+"""The table of data sets: from an embedded builder, from a folder of original files, or fetched."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from jaxdl.data import _builders, _idx
+from jaxdl.data._splits import DataError, Info, Split, Splits
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where one data set can come from."""
+
+    builder: _builders.Builder | None = None  # used when no folder is given
+    read: Callable[[pathlib.Path], Mapping[str, Split]] | None = None  # the files of a folder
+    where: str = ""  # where to get the files, for whoever lacks them
+    embedded: bool = False  # the builder needs no network
+
+
+_FASHION = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+_MNIST_MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+_FASHION_MIRROR = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+
+SOURCES: dict[str, Source] = {
+    "digits": Source(builder=_builders.DIGITS, embedded=True),
+    "mnist": Source(
+        builder=_builders.idx_builder("mnist", _MNIST_MIRROR, tuple("0123456789")),
+        read=_idx.read_mnist,
+        where=_MNIST_MIRROR,
+    ),
+    "fashion_mnist": Source(
+        builder=_builders.idx_builder("fashion_mnist", _FASHION_MIRROR, _FASHION),
+        read=_idx.read_mnist,
+        where="https://github.com/zalandoresearch/fashion-mnist",
+    ),
+}
+
+
+def load(name: str, data_dir: str | pathlib.Path | None = None, limit: int | None = None) -> Splits:
+    """Loads a data set into memory.
+
+    Args:
+        name: a key of the table, "digits", "mnist", "fashion_mnist", ...
+        data_dir: a folder with the original files; None takes the embedded data, or fetches the
+            files once where there is a network.
+        limit: at most so many examples of each split (the first ones), for a quick try.
+    Returns: splits "train" and "test" of columns; images are uint8 `[N, H, W, C]`, labels int32.
+    Raises: DataError if the name is unknown, or the files are missing or damaged.
+    """
+    if name not in SOURCES:
+        raise DataError(f"unknown data set {name!r}; known are {', '.join(sorted(SOURCES))}")
+    source = SOURCES[name]
+    classes = source.builder.class_names if source.builder else ()
+    if data_dir is not None:
+        splits, origin = _from_folder(name, source, pathlib.Path(data_dir))
+    elif source.builder is None:
+        raise DataError(
+            f"{name} is read from files: get them from {source.where} and name the "
+            "folder as data_dir (--data-dir)"
+        )
+    else:
+        splits, origin = _from_builder(name, source, source.builder)
+    for split_name, split in splits.items():
+        if classes and "label" in split.columns:
+            _check_labels(f"{name} {split_name}", split["label"], len(classes))
+    if limit is not None:
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, got {limit}")
+        splits = {key: split.take(slice(limit)) for key, split in splits.items()}
+    return Splits(splits, Info(name=name, source=origin, class_names=classes))
+
+
+def _from_folder(name: str, source: Source, folder: pathlib.Path) -> tuple[dict[str, Split], str]:
+    if source.read is None:
+        raise DataError(f"{name} is embedded and reads no folder; leave data_dir out")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; {name} can be had from {source.where}")
+    try:
+        return dict(source.read(folder)), str(folder)
+    except DataError as error:
+        raise DataError(f"{error}; {name} can be had from {source.where}") from error
+
+
+def _from_builder(
+    name: str, source: Source, builder: _builders.Builder
+) -> tuple[dict[str, Split], str]:
+    try:
+        return _builders.prepare(builder), f"TFDS builder {builder.name} {builder.version}"
+    except DataError as error:
+        raise DataError(
+            f"{error}; get the files of {name} from {source.where} and name their folder as "
+            "data_dir (--data-dir)"
+        ) from error
+
+
+def _check_labels(what: str, labels: np.ndarray, num_classes: int) -> None:
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        raise DataError(
+            f"{what}: expected labels from 0 to {num_classes - 1}, found {labels[wrong[0]]} "
+            f"at row {wrong[0]}"
+        )

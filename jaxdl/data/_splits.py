@@ -1,0 +1,72 @@
+"""What a data set is here: named splits of columns that share their first axis."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class DataError(ValueError):
+    """A data set that is missing, damaged or of the wrong kind; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Columns `[N, ...]` of one length, in memory; row i of each belongs to example i."""
+
+    columns: Mapping[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(column) for name, column in self.columns.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"columns of a split need one length, got {lengths}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def take(self, indices: ArrayLike | slice) -> "Split":
+        """Returns the rows at `indices` (integers, a boolean mask or a slice) as a new split."""
+        rows = indices if isinstance(indices, slice) else np.asarray(indices)
+        return Split({name: column[rows] for name, column in self.columns.items()})
+
+    def checksum(self) -> str:
+        """Returns a short SHA-256 of names, shapes, dtypes and bytes, for the run record."""
+        digest = hashlib.sha256()
+        for name in sorted(self.columns):
+            column = np.ascontiguousarray(self.columns[name])
+            digest.update(f"{name} {column.shape} {column.dtype}".encode())
+            digest.update(column.tobytes() if column.dtype.hasobject else column.data)
+        return digest.hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """Where a data set came from and how to read its labels."""
+
+    name: str
+    source: str  # a folder, or the builder that made it
+    class_names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits(Mapping[str, Split]):
+    """The splits of a data set by name, with its `info`."""
+
+    splits: Mapping[str, Split]
+    info: Info
+
+    def __getitem__(self, name: str) -> Split:
+        if name not in self.splits:
+            raise KeyError(f"{self.info.name} has the splits {sorted(self.splits)}, not {name!r}")
+        return self.splits[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.splits)
+
+    def __len__(self) -> int:
+        return len(self.splits)
