@@ -1,0 +1,53 @@
+"""Losses of style transfer (Gatys et al. 2016), one number per image. Layout `[B, H, W, C]`."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxdl import _checks
+from jaxdl.losses._regression import mean_squared_error
+from jaxdl.ops import absolute
+
+
+def gram_matrix(features: ArrayLike) -> jax.Array:
+    """Which channels fire together, `G = X X^T / (C H W)` with X the features as `[C, H W]`.
+
+    Args:
+        features: `[B, H, W, C]`.
+    Returns: `[B, C, C]`, symmetric; the division keeps layers of any size comparable.
+    Raises: ValueError if there are not four axes.
+    """
+    features = _checks.wide(features)
+    if features.ndim != 4:
+        raise ValueError(f"features need shape [B, H, W, C], got {features.shape}")
+    return jnp.einsum("bhwc,bhwd->bcd", features, features) / features[0].size
+
+
+def content_loss(features: ArrayLike, target: ArrayLike) -> jax.Array:
+    """Mean squared difference of two layers' features `[B, H, W, C]`, as `[B]`."""
+    return mean_squared_error(features, target)
+
+
+def style_loss(features: ArrayLike, target_gram: ArrayLike) -> jax.Array:
+    """Mean squared difference of the features' Gram matrix and the style image's, as `[B]`.
+
+    Args:
+        features: `[B, H, W, C]` of the image that is being painted.
+        target_gram: `[B, C, C]`, `gram_matrix` of the style image, computed once.
+    """
+    return mean_squared_error(gram_matrix(features), target_gram)
+
+
+def total_variation(images: ArrayLike) -> jax.Array:
+    """`sum |x[i, j] - x[i + 1, j]| + |x[i, j] - x[i, j + 1]|` over pixels and channels, as `[B]`.
+
+    TensorFlow's `tf.image.total_variation`; some books take the mean of each term instead.
+
+    Raises: ValueError if there are not four axes `[B, H, W, C]`.
+    """
+    x = _checks.wide(images)
+    if x.ndim != 4:
+        raise ValueError(f"images need shape [B, H, W, C], got {x.shape}")
+    down = jnp.sum(absolute(x[:, 1:] - x[:, :-1]), axis=(1, 2, 3))
+    right = jnp.sum(absolute(x[:, :, 1:] - x[:, :, :-1]), axis=(1, 2, 3))
+    return down + right

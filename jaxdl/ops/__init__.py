@@ -1,0 +1,45 @@
+"""Operations: arrays in, arrays out."""
+
+from jaxdl.ops._activations import (
+    absolute,
+    elu,
+    gelu,
+    leaky_relu,
+    linear,
+    log_sigmoid,
+    log_softmax,
+    masked_softmax,
+    maxout,
+    parametric_relu,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    step,
+    tanh,
+)
+from jaxdl.ops._signal import batched_matmul, convolve, exponential_moving_average
+
+__all__ = [
+    "absolute",
+    "batched_matmul",
+    "convolve",
+    "elu",
+    "exponential_moving_average",
+    "gelu",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "masked_softmax",
+    "maxout",
+    "parametric_relu",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "step",
+    "tanh",
+]
