@@ -7,7 +7,14 @@ A batch is a dict of arrays with one leading axis and a boolean "mask" that is F
 batch k is a function of `(seed, k)` alone.
 """
 
-from jaxdl.data._batches import batch_indices, batches, num_batches, resident_batch, shuffled
+from jaxdl.data._batches import (
+    batch_indices,
+    batches,
+    host_batch,
+    num_batches,
+    resident_batch,
+    shuffled,
+)
 from jaxdl.data._builders import Builder, cache_folder, prepare
 from jaxdl.data._idx import read_idx, read_mnist
 from jaxdl.data._images import to_unit
@@ -25,6 +32,7 @@ __all__ = [
     "batch_indices",
     "batches",
     "cache_folder",
+    "host_batch",
     "load",
     "num_batches",
     "prepare",

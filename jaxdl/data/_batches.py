@@ -67,7 +67,7 @@ def shuffled(index: Any, num_examples: int, seed: Any, epoch: Any) -> Any:
 
 
 def _round_keys(xp: Any, seed: Any, epoch: Any) -> list[Any]:
-    # One-element arrays, not scalars: NumPy warns when a scalar wraps around, and wrapping is meant.
+    # One-element arrays, not scalars: NumPy warns when a scalar wraps around, which is meant here.
     def word(value: Any) -> Any:
         if isinstance(value, int):
             value %= 1 << 32
@@ -119,21 +119,25 @@ def batches(
         seed: of the order, another one each epoch; None keeps the order of the split.
         start: number of the first batch, counted from the first epoch (to resume: the step).
         epochs: how often the data is seen, counted from batch 0.
-        sharding: where to put the arrays (`jax.device_put`); None leaves NumPy arrays on the host.
-    Yields: a dict of arrays `[batch_size, ...]` with a boolean "mask" `[batch_size]`. The last batch
-        of an epoch is filled up with zeros whose mask is False; no example is dropped.
+        sharding: where to put the arrays (`jax.device_put`); None leaves them on the host.
+    Yields: a dict of arrays `[batch_size, ...]` with a boolean "mask" `[batch_size]`. The last
+        batch of an epoch is filled up with zeros whose mask is False; no example is dropped.
     Raises: ValueError if the batch size is not in 1..len(split).
     """
     total = epochs * num_batches(len(split), batch_size)
 
-    def generate() -> Iterator[dict[str, Any]]:
-        for k in range(start, total):
-            index, mask = batch_indices(np, len(split), batch_size, k, seed)
-            batch = {name: _fill(column[index], mask) for name, column in split.columns.items()}
-            batch["mask"] = mask
-            yield batch if sharding is None else jax.device_put(batch, sharding)
+    # Not a generator itself, so that a wrong batch size is reported at the call.
+    made = (host_batch(split, k, batch_size=batch_size, seed=seed) for k in range(start, total))
+    return made if sharding is None else (jax.device_put(batch, sharding) for batch in made)
 
-    return generate()  # not a generator itself, so that a wrong batch size is reported at the call
+
+def host_batch(
+    split: Split, k: int, *, batch_size: int, seed: int | None = None
+) -> dict[str, np.ndarray]:
+    """Batch k of `batches`, alone."""
+    index, mask = batch_indices(np, len(split), batch_size, k, seed)
+    rows = {name: _fill(column[index], mask) for name, column in split.columns.items()}
+    return {**rows, "mask": mask}
 
 
 def _fill(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:

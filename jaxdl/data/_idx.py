@@ -51,7 +51,7 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
 
 
 def read_mnist(folder: pathlib.Path) -> dict[str, Split]:
-    """Reads the four files of MNIST or Fashion-MNIST: "image" `[N, 28, 28, 1]` uint8, "label" `[N]`."""
+    """Reads MNIST's four files: "image" `[N, 28, 28, 1]` uint8, "label" `[N]` int32."""
     return {
         split: pair_idx(_find(folder, images, 3), _find(folder, labels, 1))
         for split, (images, labels) in FILES.items()
@@ -67,7 +67,8 @@ def pair_idx(image_file: pathlib.Path, label_file: pathlib.Path) -> Split:
         raise DataError(f"{label_file}: expected labels of rank 1, found the shape {labels.shape}")
     if len(images) != len(labels):
         raise DataError(
-            f"{label_file}: expected {len(images)} labels for {image_file.name}, found {len(labels)}"
+            f"{label_file}: expected {len(images)} labels, as {image_file.name} has, "
+            f"found {len(labels)}"
         )
     return Split({"image": images[..., None], "label": labels.astype(np.int32)})
 

@@ -1,0 +1,39 @@
+"""LeNet: LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document
+recognition, 1998, fig. 2, in the two forms that are in use."""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class LeNet(nn.Module):
+    """Two convolutions of 5x5 with pooling, then 120-84-K dense units; 61,706 parameters at 28x28.
+
+    The first convolution is same-padded, the second one is not, so that 28x28 gives the published
+    maps 28-14-10-5. Where the map has come down to fewer than 6 pixels a side (images below 12),
+    the second one is same-padded too.
+    """
+
+    num_classes: int
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    pool: Callable[..., jax.Array] = nn.max_pool
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """Maps images `[B, H, W, C]`, at least 4x4, to logits `[B, K]`; `train` changes nothing."""
+        if images.ndim != 4 or min(images.shape[1:3]) < 4:
+            raise ValueError(f"LeNet needs images [B, H, W, C] of at least 4x4, got {images.shape}")
+        pool = functools.partial(self.pool, window_shape=(2, 2), strides=(2, 2))
+        x = pool(self.activation(nn.Conv(6, (5, 5), padding="SAME", name="conv1")(images)))
+        padding = "VALID" if min(x.shape[1:3]) > 5 else "SAME"
+        x = pool(self.activation(nn.Conv(16, (5, 5), padding=padding, name="conv2")(x)))
+        x = jnp.reshape(x, (len(x), -1))
+        x = self.activation(nn.Dense(120, name="dense1")(x))
+        x = self.activation(nn.Dense(84, name="dense2")(x))
+        return nn.Dense(self.num_classes, name="head")(x)
+
+
+LeNetSigmoid = functools.partial(LeNet, activation=nn.sigmoid, pool=nn.avg_pool)

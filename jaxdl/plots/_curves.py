@@ -1,0 +1,70 @@
+"""Figures of training and of a classifier's mistakes.
+
+Every function returns a `matplotlib.figure.Figure` of its own, with no global state behind it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def curves(history: Sequence[Mapping[str, float]], *, x: str = "epoch") -> Any:
+    """Draws every number of a run against the epoch, training and test of a kind in one panel.
+
+    Args:
+        history: rows as `fit` returns them; names "train/loss" and "test/loss" share a panel.
+        x: the name that counts along the axis.
+    """
+    from matplotlib.figure import Figure
+
+    names = [name for name in (history[-1] if history else {}) if name not in (x, "step")]
+    kinds = list(dict.fromkeys(_kind(name) for name in names if not name.startswith("time/")))
+    figure = Figure(figsize=(4.5 * max(1, len(kinds)), 3.4), layout="constrained")
+    for number, kind in enumerate(kinds):
+        axes = figure.add_subplot(1, len(kinds), number + 1)
+        for name in names:
+            if _kind(name) != kind or name.startswith("time/"):
+                continue
+            rows = [row for row in history if name in row]
+            label = name.split("/", 1)[0] if "/" in name else name
+            axes.plot([r[x] for r in rows], [r[name] for r in rows], marker=".", label=label)
+        axes.set_xlabel(x)
+        axes.set_title(kind)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return figure
+
+
+def confusion(counts: ArrayLike, class_names: Sequence[str] = ()) -> Any:
+    """Draws a confusion matrix `[K, K]`: rows the true class, shade its share of the row."""
+    from matplotlib.figure import Figure
+
+    counts = np.asarray(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = list(class_names) or [str(k) for k in range(len(counts))]
+    size = 1.5 + 0.45 * len(counts)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45 if max(map(len, names)) > 2 else 0)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]:.0f}",
+            ha="center",
+            va="center",
+            color=colour,
+            size=7,
+        )
+    return figure
+
+
+def _kind(name: str) -> str:
+    return name.split("/", 1)[-1]

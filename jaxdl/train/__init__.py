@@ -1,0 +1,46 @@
+"""Training: objective -> step -> fit.
+
+    objective = train.supervised(model, losses.softmax_cross_entropy)
+    step = train.make_step(objective, tx)
+    result = train.fit(step, state, splits["train"], epochs=10, batch_size=128)
+
+The objective and the step are pure functions; `fit` is a short loop to copy when it does not suit.
+"""
+
+from jaxdl.train._drivers import Driver
+from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
+from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
+from jaxdl.train._state import TrainState
+from jaxdl.train._step import (
+    EvalStep,
+    Metrics,
+    Step,
+    cast_floating,
+    make_eval,
+    make_step,
+    merge_metrics,
+    per_example_gradients,
+)
+
+__all__ = [
+    "Aux",
+    "Batch",
+    "Driver",
+    "EvalStep",
+    "Metrics",
+    "Objective",
+    "Recorder",
+    "Result",
+    "Step",
+    "TrainState",
+    "cast_floating",
+    "evaluate",
+    "fit",
+    "linen_init",
+    "make_eval",
+    "make_step",
+    "merge_metrics",
+    "per_example_gradients",
+    "scalars",
+    "supervised",
+]

@@ -1,0 +1,243 @@
+"""One training step as a pure function `(state, batch) -> (state, metrics)`.
+
+Every option is exact: totals and weights are added up before the one division, whatever the number
+of micro-batches, devices or padded rows. Options that are off leave no trace in the program.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdl.metrics import Mean
+from jaxdl.train._objective import Aux, Batch, Objective
+from jaxdl.train._state import TrainState
+
+Metrics = dict[str, Any]
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+EvalStep = Callable[[Any, Any, Batch], Metrics]
+
+
+def make_step(
+    objective: Objective,
+    tx: optax.GradientTransformation,
+    *,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    clip_example_norm: float | None = None,
+    compute_dtype: Any = None,
+    ema: float | None = None,
+    guard: bool = False,
+    remat: bool = False,
+    grad_norm: bool = False,
+) -> Step:
+    """Builds the step that descends on total / weight of `objective`.
+
+    Args:
+        objective: `(params, model_state, batch, key, *, train) -> (Mean, Aux)`.
+        tx: the optimizer.
+        accumulate: number of micro-batches the batch is cut into, one after the other; the
+            gradient is that of the whole batch. A batch that does not divide is padded with
+            masked rows. Batch statistics are those of each micro-batch in turn.
+        clip_norm: greatest global norm of the gradient of the mean; longer ones are scaled down.
+        clip_value: greatest magnitude of any entry of that gradient, applied after `clip_norm`.
+        clip_example_norm: greatest norm of each example's own gradient of its total, applied
+            before they are added (Abadi et al. 2016); adds the metric "example_grad_norm", the
+            mean norm over real examples. Batch statistics are refused: no example is alone there.
+        compute_dtype: dtype of the parameters inside the objective (`jnp.bfloat16`); the master
+            copy, its gradient and the optimizer stay in float32.
+        ema: decay of a moving average of the parameters, kept in `state.ema`.
+        guard: skips the update, all but the step counter, where loss or gradient is not finite,
+            and counts it in `state.skipped` and the metric "skipped".
+        remat: recomputes the forward pass during the backward one, for memory.
+        grad_norm: adds the metric "grad_norm", the norm before clipping.
+    Returns: a pure function, to be jitted with `state` donated. Its metrics are those of the
+        objective and "loss"; each is a mergeable state.
+    Raises: ValueError for options out of range, or a state made without the `ema` or `guard` that
+        the step wants (see `TrainState.create`).
+    """
+    if accumulate < 1:
+        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
+    for name, limit in (
+        ("clip_norm", clip_norm),
+        ("clip_value", clip_value),
+        ("clip_example_norm", clip_example_norm),
+    ):
+        if limit is not None and not limit > 0:
+            raise ValueError(f"{name} must be positive, got {limit}")
+    if ema is not None and not 0 <= ema < 1:
+        raise ValueError(f"ema must lie in [0, 1), got {ema}")
+
+    def total_of(
+        params: Any, model_state: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Mean, Aux]]:
+        if compute_dtype is not None:
+            params = cast_floating(params, compute_dtype)
+        mean, aux = objective(params, model_state, batch, key, train=True)
+        return mean.total, (mean, aux)
+
+    if remat:
+        total_of = jax.checkpoint(total_of)
+    if clip_example_norm is None:
+        gradient = jax.grad(total_of, has_aux=True)
+    else:
+        gradient = _clipped_example_gradient(total_of, clip_example_norm)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        if (ema is None) != (state.ema is None) or guard != (state.skipped is not None):
+            raise ValueError("create the state with the ema and guard options of the step")
+        key = jax.random.fold_in(state.key, state.step)
+        if accumulate == 1:
+            grads, (mean, aux) = gradient(state.params, state.model_state, batch, key)
+        else:
+            grads, (mean, aux) = _accumulated(gradient, state, batch, key, accumulate)
+        metrics: Metrics = {"loss": mean, **aux.metrics}
+        # Nothing real in the batch: a gradient of zeros, not of 0/0.
+        scale = jnp.where(mean.weight > 0, 1 / jnp.where(mean.weight > 0, mean.weight, 1.0), 0.0)
+        grads = jax.tree.map(lambda g: g * scale.astype(g.dtype), grads)
+
+        if guard or grad_norm or clip_norm is not None:
+            norm = optax.global_norm(grads)
+        if grad_norm:
+            metrics["grad_norm"] = Mean(norm, jnp.ones(()))
+        if clip_norm is not None:
+            shrink = clip_norm / jnp.maximum(norm, clip_norm)
+            grads = jax.tree.map(lambda g: g * shrink.astype(g.dtype), grads)
+        if clip_value is not None:
+            grads = jax.tree.map(lambda g: jnp.clip(g, -clip_value, clip_value), grads)
+
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        new = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            model_state=aux.model_state,
+            opt_state=opt_state,
+        )
+        if ema is not None:
+            new = new.replace(
+                ema=jax.tree.map(lambda e, p: ema * e + (1 - ema) * p, state.ema, new.params)
+            )
+        if guard:
+            new, metrics = _keep_if_finite(state, new, metrics, jnp.isfinite(norm + mean.total))
+        return new, metrics
+
+    return step
+
+
+def make_eval(objective: Objective) -> EvalStep:
+    """Builds the pure function `(params, model_state, batch) -> metrics`, "loss" among them."""
+
+    def eval_step(params: Any, model_state: Any, batch: Batch) -> Metrics:
+        # Nothing is random in evaluation; the key is there for the signature.
+        mean, aux = objective(params, model_state, batch, jax.random.key(0), train=False)
+        return {"loss": mean, **aux.metrics}
+
+    return eval_step
+
+
+def merge_metrics(old: Metrics, new: Metrics) -> Metrics:
+    """Merges two dicts of metric states name by name."""
+    return {name: old[name].merge(new[name]) for name in new}
+
+
+def cast_floating(tree: Any, dtype: Any) -> Any:
+    """Casts floating leaves to `dtype`; integers, booleans and keys are left alone."""
+
+    def cast(leaf: Any) -> Any:
+        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)
+
+
+def per_example_gradients(
+    objective: Objective, params: Any, model_state: Any, batch: Batch, key: jax.Array
+) -> Any:
+    """Gradient of each example's total, every leaf `[B, ...]`: the objective under `vmap`.
+
+    Example i gets the key `fold_in(key, i)`; masked rows have a gradient of zeros as far as the
+    objective weighs them with 0.
+    """
+
+    def total_of(params: Any, example: Batch, key: jax.Array) -> jax.Array:
+        one = jax.tree.map(lambda x: x[None], example)
+        return objective(params, model_state, one, key, train=True)[0].total
+
+    size = len(jax.tree.leaves(batch)[0])
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(size))
+    return jax.vmap(jax.grad(total_of), in_axes=(None, 0, 0))(params, batch, keys)
+
+
+def _clipped_example_gradient(total_of: Callable, limit: float) -> Callable:
+    def gradient(params: Any, model_state: Any, batch: Batch, key: jax.Array) -> Any:
+        if jax.tree.leaves(model_state):
+            raise ValueError(
+                "clip_example_norm needs a model without state such as batch statistics"
+            )
+
+        def one(example: Batch, key: jax.Array) -> Any:
+            single = jax.tree.map(lambda x: x[None], example)
+            grads, (mean, aux) = jax.grad(total_of, has_aux=True)(params, {}, single, key)
+            norm = optax.global_norm(grads)
+            grads = jax.tree.map(lambda g: g * (limit / jnp.maximum(norm, limit)), grads)
+            return grads, mean, aux.metrics, Mean.from_values(norm, mean.weight > 0)
+
+        size = len(jax.tree.leaves(batch)[0])
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(size))
+        grads, mean, metrics, norms = jax.vmap(one)(batch, keys)
+        metrics = {**metrics, "example_grad_norm": norms}
+        grads, mean = jax.tree.map(lambda x: jnp.sum(x, axis=0), (grads, mean))
+        return grads, (mean, Aux(_merge_stacked(metrics), model_state))
+
+    return gradient
+
+
+def _merge_stacked(metrics: Metrics) -> Metrics:
+    """Merges metric states stacked on a leading axis, in order."""
+    first, rest = (jax.tree.map(lambda x, s=s: x[s], metrics) for s in (0, slice(1, None)))
+    merged, _ = jax.lax.scan(lambda acc, new: (merge_metrics(acc, new), None), first, rest)
+    return merged
+
+
+def _accumulated(
+    gradient: Callable, state: TrainState, batch: Batch, key: jax.Array, parts: int
+) -> Any:
+    """Gradient of the total, its Mean and Aux over `parts` micro-batches, one after the other."""
+    size = len(batch["mask"])
+    padding = -size % parts
+
+    def cut(x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1))  # mask: False
+        return x.reshape(parts, -1, *x.shape[1:])
+
+    micro = jax.tree.map(cut, dict(batch))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(parts))
+
+    def body(carry: Any, xs: Any) -> Any:
+        grads, model_state = carry
+        micro_batch, micro_key = xs
+        more, (mean, aux) = gradient(state.params, model_state, micro_batch, micro_key)
+        return (jax.tree.map(jnp.add, grads, more), aux.model_state), (mean, aux.metrics)
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    (grads, model_state), (mean, metrics) = jax.lax.scan(
+        body, (zeros, state.model_state), (micro, keys)
+    )
+    mean = jax.tree.map(lambda x: jnp.sum(x, axis=0), mean)
+    return grads, (mean, Aux(_merge_stacked(dict(metrics)), model_state))
+
+
+def _keep_if_finite(
+    old: TrainState, new: TrainState, metrics: Metrics, finite: jax.Array
+) -> tuple[TrainState, Metrics]:
+    """The new state, or the old one with the step counted; never a mixture."""
+    bad = (~finite).astype(jnp.int32)
+    in_a_row = jnp.where(finite, 0, old.skipped[0] + 1)
+    kept = jax.tree.map(
+        lambda n, o: jnp.where(finite, n, o), new.replace(key=None), old.replace(key=None)
+    ).replace(key=old.key, step=new.step, skipped=jnp.stack([in_a_row, old.skipped[1] + bad]))
+    # What was not learnt from is not reported either: an empty state, not one that spoils a mean.
+    metrics = jax.tree.map(lambda m: jnp.where(finite, m, jnp.zeros_like(m)), metrics)
+    return kept, {**metrics, "skipped": Mean(bad.astype(jnp.float32), jnp.ones(()))}
