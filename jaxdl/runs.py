@@ -118,9 +118,8 @@ def open(
         folder.mkdir(parents=True, exist_ok=True)
         _write_json(folder / "config.json", asked)
     except OSError as error:
-        raise FileNotFoundError(
-            f"cannot write the run folder {folder}: {error.strerror}"
-        ) from error
+        message = f"cannot write the run folder {folder}: {error.strerror}"
+        raise FileNotFoundError(message) from error
     _write_json(folder / "environment.json", {**environment(), "data": dict(data or {})})
     run = Run(folder, asked, quiet)
     try:

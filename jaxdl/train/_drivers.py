@@ -60,7 +60,8 @@ def make_program(
         raise ValueError(f"driver must be auto, stream, loop or scan, got {driver!r}")
     steps_per_epoch = data.num_batches(len(split), batch_size)
     example = data.host_batch(split, 0, batch_size=batch_size, seed=seed)
-    _, metrics_spec = jax.eval_shape(step, state, example)
+    _, of_one = jax.eval_shape(step, state, example)
+    metrics_spec = jax.eval_shape(merge_metrics, of_one, of_one)  # merging may widen a state
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics_spec)
     if driver == "auto":
         size = sum(column.nbytes for column in split.columns.values())

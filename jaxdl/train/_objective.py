@@ -85,6 +85,6 @@ def supervised(
 
 
 def linen_init(model: Any, key: jax.Array, x: jax.Array, **kwargs: Any) -> tuple[Any, Any]:
-    """Initialises a Linen module called with `train=False`: its params and its other collections."""
+    """Initialises a Linen module called with `train=False`: params, and the other collections."""
     variables = dict(jax.jit(lambda key: model.init(key, x, train=False, **kwargs))(key))
     return variables.pop("params", {}), variables

@@ -8,8 +8,7 @@ import optax
 from flax import struct
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """All that a step reads and writes; saved and restored as it is.
 
     `step` counts the batches seen, so it is also the position in the data; the key of step n is
