@@ -19,24 +19,38 @@ from jaxdl.ops._activations import (
     step,
     tanh,
 )
+from jaxdl.ops._kernels import (
+    Kernel,
+    gram,
+    linear_kernel,
+    polynomial_kernel,
+    rbf_kernel,
+    sigmoid_kernel,
+)
 from jaxdl.ops._signal import batched_matmul, convolve, exponential_moving_average
 
 __all__ = [
+    "Kernel",
     "absolute",
     "batched_matmul",
     "convolve",
     "elu",
     "exponential_moving_average",
     "gelu",
+    "gram",
     "leaky_relu",
     "linear",
+    "linear_kernel",
     "log_sigmoid",
     "log_softmax",
     "masked_softmax",
     "maxout",
     "parametric_relu",
+    "polynomial_kernel",
+    "rbf_kernel",
     "relu",
     "sigmoid",
+    "sigmoid_kernel",
     "silu",
     "softmax",
     "softplus",
