@@ -100,7 +100,7 @@ def make_step(
         grads = jax.tree.map(lambda g: g * scale.astype(g.dtype), grads)
 
         if guard or grad_norm or clip_norm is not None:
-            norm = optax.global_norm(grads)
+            norm = optax.tree.norm(grads)
         if grad_norm:
             metrics["grad_norm"] = Mean(norm, jnp.ones(()))
         if clip_norm is not None:
@@ -180,7 +180,7 @@ def _clipped_example_gradient(total_of: Callable, limit: float) -> Callable:
         def one(example: Batch, key: jax.Array) -> Any:
             single = jax.tree.map(lambda x: x[None], example)
             grads, (mean, aux) = jax.grad(total_of, has_aux=True)(params, {}, single, key)
-            norm = optax.global_norm(grads)
+            norm = optax.tree.norm(grads)
             grads = jax.tree.map(lambda g: g * (limit / jnp.maximum(norm, limit)), grads)
             return grads, mean, aux.metrics, Mean.from_values(norm, mean.weight > 0)
 

@@ -1,0 +1,50 @@
+"""A small problem that the tests of training share."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from jaxdl import data, losses, metrics, train
+
+
+class Net(nn.Module):
+    """Two dense layers; batch norm and dropout where asked for."""
+
+    batch_norm: bool = False
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        x = nn.Dense(8)(x.reshape(len(x), -1))
+        if self.batch_norm:
+            x = nn.BatchNorm(use_running_average=not train)(x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(nn.tanh(x))
+        return nn.Dense(3)(x)
+
+
+def blobs(n: int = 37, seed: int = 0) -> data.Split:
+    """Three clouds of points in the plane, in a size that no batch divides."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 3, n).astype(np.int32)
+    centre = np.array([[0, 2], [2, -1], [-2, -1]], np.float32)[label]
+    return data.Split({"x": (centre + rng.normal(size=(n, 2))).astype(np.float32), "label": label})
+
+
+def problem(tx, *, net=Net(), seed=0, ema=False, guard=False):
+    """Objective and first state of the network on `blobs`."""
+    objective = train.supervised(
+        net,
+        losses.softmax_cross_entropy,
+        inputs="x",
+        metrics={"accuracy": metrics.Accuracy.from_batch},
+    )
+    params, model_state = train.linen_init(net, jax.random.key(seed), np.zeros((1, 2), np.float32))
+    state = train.TrainState.create(
+        params=params,
+        model_state=model_state,
+        tx=tx,
+        key=jax.random.key(seed + 1),
+        ema=ema,
+        guard=guard,
+    )
+    return objective, state

@@ -1,0 +1,262 @@
+"""Every option of the step does something, and does it exactly."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import data, metrics, train
+from tests.references import reference
+from tests.train.problems import Net, blobs, problem
+
+torch = reference("torch")
+
+
+def batch_of(n=32, size=None):
+    split = blobs(n)
+    return data.host_batch(split, 0, batch_size=size or n)
+
+
+def one_step(tx=None, batch=None, *, net=Net(), ema=None, guard=False, **options):
+    tx = tx or optax.sgd(0.5)
+    objective, state = problem(tx, net=net, ema=ema is not None, guard=guard)
+    step = jax.jit(train.make_step(objective, tx, ema=ema, guard=guard, **options))
+    return state, *step(state, batch or batch_of())
+
+
+def test_a_step_is_torchs_step():
+    """Ten SGD steps with momentum on the same data from the same weights."""
+    tx = optax.sgd(0.1, momentum=0.9)
+    objective, state = problem(tx)
+    step = jax.jit(train.make_step(objective, tx))
+    weights = [state.params[k][n] for k in ("Dense_0", "Dense_1") for n in ("kernel", "bias")]
+    theirs = [torch.tensor(np.asarray(w), requires_grad=True) for w in weights]
+    optimizer = torch.optim.SGD(theirs, lr=0.1, momentum=0.9)
+    for batch in data.batches(blobs(40), 8, seed=0, epochs=2):
+        state, out = step(state, batch)
+        hidden = torch.tanh(torch.tensor(batch["x"]) @ theirs[0] + theirs[1])
+        loss = torch.nn.functional.cross_entropy(
+            hidden @ theirs[2] + theirs[3], torch.tensor(batch["label"]).long()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        np.testing.assert_allclose(out["loss"].compute(), loss.item(), rtol=1e-5)
+    np.testing.assert_allclose(state.params["Dense_0"]["kernel"], theirs[0].detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8, 5])
+def test_accumulation_is_the_big_batch(parts):
+    """Also when the batch is ragged (37 real rows of 40) or does not divide by the parts."""
+    batch = dict(batch_of(40))
+    batch["mask"] = np.arange(40) < 37
+    _, whole, out = one_step(batch=batch)
+    _, cut, out_cut = one_step(batch=batch, accumulate=parts)
+    chex.assert_trees_all_close(cut.params, whole.params, atol=1e-6)
+    for name in out:
+        np.testing.assert_allclose(out_cut[name].compute(), out[name].compute(), rtol=1e-6)
+
+
+def test_t25_the_loss_is_a_total_over_a_weight():
+    """Padding changes neither the loss nor the gradient."""
+    _, small, out_small = one_step(batch=batch_of(20))
+    padded = {
+        name: np.concatenate([value, np.zeros((44, *value.shape[1:]), value.dtype)])
+        for name, value in batch_of(20).items()
+    }
+    _, large, out_large = one_step(batch=padded)
+    chex.assert_trees_all_close(large.params, small.params, atol=1e-6)
+    np.testing.assert_allclose(out_large["loss"].weight, 20)
+    np.testing.assert_allclose(out_large["loss"].compute(), out_small["loss"].compute(), rtol=1e-6)
+
+
+def test_t5_clipping_does_something_and_is_torchs():
+    state, free, out = one_step(grad_norm=True)
+    limit = float(out["grad_norm"].compute()) / 3
+    _, clipped, out_clipped = one_step(grad_norm=True, clip_norm=limit)
+    grads = jax.tree.map(lambda new, old: (old - new) / 0.5, free.params, state.params)
+    leaves = [torch.nn.Parameter(torch.zeros(g.shape)) for g in jax.tree.leaves(grads)]
+    for leaf, g in zip(leaves, jax.tree.leaves(grads), strict=True):
+        leaf.grad = torch.tensor(np.array(g))
+    torch.nn.utils.clip_grad_norm_(leaves, limit)
+    got = jax.tree.map(lambda new, old: (old - new) / 0.5, clipped.params, state.params)
+    for ours, theirs in zip(jax.tree.leaves(got), leaves, strict=True):
+        np.testing.assert_allclose(ours, theirs.grad, atol=1e-5)
+    np.testing.assert_allclose(
+        out_clipped["grad_norm"].compute(), out["grad_norm"].compute(), rtol=1e-6
+    )
+    _, by_value, _ = one_step(clip_value=0.01)
+    change = jax.tree.map(
+        lambda new, old: jnp.max(jnp.abs(new - old)), by_value.params, state.params
+    )
+    np.testing.assert_allclose(max(jax.tree.leaves(change)), 0.005, rtol=1e-4)
+
+
+def test_a_gradient_below_the_limit_is_untouched():
+    _, free, _ = one_step()
+    _, clipped, _ = one_step(clip_norm=1e6, clip_value=1e6)
+    chex.assert_trees_all_equal(free.params, clipped.params)
+
+
+def test_example_gradients_are_those_of_batches_of_one():
+    objective, state = problem(optax.sgd(1.0))
+    batch = batch_of(6)
+    grads = train.per_example_gradients(objective, state.params, {}, batch, state.key)
+    for i in range(6):
+        one = {name: value[i : i + 1] for name, value in batch.items()}
+        want = jax.grad(lambda p, one=one: objective(p, {}, one, state.key, train=True)[0].total)(
+            state.params
+        )
+        chex.assert_trees_all_close(jax.tree.map(lambda g, i=i: g[i], grads), want, atol=1e-6)
+    norms = jax.vmap(optax.tree.norm)(grads)
+    state, clipped, out = one_step(optax.sgd(1.0), batch, clip_example_norm=float(norms.min()) / 2)
+    np.testing.assert_allclose(out["example_grad_norm"].compute(), norms.mean(), rtol=1e-5)
+    shrink = norms.min() / 2 / norms
+    want = jax.tree.map(lambda g: jnp.tensordot(shrink, g, 1) / 6, grads)
+    got = jax.tree.map(lambda old, new: old - new, state.params, clipped.params)
+    chex.assert_trees_all_close(got, want, atol=1e-6)
+
+
+def test_bfloat16_computes_low_and_keeps_high():
+    seen = []
+
+    class Spy(Net):
+        def __call__(self, x, *, train):
+            y = super().__call__(x, train=train)
+            seen.append((x.dtype, y.dtype))
+            return y
+
+    _, low, out = one_step(net=Spy(), compute_dtype=jnp.bfloat16)
+    assert seen[-1] == (jnp.bfloat16, jnp.bfloat16)
+    assert out["loss"].total.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(low.params)} == {jnp.dtype("float32")}
+    _, high, _ = one_step()
+    chex.assert_trees_all_close(low.params, high.params, atol=2e-2)
+    assert any(
+        (a != b).any()
+        for a, b in zip(*map(jax.tree.leaves, (low.params, high.params)), strict=True)
+    )
+
+
+def test_the_guard_skips_counts_and_leaves_everything_else():
+    tx = optax.adam(0.1)
+    net = Net(batch_norm=True)
+    objective, state = problem(tx, net=net, ema=True, guard=True)
+    step = jax.jit(train.make_step(objective, tx, ema=0.9, guard=True))
+    good, bad = batch_of(), batch_of()
+    bad = {**bad, "x": np.where(np.arange(32)[:, None] == 5, np.inf, bad["x"]).astype(np.float32)}
+    state, _ = step(state, good)
+    skipped, out = step(state, bad)
+    skipped, out = step(skipped, bad)
+    assert int(skipped.step) == 3
+    assert skipped.skipped.tolist() == [2, 2]
+    assert float(out["skipped"].compute()) == 1
+    assert float(out["loss"].weight) == 0  # nothing learnt, nothing reported
+    for name in ("params", "opt_state", "model_state", "ema"):
+        chex.assert_trees_all_equal(getattr(skipped, name), getattr(state, name))
+    again, _ = step(skipped, good)
+    assert again.skipped.tolist() == [0, 2]
+
+
+def test_ema_is_the_running_mean_of_the_parameters():
+    tx = optax.sgd(0.5)
+    objective, state = problem(tx, ema=True)
+    step = jax.jit(train.make_step(objective, tx, ema=0.75))
+    want = state.params
+    for batch in data.batches(blobs(), 8, seed=0):
+        state, _ = step(state, batch)
+        want = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, want, state.params)
+    chex.assert_trees_all_close(state.ema, want, atol=1e-6)
+    chex.assert_trees_all_equal(state.eval_params, state.ema)
+
+
+def test_rematerialisation_changes_nothing_but_the_program():
+    _, plain, _ = one_step()
+    _, saved, _ = one_step(remat=True)
+    chex.assert_trees_all_close(plain.params, saved.params, atol=1e-7)
+    objective, state = problem(optax.sgd(0.1))
+    jaxpr = jax.make_jaxpr(train.make_step(objective, optax.sgd(0.1), remat=True))(
+        state, batch_of()
+    )
+    assert "remat" in str(jaxpr)
+
+
+def test_t11_dropout_masks_differ_between_steps_and_keys_are_used_once():
+    net = Net(dropout=0.5)
+    tx = optax.sgd(0.0)
+    with jax.debug_key_reuse(True):
+        objective, state = problem(tx, net=net)
+        step = jax.jit(train.make_step(objective, tx))
+        state, first = step(state, batch_of())
+        _, second = step(state, batch_of())
+    assert first["loss"].compute() != second["loss"].compute()  # the parameters did not move
+
+
+def test_t19_dropout_keeps_the_expectation():
+    net = Net(dropout=0.5)
+    x = jnp.ones((1, 2))
+    params, _ = train.linen_init(net, jax.random.key(0), x)
+    keys = jax.random.split(jax.random.key(1), 4000)
+    outputs = jax.vmap(
+        lambda key: net.apply({"params": params}, x, train=True, rngs={"dropout": key})
+    )(keys)
+    want = net.apply({"params": params}, x, train=False)
+    spread = np.std(outputs, axis=0) / np.sqrt(4000)
+    assert np.all(np.abs(np.mean(outputs, axis=0) - want) < 4 * spread)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accumulate": 0},
+        {"clip_norm": 0.0},
+        {"clip_value": -1.0},
+        {"clip_example_norm": float("nan")},
+        {"ema": 1.0},
+    ],
+)
+def test_options_out_of_range_are_named(options):
+    objective, _ = problem(optax.sgd(0.1))
+    with pytest.raises(ValueError, match=next(iter(options))):
+        train.make_step(objective, optax.sgd(0.1), **options)
+
+
+def test_a_state_without_what_the_step_keeps_is_refused():
+    objective, state = problem(optax.sgd(0.1))
+    with pytest.raises(ValueError, match="ema and guard"):
+        train.make_step(objective, optax.sgd(0.1), ema=0.9)(state, batch_of())
+    with pytest.raises(ValueError, match="batch statistics"):
+        one_step(net=Net(batch_norm=True), clip_example_norm=1.0)
+
+
+def test_an_empty_batch_moves_nothing():
+    batch = {**batch_of(), "mask": np.zeros(32, bool)}
+    state, new, out = one_step(batch=batch)
+    chex.assert_trees_all_equal(new.params, state.params)
+    assert float(out["loss"].compute()) == 0
+
+
+def test_steps_under_vmap_are_the_steps_alone():
+    tx = optax.sgd(0.3)
+    objective, _ = problem(tx)
+    step = train.make_step(objective, tx)
+    states = [problem(tx, seed=s)[1] for s in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    together, _ = jax.vmap(functools.partial(step, batch=batch_of()))(stacked)
+    for i, state in enumerate(states):
+        alone, _ = step(state, batch_of())
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, i=i: x[i], together.params), alone.params, atol=1e-6
+        )
+
+
+def test_mean_merges_in_any_order():
+    values = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    whole = metrics.Mean.from_values(values).compute()
+    parts = [metrics.Mean.from_values(part) for part in np.split(values, [3, 50, 51])]
+    merged = functools.reduce(lambda a, b: b.merge(a), parts)
+    np.testing.assert_allclose(merged.compute(), whole, rtol=1e-5)
