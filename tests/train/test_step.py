@@ -90,10 +90,8 @@ def test_t5_clipping_does_something_and_is_torchs():
         out_clipped["grad_norm"].compute(), out["grad_norm"].compute(), rtol=1e-6
     )
     _, by_value, _ = one_step(clip_value=0.01)
-    change = jax.tree.map(
-        lambda new, old: jnp.max(jnp.abs(new - old)), by_value.params, state.params
-    )
-    np.testing.assert_allclose(max(jax.tree.leaves(change)), 0.005, rtol=1e-4)
+    moved = jax.tree.map(lambda new, old: np.max(np.abs(new - old)), by_value.params, state.params)
+    np.testing.assert_allclose(max(jax.tree.leaves(moved)), 0.005, rtol=1e-4)
 
 
 def test_a_gradient_below_the_limit_is_untouched():
@@ -136,10 +134,7 @@ def test_bfloat16_computes_low_and_keeps_high():
     assert {leaf.dtype for leaf in jax.tree.leaves(low.params)} == {jnp.dtype("float32")}
     _, high, _ = one_step()
     chex.assert_trees_all_close(low.params, high.params, atol=2e-2)
-    assert any(
-        (a != b).any()
-        for a, b in zip(*map(jax.tree.leaves, (low.params, high.params)), strict=True)
-    )
+    assert (low.params["Dense_0"]["kernel"] != high.params["Dense_0"]["kernel"]).any()
 
 
 def test_the_guard_skips_counts_and_leaves_everything_else():
@@ -179,10 +174,8 @@ def test_rematerialisation_changes_nothing_but_the_program():
     _, saved, _ = one_step(remat=True)
     chex.assert_trees_all_close(plain.params, saved.params, atol=1e-7)
     objective, state = problem(optax.sgd(0.1))
-    jaxpr = jax.make_jaxpr(train.make_step(objective, optax.sgd(0.1), remat=True))(
-        state, batch_of()
-    )
-    assert "remat" in str(jaxpr)
+    step = train.make_step(objective, optax.sgd(0.1), remat=True)
+    assert "remat" in str(jax.make_jaxpr(step)(state, batch_of()))
 
 
 def test_t11_dropout_masks_differ_between_steps_and_keys_are_used_once():
@@ -246,7 +239,8 @@ def test_steps_under_vmap_are_the_steps_alone():
     step = train.make_step(objective, tx)
     states = [problem(tx, seed=s)[1] for s in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    together, _ = jax.vmap(functools.partial(step, batch=batch_of()))(stacked)
+    together, _ = jax.jit(jax.vmap(step, in_axes=(0, None)))(stacked, batch_of())
+    step = jax.jit(step)
     for i, state in enumerate(states):
         alone, _ = step(state, batch_of())
         chex.assert_trees_all_close(
