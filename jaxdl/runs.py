@@ -36,6 +36,7 @@ class Run:
         self._quiet = quiet
         self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self._events: Any = None
+        self._purge: int | None = None
         self._bar = _Bar(quiet)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -46,11 +47,20 @@ class Run:
         if self._events is None:
             from tensorboardX import SummaryWriter
 
-            self._events = SummaryWriter(str(self.folder))
+            self._events = SummaryWriter(str(self.folder), purge_step=self._purge)
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
         shown = (f"{name} {value:.4g}" for name, value in values.items() if "time/" not in name)
         self.note("  ".join(shown))
+
+    def rewind(self, step: int) -> None:
+        """Drops the rows after `step`: training goes on from there, and will write them again."""
+        rows = [row for row in read_metrics(self.folder) if row["step"] <= step]
+        self._metrics.close()
+        path = self.folder / "metrics.jsonl"
+        _write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+        self._metrics = path.open("a", encoding="utf-8")
+        self._purge = step + 1  # TensorBoard then hides what came after
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar, where there is a terminal to show one."""
@@ -189,9 +199,13 @@ def _plain(value: Any) -> Any:
 
 
 def _write_json(path: pathlib.Path, content: Any) -> None:
+    _write_whole(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write_whole(path: pathlib.Path, text: str) -> None:
     # Whole or not at all: a kill between the two leaves the old file.
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 
 

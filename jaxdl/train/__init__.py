@@ -7,9 +7,11 @@
 The objective and the step are pure functions; `fit` is a short loop to copy when it does not suit.
 """
 
+from jaxdl.train._checkpoint import CheckpointError, Checkpoints
 from jaxdl.train._drivers import Driver
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
 from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
+from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
 from jaxdl.train._step import (
     EvalStep,
@@ -21,12 +23,17 @@ from jaxdl.train._step import (
     merge_metrics,
     per_example_gradients,
 )
+from jaxdl.train._stopping import EarlyStopping
 
 __all__ = [
     "Aux",
     "Batch",
+    "CheckpointError",
+    "Checkpoints",
     "Driver",
+    "EarlyStopping",
     "EvalStep",
+    "Interrupted",
     "Metrics",
     "Objective",
     "Recorder",

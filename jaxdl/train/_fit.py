@@ -2,29 +2,43 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from jaxdl import data
-from jaxdl.train._drivers import Driver, make_program
+from jaxdl.train._checkpoint import Checkpoints
+from jaxdl.train._drivers import Driver, Program, Shown, make_program
+from jaxdl.train._signals import Interrupted, Interrupts
 from jaxdl.train._state import TrainState
 from jaxdl.train._step import EvalStep, Metrics, Step, merge_metrics
+from jaxdl.train._stopping import EarlyStopping
 
 
 class Recorder(Protocol):
     """Where `fit` writes what happens; `jaxdl.runs.Run` is one."""
 
-    def write(self, step: int, values: Mapping[str, float]) -> None: ...
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Keeps one row of numbers."""
 
-    def progress(self, done: int, total: int, text: str) -> None: ...
+    def rewind(self, step: int) -> None:
+        """Forgets the rows after `step`, for training goes on from there."""
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Shows how far it is, in steps."""
+
+    def note(self, text: str) -> None:
+        """Tells the user something."""
 
 
 @dataclasses.dataclass
 class Result:
-    """What training leaves behind: the last state, and one row of numbers per epoch."""
+    """What training leaves behind: a state, and one row of numbers per epoch.
+
+    With early stopping, parameters and batch statistics of the state are those of the best epoch.
+    """
 
     state: TrainState
     history: list[dict[str, float]]
@@ -39,9 +53,15 @@ def fit(
     batch_size: int,
     seed: int | None = 0,
     evaluate: Callable[[TrainState], Mapping[str, float]] | None = None,
+    observe: Callable[[TrainState], Mapping[str, float]] | None = None,
     run: Recorder | None = None,
     driver: Driver = "auto",
     sharding: Any = None,
+    checkpoints: Checkpoints | None = None,
+    save_seconds: float = 60.0,
+    stopping: EarlyStopping | None = None,
+    max_skipped: int | None = None,
+    after_epoch: Callable[[TrainState, Mapping[str, float]], TrainState] | None = None,
 ) -> Result:
     """Trains until every example was seen `epochs` times, from wherever `state.step` stands.
 
@@ -53,11 +73,22 @@ def fit(
         batch_size: examples per step, over all devices.
         seed: of the order of the data; None keeps the order of the split.
         evaluate: called after each epoch; its numbers join the row of the epoch.
+        observe: likewise, for what is not a result: the learning rate, say.
         run: gets the rows and the progress.
         driver: how batches reach the device, see `train.Driver`.
         sharding: where streamed batches go.
+        checkpoints: where to save; the latest one there is continued, and the numbers, the order of
+            the data and the parameters come out as if nothing had happened. With it SIGTERM and
+            Ctrl-C finish the step, save, and raise `Interrupted` (exit code 143 or 130).
+        save_seconds: saves this often within an epoch, besides after every epoch.
+        stopping: when to stop before `epochs`.
+        max_skipped: with the step's `guard`, how many non-finite steps in a row are too many.
+        after_epoch: `(state, row) -> state`, for what reacts to a held-out number between epochs
+            (`optim.report_plateau`).
     Returns: the last state and the rows: "epoch", "train/..." for every scalar metric of the step
-        merged over the epoch, the numbers of `evaluate`, "time/..." in seconds.
+        merged over the epoch, the numbers of `evaluate` and `observe`, "time/..." in seconds.
+    Raises: FloatingPointError after `max_skipped` non-finite steps in a row; CheckpointError for a
+        checkpoint of something else.
     """
     if epochs < 0:
         raise ValueError(f"epochs must not be negative, got {epochs}")
@@ -65,31 +96,115 @@ def fit(
     program = make_program(
         step, state, split, batch_size=batch_size, seed=seed, driver=driver, sharding=sharding
     )
-    metrics, position, total = program.empty, int(state.step), epochs * steps_per_epoch
-    history: list[dict[str, float]] = []
-    shown = None
-    while position < total:
-        epoch = position // steps_per_epoch
-        started, first = time.perf_counter(), position
-        while position < (epoch + 1) * steps_per_epoch:
-            state, metrics, latest, position = program.advance(
-                state, metrics, position, (epoch + 1) * steps_per_epoch
-            )
-            if run is not None and shown is not None:  # of the step before: this one is running
-                run.progress(position, total, f"loss {float(shown.loss):.4f}")
-            shown = latest
-        row = {"epoch": float(epoch + 1), **scalars(metrics, "train/")}
-        seconds = time.perf_counter() - started
-        row["time/train"] = seconds
-        row["time/examples_per_s"] = (position - first) * batch_size / seconds
-        if evaluate is not None:
-            started = time.perf_counter()
-            row.update(evaluate(state))
-            row["time/evaluate"] = time.perf_counter() - started
-        history.append(row)
+    best = None if stopping is None else _copy(_weights(state))
+    live = _Live(state, program.empty, best, {"history": [], "best_value": None, "bad_epochs": 0})
+    del state  # its buffers are donated from here on
+    if checkpoints is not None and checkpoints.latest() is not None:
+        live.restore(checkpoints, run)
+    save_at = time.monotonic() + save_seconds
+
+    def finished() -> bool:
+        exhausted = stopping is not None and live.record["bad_epochs"] >= stopping.patience
+        return exhausted or live.position >= epochs * steps_per_epoch
+
+    with Interrupts(active=checkpoints is not None) as interrupts:
+        while not finished():
+            clock, first = _Clock(), live.position
+            end = (first // steps_per_epoch + 1) * steps_per_epoch
+            for shown in _advance(program, live, end):
+                _check_skipped(shown, max_skipped)
+                if run is not None:
+                    total = epochs * steps_per_epoch
+                    run.progress(live.position, total, f"loss {float(shown.loss):.4f}")
+                if live.position < end and interrupts.received is not None:
+                    break
+                if checkpoints is not None and time.monotonic() > save_at:
+                    live.save(checkpoints)
+                    save_at = time.monotonic() + save_seconds
+            if live.position == end:
+                row = {"epoch": float(end // steps_per_epoch), **scalars(live.metrics, "train/")}
+                row.update(program.times(clock.lap(), (end - first) * batch_size))
+                row.update({} if evaluate is None else evaluate(live.state))
+                row["time/evaluate"] = clock.lap()
+                row.update({} if observe is None else observe(live.state))
+                row.update(_memory())
+                if after_epoch is not None:
+                    live.state = after_epoch(live.state, row)
+                if stopping is not None:
+                    live.note_best(stopping, row)
+                live.record["history"].append(row)
+                if run is not None:  # before the checkpoint: rows after it are dropped on resuming
+                    run.write(live.position, row)
+                if checkpoints is not None:
+                    live.save(checkpoints)
+                    save_at = time.monotonic() + save_seconds
+            if checkpoints is not None and interrupts.received is not None:
+                live.save(checkpoints)
+                checkpoints.wait()
+                if run is not None:
+                    run.note(f"stopped and saved at step {live.position}; run again to continue")
+                raise Interrupted(128 + interrupts.received)
+    if checkpoints is not None:
+        checkpoints.wait()
+    state = live.state if live.best is None else dataclasses.replace(live.state, **live.best)
+    return Result(state, live.record["history"])
+
+
+@dataclasses.dataclass
+class _Live:
+    """All that changes while training: three pytrees of arrays, and a record of plain numbers."""
+
+    state: TrainState
+    metrics: Metrics  # merged since the epoch began
+    best: Any  # weights of the best epoch, with early stopping
+    record: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.position = int(self.state.step)
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        if checkpoints.latest() != self.position:
+            arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
+            checkpoints.save(self.position, arrays, self.record)
+
+    def restore(self, checkpoints: Checkpoints, run: Recorder | None) -> None:
+        arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
+        arrays, self.record = checkpoints.restore(arrays)
+        self.state, self.metrics, self.best = arrays["state"], arrays["metrics"], arrays["best"]
+        self.position = int(self.state.step)
         if run is not None:
-            run.write(position, row)
-    return Result(state, history)
+            run.note(f"continuing from step {self.position}")
+            run.rewind(self.position)
+
+    def note_best(self, stopping: EarlyStopping, row: Mapping[str, float]) -> None:
+        if stopping.metric not in row:
+            known = ", ".join(name for name in row if not name.startswith("time/"))
+            raise ValueError(f"stopping metric {stopping.metric!r} is not among {known}")
+        if stopping.improves(row[stopping.metric], self.record["best_value"]):
+            self.record.update(best_value=row[stopping.metric], bad_epochs=0)
+            self.best = _copy(_weights(self.state))
+        else:
+            self.record["bad_epochs"] += 1
+
+
+def _advance(program: Program, live: _Live, end: int) -> Iterator[Shown]:
+    """Takes the steps up to `end`; yields what each call showed while the next one is running.
+
+    Calls of more than one step are lengthened until they take a quarter of a second: long enough to
+    cost nothing, short enough to be stopped between two.
+    """
+    window, before = 1, None
+    while live.position < end:
+        called = time.perf_counter()
+        live.state, live.metrics, shown, live.position = program.advance(
+            live.state, live.metrics, live.position, min(end, live.position + window)
+        )
+        if before is not None:
+            yield jax.block_until_ready(before)
+        if time.perf_counter() - called < 0.25:
+            window *= 2
+        before = shown
+    yield jax.block_until_ready(before)
 
 
 def evaluate(eval_step: EvalStep, state: TrainState, split: data.Split, batch_size: int) -> Metrics:
@@ -113,3 +228,39 @@ def scalars(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 _merge = jax.jit(merge_metrics)
+
+
+@jax.jit
+def _copy(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
+
+
+def _weights(state: TrainState) -> dict[str, Any]:
+    """What early stopping brings back."""
+    return {"params": state.params, "model_state": state.model_state, "ema": state.ema}
+
+
+def _check_skipped(shown: Any, most: int | None) -> None:
+    if most is not None and shown.skipped is not None and int(shown.skipped[0]) >= most:
+        raise FloatingPointError(
+            f"{int(shown.skipped[0])} steps in a row had a loss or gradient that is not finite; "
+            "the learning rate may be too high, or the data hold values that are not finite"
+        )
+
+
+def _memory() -> dict[str, float]:
+    """Peak bytes in use on the first device, where it tells."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    key = "peak_bytes_in_use"
+    return {"memory/peak_bytes": float(stats[key])} if key in stats else {}
+
+
+class _Clock:
+    """Seconds since the last lap."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def lap(self) -> float:
+        start, self._start = self._start, time.perf_counter()
+        return self._start - start

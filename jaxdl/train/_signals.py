@@ -1,0 +1,39 @@
+"""SIGTERM and Ctrl-C as a wish that is granted at the end of the step."""
+
+import signal
+import threading
+import types
+from typing import Any, Self
+
+
+class Interrupted(SystemExit):
+    """Training was asked to stop and did; the exit code is 128 + the signal's number."""
+
+
+class Interrupts:
+    """While entered, remembers the first SIGTERM or SIGINT in `received` instead of dying of it.
+
+    A second Ctrl-C is Python's own again. Outside the main thread, where Python allows no
+    handlers, and with `active=False` it does nothing.
+    """
+
+    def __init__(self, *, active: bool = True) -> None:
+        self.received: int | None = None
+        self._active = active and threading.current_thread() is threading.main_thread()
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if self._active:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._old[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        for number, old in self._old.items():
+            signal.signal(number, old)
+
+    def _receive(self, number: int, frame: types.FrameType | None) -> None:
+        self.received = number
+        signal.signal(signal.SIGINT, self._old[signal.SIGINT])
