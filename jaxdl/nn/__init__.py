@@ -5,6 +5,7 @@ kept while training, and nothing happens when evaluating, so expectations agree 
 """
 
 from jaxdl.nn._cells import GRUCell, LSTMCell, RNNCell
+from jaxdl.nn._conv import Conv, ConvTranspose
 from jaxdl.nn._initialisers import bilinear, he, normal, uniform, xavier
 from jaxdl.nn._norm import BatchNorm, batch_statistics
 from jaxdl.nn._recurrent import (
@@ -22,6 +23,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNorm",
+    "Conv",
+    "ConvTranspose",
     "GRUCell",
     "LSTMCell",
     "RNNCell",

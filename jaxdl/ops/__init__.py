@@ -19,6 +19,13 @@ from jaxdl.ops._activations import (
     step,
     tanh,
 )
+from jaxdl.ops._convolution import (
+    ReceptiveField,
+    conv,
+    conv_output_size,
+    conv_transpose,
+    receptive_field,
+)
 from jaxdl.ops._kernels import (
     Kernel,
     gram,
@@ -27,16 +34,33 @@ from jaxdl.ops._kernels import (
     rbf_kernel,
     sigmoid_kernel,
 )
+from jaxdl.ops._pooling import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    max_pool,
+)
 from jaxdl.ops._signal import batched_matmul, convolve, exponential_moving_average
 
 __all__ = [
     "Kernel",
+    "ReceptiveField",
     "absolute",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool",
     "batched_matmul",
+    "conv",
+    "conv_output_size",
+    "conv_transpose",
     "convolve",
     "elu",
     "exponential_moving_average",
     "gelu",
+    "global_avg_pool",
+    "global_max_pool",
     "gram",
     "leaky_relu",
     "linear",
@@ -44,10 +68,12 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "masked_softmax",
+    "max_pool",
     "maxout",
     "parametric_relu",
     "polynomial_kernel",
     "rbf_kernel",
+    "receptive_field",
     "relu",
     "sigmoid",
     "sigmoid_kernel",

@@ -1,0 +1,96 @@
+"""The convolution layers of every model, with torch's arguments and channels last."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdl import ops
+from jaxdl.ops._convolution import Padding, channels_first_hint, per_axis
+
+Initializer = Any  # (key, shape, dtype) -> array
+# Kaiming's rule for rectifiers; torch's own default is a third of this variance.
+default_kernel_init = nn.initializers.he_normal()
+
+
+class Conv(nn.Module):
+    """Cross-correlation `ops.conv` with a learnt kernel `[sizes..., C / groups, O]` and bias `[O]`.
+
+    One layer for every backend: on CPU `ops.conv` takes the formulation measured fastest for the
+    shape, elsewhere XLA's own convolution. The parameters are named and laid out as in
+    `flax.linen.Conv`, so either can read the other's.
+    """
+
+    features: int
+    kernel_size: int | Sequence[int]
+    strides: int | Sequence[int] = 1
+    padding: Padding = 0
+    dilation: int | Sequence[int] = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: jnp.dtype | None = None  # of the computation; the parameters' by default
+    param_dtype: jnp.dtype = jnp.float32
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, spatial..., C]` to `[B, out..., features]`."""
+        kernel, bias = _parameters(self, x)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = ops.conv(
+            x, kernel, strides=self.strides, padding=self.padding,
+            dilation=self.dilation, groups=self.groups,
+        )  # fmt: skip
+        return y if bias is None else y + jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
+
+
+class ConvTranspose(nn.Module):
+    """`ops.conv_transpose` with a learnt kernel `[sizes..., C / groups, O]` and bias `[O]`."""
+
+    features: int
+    kernel_size: int | Sequence[int]
+    strides: int | Sequence[int] = 1
+    padding: int | Sequence[int] = 0
+    output_padding: int | Sequence[int] = 0
+    dilation: int | Sequence[int] = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: jnp.dtype | None = None
+    param_dtype: jnp.dtype = jnp.float32
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, spatial..., C]` to `[B, larger..., features]`."""
+        kernel, bias = _parameters(self, x)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = ops.conv_transpose(
+            x, kernel, strides=self.strides, padding=self.padding,
+            output_padding=self.output_padding, dilation=self.dilation, groups=self.groups,
+        )  # fmt: skip
+        return y if bias is None else y + jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
+
+
+def _parameters(layer: Any, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    """Kernel and bias of a layer, after a check that they fit the channels of `x`."""
+    sizes = per_axis(layer.kernel_size, x.ndim - 2, "kernel_size")
+    if x.shape[-1] % layer.groups or layer.features % layer.groups:
+        raise ValueError(
+            f"groups={layer.groups} must divide {x.shape[-1]} and {layer.features} channels"
+        )
+    if layer.has_variable("params", "kernel"):
+        channels = jnp.shape(layer.get_variable("params", "kernel"))[-2] * layer.groups
+        if channels != x.shape[-1]:
+            raise ValueError(
+                f"{'/'.join(layer.path) or 'Conv'} was made for {channels} channels on the last "
+                f"axis, got an input {x.shape}" + channels_first_hint(x.shape, channels)
+            )
+    shape = (*sizes, x.shape[-1] // layer.groups, layer.features)
+    kernel = layer.param("kernel", layer.kernel_init, shape, layer.param_dtype)
+    if not layer.use_bias:
+        return kernel, None
+    return kernel, layer.param("bias", layer.bias_init, (layer.features,), layer.param_dtype)

@@ -1,0 +1,198 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdl import ops
+from jaxdl.ops import _convolution_cpu as cpu
+from tests.references import reference
+
+torch = reference("torch")
+F = torch.nn.functional
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)
+
+
+def channels_first(x):
+    return torch.tensor(np.moveaxis(np.asarray(x), -1, 1))
+
+
+def torch_kernel(w):  # [sizes..., C, O] -> [O, C, sizes...]
+    return torch.tensor(np.moveaxis(np.asarray(w), (-1, -2), (0, 1)).copy())
+
+
+@pytest.mark.parametrize(
+    "size, options",
+    [
+        ((9,), {}),
+        ((9,), {"strides": 2, "padding": 2, "dilation": 2}),
+        ((8, 9), {"strides": (2, 1), "padding": (1, 0)}),
+        ((8, 9), {"padding": 2, "groups": 2}),
+        ((7, 7), {"padding": "SAME"}),
+        ((5, 6, 7), {"strides": 2, "padding": 1}),
+    ],
+)
+def test_conv_agrees_with_torch_in_value_and_gradients(size, options):
+    groups, axes = options.get("groups", 1), len(size)
+    x, w = normal(2, *size, 4), normal(*(3,) * axes, 4 // groups, 6)
+    conv = functools.partial(ops.conv, **options)
+    y, vjp = jax.vjp(conv, x, w)
+    g = normal(*y.shape)
+    dx, dw = vjp(g)
+
+    names = {"strides": "stride"}
+    theirs = {names.get(k, k): v.lower() if v == "SAME" else v for k, v in options.items()}
+    tx, tw = channels_first(x).requires_grad_(), torch_kernel(w).requires_grad_()
+    ty = [F.conv1d, F.conv2d, F.conv3d][axes - 1](tx, tw, **theirs)
+    ty.backward(channels_first(g))
+    np.testing.assert_allclose(channels_first(y), ty.detach(), atol=2e-5)
+    np.testing.assert_allclose(channels_first(dx), tx.grad, atol=2e-5)
+    np.testing.assert_allclose(torch_kernel(dw), tw.grad, atol=1e-4)
+
+
+def test_flipped_conv_is_the_convolution_of_mathematics():
+    signal = pytest.importorskip("scipy.signal")
+    x, w = normal(7, 8), normal(3, 4)
+    y = ops.conv(x[None, :, :, None], w[:, :, None, None], padding=((2, 2), (3, 3)), flip=True)
+    np.testing.assert_allclose(y[0, ..., 0], signal.convolve2d(x, w), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"strides": 2, "padding": 1, "output_padding": 1}, {"dilation": 2}]
+)
+def test_conv_transpose_agrees_with_torch(options):
+    x, w = normal(2, 5, 6, 3), normal(3, 4, 3, 5)
+    names = {"strides": "stride"}
+    theirs = {names.get(k, k): v for k, v in options.items()}
+    want = F.conv_transpose2d(
+        channels_first(x), torch.tensor(np.moveaxis(w, (2, 3), (0, 1)).copy()), **theirs
+    )
+    np.testing.assert_allclose(channels_first(ops.conv_transpose(x, w, **options)), want, atol=2e-5)
+
+
+GEOMETRIES = [  # N, H, C, O, kernel, stride, padding
+    (4, 9, 3, 5, 3, 1, 1),
+    (4, 10, 3, 5, 5, 1, 2),
+    (2, 11, 3, 4, 3, 2, 0),
+    (2, 13, 3, 4, 11, 4, 2),
+    (2, 8, 3, 4, 1, 2, 0),
+    (1, 48, 2, 3, 3, 1, 1),  # an image of more pixels than one block
+]
+
+
+@pytest.mark.parametrize("N, H, C, O, k, stride, pad", GEOMETRIES)
+def test_formulations_for_cpu_agree_with_lax(N, H, C, O, k, stride, pad):
+    pads = ((pad, pad), (pad, pad))
+    x, w = normal(N, H, H, C), normal(k, k, C, O)
+    y, vjp = jax.vjp(lambda x, w: cpu.xla_conv(x, w, stride, pads), x, w)
+    g = normal(*y.shape)
+    want = (y, *vjp(g))
+
+    @jax.jit
+    def channels_last(x, w, g):
+        return (
+            cpu.forward_channels_last(x, w, stride, pads),
+            cpu.input_gradient_channels_last(g, w, x.shape, stride, pads),
+            cpu.kernel_gradient_channels_last(x, g, (k, k), stride, pads),
+        )
+
+    @jax.jit
+    def batch_last(x, w, g):
+        return (
+            cpu.forward_batch_last(x, w, pads),
+            cpu.input_gradient_batch_last(g, w, x.shape, pads),
+            cpu.kernel_gradient_batch_last(x, g, (k, k), pads),
+        )
+
+    @jax.jit
+    def chosen(x, w, g):
+        y, vjp = jax.vjp(lambda x, w: cpu.conv(x, w, stride, pads), x, w)
+        return y, *vjp(g)
+
+    for formulation in (channels_last, chosen, *([batch_last] if stride == 1 else [])):
+        for got, wanted in zip(formulation(x, w, g), want, strict=True):
+            np.testing.assert_allclose(
+                got, wanted, atol=2e-6 * float(np.max(np.abs(wanted))) + 2e-5
+            )
+
+
+def test_every_choice_of_formulation_is_the_same_function():
+    """Channels and strides on both sides of every threshold; `conv` takes the fast path."""
+    for C, O, stride, k in [
+        (2, 20, 1, 3),
+        (20, 24, 2, 3),
+        (65, 8, 1, 3),
+        (8, 65, 2, 3),
+        (130, 8, 1, 3),
+        (40, 8, 2, 1),
+    ]:
+        x, w, pads = normal(32, 9, 9, C), normal(k, k, C, O), ((k // 2, k // 2),) * 2
+        assert cpu.gains((999, *x.shape[1:]), w.shape, stride, pads)
+
+        def both(x, w, conv):
+            return jax.value_and_grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))(x, w)
+
+        got = jax.jit(lambda x, w: both(x, w, lambda x, w: cpu.conv(x, w, stride, pads)))(x, w)
+        want = jax.jit(lambda x, w: both(x, w, lambda x, w: cpu.xla_conv(x, w, stride, pads)))(x, w)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-2), got, want)
+
+
+def test_conv_lifts_over_vmap_and_forward_mode_needs_xla():
+    x, w = normal(3, 64, 12, 12, 4), normal(5, 5, 4, 6)
+    got = jax.jit(jax.vmap(lambda x: ops.conv(x, w)))(x)
+    want = jnp.stack([ops.conv(x[i], w, formulation="xla") for i in range(3)])
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    tangent = jax.jvp(lambda w: ops.conv(x[0], w, formulation="xla"), (w,), (w,))[1]
+    np.testing.assert_allclose(tangent, want[0], atol=2e-5)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda w: ops.conv(x[0], w), (w,), (w,))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_takes_xla(dtype):
+    x, w = normal(8, 20, 20, 3).astype(dtype), normal(3, 3, 3, 16).astype(dtype)
+    got = ops.conv(x, w)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(
+        got.astype(np.float32), ops.conv(x.astype(np.float32), w.astype(np.float32)), atol=0.2
+    )
+
+
+def test_sizes_and_receptive_fields():
+    assert ops.conv_output_size(224, 11, 4, 2) == 55
+    assert ops.conv_output_size(7, 3, 2, (0, 1), 2) == 2
+    with pytest.raises(ValueError, match="needs at least 5"):
+        ops.conv_output_size(4, 5)
+    layers = [(3, 2, 1), (3, 1, 2, 2), (2, 2, 0)]
+    field = ops.receptive_field(layers)
+
+    def stack(x):
+        for k, s, p, *d in layers:
+            x = ops.conv(x, jnp.ones((k, 1, 1)), strides=s, padding=p, dilation=d[0] if d else 1)
+        return x[0, :, 0]
+
+    jacobian = jax.jacrev(stack)(jnp.ones((1, 64, 1)))[:, 0, :, 0]  # [out, in]
+    for out in (5, 6):
+        seen = np.flatnonzero(jacobian[out])
+        assert seen[0] == field.start + out * field.stride
+        assert seen[-1] < seen[0] + field.size
+    assert ops.receptive_field([(3, 1, 1)] * 2) == (5, 1, -2)  # two 3x3 see what one 5x5 sees
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r"\[B, C, H, W\]: transpose it with \(0, 2, 3, 1\)"):
+        ops.conv(jnp.ones((2, 3, 8, 8)), jnp.ones((3, 3, 3, 4)))
+    with pytest.raises(ValueError, match="one rank"):
+        ops.conv(jnp.ones((8, 8, 3)), jnp.ones((3, 3, 3, 4)))
+    with pytest.raises(ValueError, match="needs at least 3"):
+        ops.conv(jnp.ones((1, 2, 8, 3)), jnp.ones((3, 3, 3, 4)))
+    with pytest.raises(ValueError, match="formulation"):
+        ops.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), formulation="fast")
+    with pytest.raises(ValueError, match="padding must be"):
+        ops.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), padding="FULL")
+    with pytest.raises(ValueError, match="output_padding"):
+        ops.conv_transpose(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), output_padding=1)

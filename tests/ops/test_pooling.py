@@ -1,0 +1,88 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdl import ops
+from tests.references import reference
+
+torch = reference("torch")
+F = torch.nn.functional
+
+
+def channels_first(x):
+    return torch.tensor(np.moveaxis(np.asarray(x), -1, 1).copy())
+
+
+def small_integers(*shape):
+    """Few values, so that many windows hold their maximum twice."""
+    return np.random.default_rng(shape).integers(0, 4, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "size, window, options",
+    [
+        ((8, 8), 2, {}),
+        ((9, 7), 2, {}),
+        ((9, 8), 3, {"strides": 2, "padding": 1}),
+        ((8, 8), 3, {"strides": 2, "ceil_mode": True}),
+        ((7, 7), 2, {"strides": 2, "padding": 1, "ceil_mode": True}),
+        ((6, 6), 3, {"strides": 1, "padding": 1}),
+        ((7, 9), (2, 3), {"strides": (3, 2)}),
+        ((11,), 3, {"strides": 2}),
+        ((4, 4, 4), 2, {}),
+    ],
+)
+def test_pools_agree_with_torch_in_value_and_gradient_even_in_ties(size, window, options):
+    x = small_integers(2, *size, 3)
+    names = {"strides": "stride"}
+    theirs = {names.get(k, k): v for k, v in options.items()}
+    ours = {"max": ops.max_pool, "avg": ops.avg_pool}
+    for kind, pool in ours.items():
+        y, vjp = jax.vjp(lambda x, pool=pool: pool(x, window, **options), x)
+        g = np.random.default_rng(0).normal(size=y.shape).astype(np.float32)
+        tx = channels_first(x).requires_grad_()
+        ty = getattr(F, f"{kind}_pool{len(size)}d")(tx, window, **theirs)
+        ty.backward(channels_first(g))
+        np.testing.assert_allclose(channels_first(y), ty.detach(), atol=1e-6)
+        np.testing.assert_allclose(channels_first(vjp(g)[0]), tx.grad, atol=1e-6)
+    if options.get("padding"):
+        got = ops.avg_pool(x, window, **options, count_include_pad=False)
+        want = getattr(F, f"avg_pool{len(size)}d")(
+            channels_first(x), window, **theirs, count_include_pad=False
+        )
+        np.testing.assert_allclose(channels_first(got), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.int32])
+def test_max_pool_keeps_the_dtype(dtype):
+    x = small_integers(1, 6, 6, 2).astype(dtype)
+    y = ops.max_pool(x, 3, 2, padding=1)
+    assert y.dtype == dtype
+    assert y[0, 0, 0, 0] == x[0, :2, :2, 0].max()
+
+
+@pytest.mark.parametrize("size", [1, 3, (2, 5), 7, 9])
+def test_adaptive_pools_agree_with_torch(size):
+    x = small_integers(2, 7, 6, 3)
+    for ours, theirs in [
+        (ops.adaptive_avg_pool, F.adaptive_avg_pool2d),
+        (ops.adaptive_max_pool, F.adaptive_max_pool2d),
+    ]:
+        np.testing.assert_allclose(
+            channels_first(ours(x, size)), theirs(channels_first(x), size), atol=1e-6
+        )
+    np.testing.assert_allclose(ops.global_avg_pool(x), x.mean((1, 2)), atol=1e-6)
+    np.testing.assert_array_equal(ops.global_max_pool(x), x.max((1, 2)))
+
+
+def test_wrong_windows_are_named():
+    x = jnp.ones((1, 4, 4, 1))
+    with pytest.raises(ValueError, match="does not fit"):
+        ops.max_pool(x, 5)
+    with pytest.raises(ValueError, match="half the window"):
+        ops.avg_pool(x, 3, padding=2)
+    with pytest.raises(ValueError, match="one integer or 2"):
+        ops.max_pool(x, (2, 2, 2))
+    with pytest.raises(ValueError, match=r"\[B, spatial..., C\]"):
+        ops.max_pool(jnp.ones((4, 4)), 2)
