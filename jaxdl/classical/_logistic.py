@@ -139,8 +139,12 @@ def _fit(
         same = jnp.all(jnp.sign(params.coefficients) == jnp.sign(rough.coefficients))
         params = jax.tree.map(lambda exact, rough: jnp.where(same, exact, rough), params, rough)
         report = Report(report.steps, report.converged & same)
+    # A likelihood of 1 means coefficients on their way to infinity.
+    total = jnp.sum(weights * loss(linear(params, a)))
+    finite = total > jnp.finfo(x.dtype).eps * jnp.sum(weights)
     shift = jnp.dot(mean, params.coefficients, precision=PRECISE)
-    return Linear(params.coefficients, params.intercept - shift), report
+    params = Linear(params.coefficients, params.intercept - shift)
+    return params, Report(report.steps, report.converged & finite)
 
 
 def newton(

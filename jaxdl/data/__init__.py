@@ -7,6 +7,7 @@ A batch is a dict of arrays with one leading axis and a boolean "mask" that is F
 batch k is a function of `(seed, k)` alone.
 """
 
+from jaxdl.data._bag_of_words import bag_of_words, fit_vocabulary
 from jaxdl.data._batches import (
     batch_indices,
     batches,
@@ -16,26 +17,68 @@ from jaxdl.data._batches import (
     shuffled,
 )
 from jaxdl.data._builders import Builder, cache_folder, prepare
+from jaxdl.data._csv import describe, format_table, read_csv
 from jaxdl.data._idx import read_idx, read_mnist
 from jaxdl.data._images import to_unit
 from jaxdl.data._load import SOURCES, Source, load
 from jaxdl.data._splits import DataError, Info, Split, Splits
+from jaxdl.data._tables import manual_paragraphs
+from jaxdl.data._tabular import (
+    Affine,
+    Bins,
+    Bounds,
+    Categories,
+    Fill,
+    binarise,
+    complete_rows,
+    fill_backward,
+    fill_forward,
+    fit_bins,
+    fit_bounds,
+    fit_fill,
+    fit_min_max,
+    fit_robust,
+    fit_standard,
+    missing_share,
+)
 
 __all__ = [
     "SOURCES",
+    "Affine",
+    "Bins",
+    "Bounds",
     "Builder",
+    "Categories",
     "DataError",
+    "Fill",
     "Info",
     "Source",
     "Split",
     "Splits",
+    "bag_of_words",
     "batch_indices",
     "batches",
+    "binarise",
     "cache_folder",
+    "complete_rows",
+    "describe",
+    "fill_backward",
+    "fill_forward",
+    "fit_bins",
+    "fit_bounds",
+    "fit_fill",
+    "fit_min_max",
+    "fit_robust",
+    "fit_standard",
+    "fit_vocabulary",
+    "format_table",
     "host_batch",
     "load",
+    "manual_paragraphs",
+    "missing_share",
     "num_batches",
     "prepare",
+    "read_csv",
     "read_idx",
     "read_mnist",
     "resident_batch",

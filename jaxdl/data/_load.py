@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from jaxdl.data import _builders, _idx
+from jaxdl.data import _builders, _idx, _tables
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
 
@@ -39,6 +39,18 @@ SOURCES: dict[str, Source] = {
         read=_idx.read_mnist,
         where="https://github.com/zalandoresearch/fashion-mnist",
     ),
+    **{name: Source(builder=table, embedded=True) for name, table in _tables.EMBEDDED.items()},
+    "airfoil": Source(read=_tables.read_airfoil, where="https://archive.ics.uci.edu/dataset/291"),
+    "ecg5000": Source(
+        read=_tables.read_ecg5000, where="https://www.timeseriesclassification.com (ECG5000)"
+    ),
+    "face_attributes": Source(
+        read=_tables.read_face_attributes, where="Kaggle (gender_classification_v7.csv)"
+    ),
+    "house_prices": Source(
+        read=_tables.read_house_prices, where="Kaggle (house-prices-advanced-regression-techniques)"
+    ),
+    "sms_spam": Source(read=_tables.read_sms_spam, where="https://archive.ics.uci.edu/dataset/228"),
 }
 
 

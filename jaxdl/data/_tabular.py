@@ -1,0 +1,327 @@
+"""Fitted transforms of numeric tables `[N, D]` in which NaN means missing.
+
+Each `fit_*` gives a pytree whose methods apply it to any table with the same columns: fit on the
+training rows, apply everywhere. Statistics leave NaN out, and a row whose `mask` is False, so that
+folds fit inside one compiled program. Columns without a single value get harmless statistics
+(fill 0, shift 0, scale 1), a constant column scales to 0 (min-max: to the low end).
+"""
+
+from typing import Literal, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.typing import ArrayLike
+
+Rule = Literal["iqr", "sigma", "mad"]
+
+
+@struct.dataclass
+class Affine:
+    """`(x - shift) / scale + offset` column by column, and its inverse; NaN stays NaN."""
+
+    shift: jax.Array  # [D]
+    scale: jax.Array  # [D], never 0
+    offset: jax.Array  # []
+
+    def apply(self, x: ArrayLike) -> jax.Array:
+        return (_table(x) - self.shift[None]) / self.scale[None] + self.offset
+
+    def inverse(self, z: ArrayLike) -> jax.Array:
+        return (_table(z) - self.offset) * self.scale[None] + self.shift[None]
+
+
+def fit_min_max(
+    x: ArrayLike, mask: ArrayLike | None = None, *, low: float = 0.0, high: float = 1.0
+) -> Affine:
+    """Brings every column to [low, high]; unseen values may fall outside.
+
+    Raises: ValueError unless `low < high`.
+    """
+    if not low < high:
+        raise ValueError(f"low must be below high, got {low} and {high}")
+    x = _seen(x, mask)
+    least, most = jnp.nanmin(x, axis=0), jnp.nanmax(x, axis=0)
+    return _affine(least, (most - least) / (high - low), offset=low)
+
+
+def fit_standard(x: ArrayLike, mask: ArrayLike | None = None, *, ddof: int = 0) -> Affine:
+    """Brings every column to mean 0 and standard deviation 1 (z-score).
+
+    `ddof=0` divides by N, as scikit-learn does; `ddof=1` by N - 1, as pandas does.
+    """
+    x = _seen(x, mask)
+    return _affine(jnp.nanmean(x, axis=0), _deviation(x, ddof))
+
+
+def fit_robust(
+    x: ArrayLike, mask: ArrayLike | None = None, *, quantiles: tuple[float, float] = (0.25, 0.75)
+) -> Affine:
+    """Brings every column to median 0 and distance 1 between two quantiles (interpolated)."""
+    if not 0 <= quantiles[0] < quantiles[1] <= 1:
+        raise ValueError(f"quantiles must rise within [0, 1], got {quantiles}")
+    x = _seen(x, mask)
+    low, middle, high = jnp.nanquantile(x, jnp.array([quantiles[0], 0.5, quantiles[1]]), axis=0)
+    return _affine(middle, high - low)
+
+
+@struct.dataclass
+class Fill:
+    """Puts one value a column where a value is missing."""
+
+    values: jax.Array  # [D]
+
+    def apply(self, x: ArrayLike) -> jax.Array:
+        x = _table(x)
+        return jnp.where(jnp.isnan(x), self.values[None], x)
+
+
+def fit_fill(
+    x: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    how: Literal["mean", "median", "mode", "min", "max"] | float = "mean",
+) -> Fill:
+    """What to put for missing values: a statistic of each column, or one number for all.
+
+    The mode is the most frequent value, the least of several; a column that is missing throughout
+    is filled with 0.
+    """
+    x = _seen(x, mask)
+    statistics = {
+        "mean": lambda: jnp.nanmean(x, axis=0),
+        "median": lambda: jnp.nanmedian(x, axis=0),
+        "mode": lambda: jax.vmap(_mode, 1)(x),
+        "min": lambda: jnp.nanmin(x, axis=0),
+        "max": lambda: jnp.nanmax(x, axis=0),
+    }
+    if not isinstance(how, str):
+        return Fill(jnp.full(x.shape[1], how, x.dtype))
+    if how not in statistics:
+        raise ValueError(f"how must be one of {sorted(statistics)} or a number, got {how!r}")
+    return Fill(jnp.nan_to_num(statistics[how](), nan=0.0))
+
+
+def fill_forward(x: ArrayLike) -> jax.Array:
+    """Puts the last value above for a missing one; missing values at the top stay missing."""
+    x = _table(x)
+    row = jnp.arange(x.shape[0])[:, None]
+    last = jax.lax.cummax(jnp.where(jnp.isnan(x), -1, row), axis=0)
+    above = jnp.take_along_axis(x, jnp.maximum(last, 0), axis=0)
+    return jnp.where(last >= 0, above, jnp.nan)
+
+
+def fill_backward(x: ArrayLike) -> jax.Array:
+    """Puts the next value below for a missing one; missing values at the bottom stay missing."""
+    return fill_forward(_table(x)[::-1])[::-1]
+
+
+def missing_share(x: ArrayLike) -> jax.Array:
+    """Share of missing values of each column, `[D]`; keep those up to 0.5, say."""
+    return jnp.mean(jnp.isnan(_table(x)), axis=0)
+
+
+def complete_rows(x: ArrayLike) -> np.ndarray:
+    """Which rows miss nothing, `[N]` booleans on the host: `x[complete_rows(x)]`."""
+    return ~np.isnan(np.asarray(_table(x))).any(axis=1)
+
+
+@struct.dataclass
+class Bounds:
+    """The range of each column outside which a value is an outlier; a missing value is none."""
+
+    low: jax.Array  # [D]
+    high: jax.Array  # [D]
+
+    def flag(self, x: ArrayLike) -> jax.Array:
+        """True `[N, D]` at outliers."""
+        x = _table(x)
+        return (x < self.low[None]) | (x > self.high[None])
+
+    def clip(self, x: ArrayLike) -> jax.Array:
+        """Outliers moved to the nearer bound."""
+        return jnp.clip(_table(x), self.low[None], self.high[None])
+
+    def replace_with(self, x: ArrayLike, value: ArrayLike = jnp.nan) -> jax.Array:
+        """Outliers replaced by a number or a row `[D]`; NaN marks them missing, to be filled."""
+        x = _table(x)
+        return jnp.where(self.flag(x), jnp.broadcast_to(jnp.asarray(value), x.shape[1:])[None], x)
+
+
+def fit_bounds(
+    x: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    rule: Rule = "iqr",
+    factor: float | None = None,
+    ddof: int = 0,
+    consistent: bool = True,
+) -> Bounds:
+    """Bounds of the values that are no outliers, column by column.
+
+    Args:
+        x: `[N, D]`.
+        mask: `[N]`, rows to look at.
+        rule: "iqr", the box plot's `[Q1 - f IQR, Q3 + f IQR]` with f = 1.5 (interpolated);
+            "sigma", `mean +- f std` with f = 3; "mad", `median +- f MAD` with f = 3.
+        factor: f.
+        ddof: 0 or 1, of the standard deviation.
+        consistent: multiplies the MAD by 1.4826, so that it estimates a normal's deviation.
+    Returns: `Bounds`; infinite for a column without a value.
+    """
+    x = _seen(x, mask)
+    if rule == "iqr":
+        low, high = jnp.nanquantile(x, jnp.array([0.25, 0.75]), axis=0)
+        reach = (1.5 if factor is None else factor) * (high - low)
+    elif rule == "sigma":
+        low = high = jnp.nanmean(x, axis=0)
+        reach = (3.0 if factor is None else factor) * _deviation(x, ddof)
+    elif rule == "mad":
+        low = high = jnp.nanmedian(x, axis=0)
+        deviation = jnp.nanmedian(jnp.abs(x - low[None]), axis=0)
+        reach = (3.0 if factor is None else factor) * deviation * (1.4826 if consistent else 1.0)
+    else:
+        raise ValueError(f'rule must be "iqr", "sigma" or "mad", got {rule!r}')
+    return Bounds(
+        jnp.nan_to_num(low - reach, nan=-jnp.inf, neginf=-jnp.inf, posinf=jnp.inf),
+        jnp.nan_to_num(high + reach, nan=jnp.inf, neginf=-jnp.inf, posinf=jnp.inf),
+    )
+
+
+def binarise(x: ArrayLike, threshold: ArrayLike = 0.0) -> jax.Array:
+    """1 above the threshold, 0 up to it, as scikit-learn's `Binarizer`; NaN stays NaN."""
+    x = jnp.asarray(x)
+    return jnp.where(jnp.isnan(x), jnp.nan, (x > threshold).astype(jnp.float32))
+
+
+@struct.dataclass
+class Bins:
+    """Bins between rising edges, column by column."""
+
+    edges: jax.Array  # [D, E]
+
+    def apply(self, x: ArrayLike, *, right: bool = False) -> jax.Array:
+        """Number of each value's bin, int32 `[N, D]`, from 0 to E - 2.
+
+        Bins hold their left edge (`right=False`, NumPy and scikit-learn) or their right one
+        (pandas' `cut`). Values beyond the outer edges go to the outer bins, NaN to -1.
+        """
+        x = _table(x)
+        side = "left" if right else "right"
+        inner = self.edges[:, 1:-1]
+        place = jax.vmap(lambda e, v: jnp.searchsorted(e, v, side=side), (0, 1), 1)(inner, x)
+        return jnp.where(jnp.isnan(x), -1, place).astype(jnp.int32)
+
+    def inverse(self, codes: ArrayLike) -> jax.Array:
+        """The middle of each bin; NaN for -1."""
+        codes = jnp.asarray(codes)
+        middle = (self.edges[:, 1:] + self.edges[:, :-1]) / 2
+        value = jax.vmap(lambda m, c: m[c], (0, 1), 1)(middle, jnp.maximum(codes, 0))
+        return jnp.where(codes < 0, jnp.nan, value)
+
+
+def fit_bins(
+    x: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    count: int,
+    strategy: Literal["uniform", "quantile"] = "uniform",
+) -> Bins:
+    """`count` bins a column, of one width or (as nearly as ties allow) one number of rows.
+
+    For bins at chosen edges write `Bins(edges)`.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    if strategy not in ("uniform", "quantile"):
+        raise ValueError(f'strategy must be "uniform" or "quantile", got {strategy!r}')
+    x = _seen(x, mask)
+    if strategy == "quantile":
+        return Bins(jnp.nan_to_num(jnp.nanquantile(x, jnp.linspace(0, 1, count + 1), axis=0).T))
+    low, high = jnp.nan_to_num(jnp.nanmin(x, axis=0)), jnp.nan_to_num(jnp.nanmax(x, axis=0))
+    return Bins(jnp.linspace(low, high, count + 1, axis=1))
+
+
+@struct.dataclass
+class Categories:
+    """The categories of one column of text or integers, in sorted order, and what else may come."""
+
+    names: tuple[str | int, ...] = struct.field(pytree_node=False)
+    unknown: Literal["error", "ignore"] = struct.field(pytree_node=False, default="error")
+
+    @classmethod
+    def fit(cls, values: ArrayLike, *, unknown: Literal["error", "ignore"] = "error") -> Self:
+        """Collects the categories of a column on the host.
+
+        `unknown` is the policy for a category that was not there: "error" raises, "ignore" gives
+        it the code -1 and a row of zeros.
+        """
+        if unknown not in ("error", "ignore"):
+            raise ValueError(f'unknown must be "error" or "ignore", got {unknown!r}')
+        return cls(tuple(np.unique(np.asarray(values)).tolist()), unknown)
+
+    def codes(self, values: ArrayLike) -> np.ndarray:
+        """Ordinal codes `[N]`, the place in `names`, on the host (text never reaches a device)."""
+        place = {name: code for code, name in enumerate(self.names)}
+        column = np.asarray(values).tolist()
+        codes = np.array([place.get(value, -1) for value in column], np.int32)
+        if self.unknown == "error" and (codes < 0).any():
+            row = int(np.argmax(codes < 0))
+            raise ValueError(
+                f"unknown category {column[row]!r} in row {row}; known are {self.names}"
+            )
+        return codes
+
+    def one_hot(self, values: ArrayLike) -> np.ndarray:
+        """Indicator columns `[N, len(names)]`, float32."""
+        return (self.codes(values)[:, None] == np.arange(len(self.names))[None]).astype(np.float32)
+
+    def inverse(self, codes: ArrayLike) -> np.ndarray:
+        """Names of the codes; raises where a code is none of a known category."""
+        codes = np.asarray(codes)
+        if ((codes < 0) | (codes >= len(self.names))).any():
+            raise ValueError(f"codes must lie in 0..{len(self.names) - 1}")
+        return np.asarray(self.names)[codes]
+
+
+def _table(x: ArrayLike) -> jax.Array:
+    x = jnp.asarray(x)
+    if x.ndim != 2:
+        raise ValueError(f"a table needs shape [N, D], got {x.shape}")
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _seen(x: ArrayLike, mask: ArrayLike | None) -> jax.Array:
+    """The table with the rows outside the mask missing, so that no statistic sees them."""
+    x = _table(x)
+    if x.shape[0] == 0:
+        raise ValueError("cannot fit a table without rows")
+    if mask is None:
+        return x
+    mask = jnp.asarray(mask)
+    if mask.shape != x.shape[:1]:
+        raise ValueError(f"mask needs shape {x.shape[:1]}, got {mask.shape}")
+    return jnp.where(mask[:, None] > 0, x, jnp.nan)
+
+
+def _affine(shift: jax.Array, scale: jax.Array, offset: float = 0.0) -> Affine:
+    # A spread within the rounding of the values is none.
+    noise = 4 * jnp.finfo(scale.dtype).eps * jnp.abs(shift)
+    usable = jnp.isfinite(scale) & (scale > noise)
+    shift = jnp.nan_to_num(shift, nan=0.0)
+    return Affine(shift, jnp.where(usable, scale, 1), jnp.asarray(offset, scale.dtype))
+
+
+def _deviation(x: jax.Array, ddof: int) -> jax.Array:
+    """Standard deviation with `ddof`, NaN where there are no more values than `ddof`."""
+    count = jnp.sum(~jnp.isnan(x), axis=0)
+    total = jnp.nansum((x - jnp.nanmean(x, axis=0)[None]) ** 2, axis=0)
+    return jnp.where(count > ddof, jnp.sqrt(total / jnp.maximum(count - ddof, 1)), jnp.nan)
+
+
+def _mode(column: jax.Array) -> jax.Array:
+    values = jnp.sort(column)  # NaN last
+    ends = jnp.searchsorted(values, values, side="right")
+    count = jnp.where(jnp.isnan(values), 0, ends - jnp.searchsorted(values, values))
+    return values[jnp.argmax(count)]
