@@ -5,5 +5,6 @@ Every module is called as `model(x, train=...)` and holds nothing: `params = mod
 """
 
 from jaxdl.models.lenet import LeNet, LeNetSigmoid
+from jaxdl.models.mlp import MLP, MLP64x25x15x1
 
-__all__ = ["LeNet", "LeNetSigmoid"]
+__all__ = ["MLP", "LeNet", "LeNetSigmoid", "MLP64x25x15x1"]

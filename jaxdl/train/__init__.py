@@ -7,6 +7,13 @@
 The objective and the step are pure functions; `fit` is a short loop to copy when it does not suit.
 """
 
+from jaxdl.train._backprop import (
+    GradientReport,
+    LeafCheck,
+    check_gradients,
+    deltas,
+    gradient_flow,
+)
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
 from jaxdl.train._drivers import Driver
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
@@ -33,7 +40,9 @@ __all__ = [
     "Driver",
     "EarlyStopping",
     "EvalStep",
+    "GradientReport",
     "Interrupted",
+    "LeafCheck",
     "Metrics",
     "Objective",
     "Recorder",
@@ -41,8 +50,11 @@ __all__ = [
     "Step",
     "TrainState",
     "cast_floating",
+    "check_gradients",
+    "deltas",
     "evaluate",
     "fit",
+    "gradient_flow",
     "linen_init",
     "make_eval",
     "make_step",
