@@ -34,7 +34,7 @@ def main(config: Config) -> dict[str, float]:
     model = models.LeNet(num_classes=10)
     _, init_key = jax.random.split(jax.random.key(config.seed))
     params = model.init(init_key, jnp.zeros((1, 16, 16, 1)), train=False)["params"]
-    steps = epochs * data.num_batches(len(splits["train"]), config.batch_size)
+    steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
     opt_state = tx.init(params)
 

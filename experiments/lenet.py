@@ -30,6 +30,7 @@ class Config:
     max_shift: int = 2  # augmentation: pixels by which a training image may be moved
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/lenet/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 PUBLISHED = {"mnist": 0.9905}
@@ -38,6 +39,8 @@ PUBLISHED = {"mnist": 0.9905}
 def main(config: Config) -> dict[str, float]:
     if not 0 < config.learning_rate < float("inf"):
         raise ValueError(f"learning_rate must be positive and finite, got {config.learning_rate}")
+    if config.max_shift < 0:
+        raise ValueError(f"max_shift must not be negative, got {config.max_shift}")
     # Data: "image" [N, H, W, 1] uint8, "label" [N]; batches add "mask" [B], False on padding.
     splits = data.load(config.data, config.data_dir, limit=256 if config.smoke else None)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
@@ -56,7 +59,7 @@ def main(config: Config) -> dict[str, float]:
     model = model_type(num_classes=len(splits.info.class_names))
     key, init_key = jax.random.split(jax.random.key(config.seed))
     params, model_state = train.linen_init(model, init_key, jnp.zeros((1, size, size, 1)))
-    steps = epochs * data.num_batches(len(splits["train"]), config.batch_size)
+    steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
     state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
 
@@ -77,8 +80,10 @@ def main(config: Config) -> dict[str, float]:
     def test(state: train.TrainState) -> dict[str, float]:
         return train.scalars(train.evaluate(eval_step, state, splits["test"], 1000), "test/")
 
-    checksums = {name: split.checksum() for name, split in splits.items()}
-    with runs.open(config, name="lenet", out=config.out, data=checksums) as run:
+    with (
+        runs.open(config, name="lenet", out=config.out, resume=config.resume, data=splits) as run,
+        train.Checkpoints(run.folder / "checkpoints") as checkpoints,
+    ):
         result = train.fit(
             step,
             state,
@@ -89,6 +94,7 @@ def main(config: Config) -> dict[str, float]:
             evaluate=test,
             run=run,
             driver=config.driver,
+            checkpoints=checkpoints,
         )
         final = train.evaluate(eval_step, result.state, splits["test"], 1000)
         run.figure("curves", plots.curves(result.history))

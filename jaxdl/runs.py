@@ -3,6 +3,9 @@
     with runs.open(config, name="lenet", out=config.out) as run:
         run.write(step, {"train/loss": 0.3})
 
+    python -m jaxdl.runs list [FOLDER]         every run below the folder with its closing numbers
+    python -m jaxdl.runs compare RUN RUN ...   options and numbers that differ, and their curves
+
 config.json       what was asked for            metrics.jsonl   one line per `write`
 environment.json  what it ran on                events.*        the same for TensorBoard
 *.png             figures                       result.json     the closing numbers
@@ -16,14 +19,18 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import tyro
 
 # Options that say where and how a run is kept, not what is computed.
 _NOT_COMPUTED = ("out", "resume", "data_dir")
+_UNNAMED = (*_NOT_COMPUTED, "seed")  # runs that differ in these alone are one line of a figure
 
 
 class Run:
@@ -103,7 +110,8 @@ def open(
     *,
     name: str,
     out: pathlib.Path | None = None,
-    data: Mapping[str, str] | None = None,
+    data: Mapping[str, Any] | None = None,
+    resume: bool = True,
     quiet: bool = False,
 ) -> Iterator[Run]:
     """Opens a run folder and writes what it is a record of.
@@ -112,7 +120,8 @@ def open(
         config: a dataclass; written to config.json.
         name: of the experiment; without `out` the folder is runs/NAME/DATE-TIME.
         out: the folder. If it holds a run of the same configuration, that run is continued.
-        data: checksums of the data by name, for environment.json.
+        data: the splits it works on; their checksums go into environment.json.
+        resume: False starts over in a folder that holds a run of the same configuration.
         quiet: print nothing.
     Raises: FileExistsError if the folder holds a run of another configuration (the differences are
         named), or other files.
@@ -124,13 +133,16 @@ def open(
         out = pathlib.Path("runs") / name / now
     folder = pathlib.Path(out)
     _refuse_foreign(folder, asked)
+    if not resume and folder.exists():
+        shutil.rmtree(folder)  # a run of this very configuration, or empty: that was checked
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_json(folder / "config.json", asked)
     except OSError as error:
         message = f"cannot write the run folder {folder}: {error.strerror}"
         raise FileNotFoundError(message) from error
-    _write_json(folder / "environment.json", {**environment(), "data": dict(data or {})})
+    checksums = {key: split.checksum() for key, split in (data or {}).items()}
+    _write_json(folder / "environment.json", {**environment(), "data": checksums})
     run = Run(folder, asked, quiet)
     try:
         yield run
@@ -228,6 +240,83 @@ def _commit() -> str | None:
         return None
 
 
+def find(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The run folders at or below `folder`, oldest first by name."""
+    return sorted(path.parent for path in folder.rglob("config.json"))
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a JSON file of a run folder; {} where it is not there (a run that did not finish)."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command line of run records; see the top of the file."""
+    try:
+        tyro.extras.subcommand_cli_from_dict({"list": _list, "compare": _compare}, args=args)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _list(folder: tyro.conf.Positional[pathlib.Path] = pathlib.Path("runs")) -> None:
+    """Lists the runs below a folder with their closing numbers.
+
+    Args:
+        folder: where to look.
+    """
+    from rich import box, console, table
+
+    found = find(folder)
+    if not found:
+        raise FileNotFoundError(f"no run below {folder}")
+    shown = table.Table("run", "rows", "state", "result", box=box.SIMPLE)
+    for run in found:
+        result = read_json(run / "result.json")
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in result.items())
+        shown.add_row(
+            str(run), str(len(read_metrics(run))), "done" if result else "unfinished", numbers
+        )
+    console.Console().print(shown)
+
+
+def _compare(
+    folders: tyro.conf.Positional[list[pathlib.Path]], out: pathlib.Path | None = None
+) -> None:
+    """Shows what differs between runs: options, closing numbers, and the curves in one figure.
+
+    Args:
+        folders: run folders; those whose options differ only in the seed are drawn as one band.
+        out: where to save the figure as PNG.
+    """
+    from rich import box, console, table
+
+    from jaxdl import plots
+
+    for folder in folders:
+        if not (folder / "config.json").exists():
+            raise FileNotFoundError(f"{folder} is not a run folder: it has no config.json")
+    if len(folders) < 2:
+        raise ValueError("name two or more run folders to compare")
+    configs = [read_json(folder / "config.json") for folder in folders]
+    results = [read_json(folder / "result.json") for folder in folders]
+    keys = [key for key in configs[0] if any(c.get(key) != configs[0][key] for c in configs)]
+    shown = table.Table("", *(str(folder) for folder in folders), box=box.SIMPLE)
+    for key in keys:
+        shown.add_row(key, *(str(config.get(key)) for config in configs))
+    for name in dict.fromkeys(name for result in results for name in result):
+        shown.add_row(name, *(f"{r[name]:.4g}" if name in r else "-" for r in results))
+    console.Console().print(shown)
+    if out is not None:
+        groups: dict[str, list] = {}
+        for folder, config in zip(folders, configs, strict=True):
+            differing = (f"{key} {config.get(key)}" for key in keys if key not in _UNNAMED)
+            label = ", ".join(differing) or str(config.get("experiment"))
+            groups.setdefault(label, []).append(read_metrics(folder))
+        plots.compare(groups).savefig(out, dpi=150)
+        print(f"figure -> {out}")
+
+
 class _Bar:
     """A rich progress bar on a terminal; nothing elsewhere."""
 
@@ -270,3 +359,7 @@ class _Bar:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+if __name__ == "__main__":
+    main()

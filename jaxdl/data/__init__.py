@@ -13,6 +13,7 @@ from jaxdl.data._batches import (
     batches,
     host_batch,
     num_batches,
+    num_steps,
     resident_batch,
     shuffled,
 )
@@ -21,6 +22,7 @@ from jaxdl.data._csv import describe, format_table, read_csv
 from jaxdl.data._idx import read_idx, read_mnist
 from jaxdl.data._images import to_unit
 from jaxdl.data._load import SOURCES, Source, load
+from jaxdl.data._polynomial import polynomial_features
 from jaxdl.data._splits import DataError, Info, Split, Splits
 from jaxdl.data._tables import manual_paragraphs
 from jaxdl.data._tabular import (
@@ -101,7 +103,9 @@ __all__ = [
     "missing_share",
     "num_batches",
     "num_bucket_batches",
+    "num_steps",
     "pad_sequences",
+    "polynomial_features",
     "prepare",
     "read_csv",
     "read_idx",

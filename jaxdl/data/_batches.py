@@ -31,6 +31,16 @@ def num_batches(num_examples: int, batch_size: int) -> int:
     return -(-num_examples // batch_size)
 
 
+def num_steps(num_examples: int, batch_size: int, epochs: int) -> int:
+    """Batches in so many epochs: the length of a run, for its schedules.
+
+    Raises: ValueError if the batch size is not in 1..num_examples, or `epochs` is negative.
+    """
+    if epochs < 0:
+        raise ValueError(f"epochs must not be negative, got {epochs}")
+    return epochs * num_batches(num_examples, batch_size)
+
+
 def shuffled(index: Any, num_examples: int, seed: Any, epoch: Any) -> Any:
     """Sends positions 0..n-1 to examples 0..n-1, a different bijection for every (seed, epoch).
 
@@ -124,7 +134,7 @@ def batches(
         batch of an epoch is filled up with zeros whose mask is False; no example is dropped.
     Raises: ValueError if the batch size is not in 1..len(split).
     """
-    total = epochs * num_batches(len(split), batch_size)
+    total = num_steps(len(split), batch_size, epochs)
 
     # Not a generator itself, so that a wrong batch size is reported at the call.
     made = (host_batch(split, k, batch_size=batch_size, seed=seed) for k in range(start, total))

@@ -1,5 +1,20 @@
 """Figures: each function returns a `matplotlib.figure.Figure`, to save, show or put in a page."""
 
-from jaxdl.plots._curves import confusion, curves
+from jaxdl.plots._backprop import gradient_flow, with_derivatives
+from jaxdl.plots._curves import compare, confusion, curves
+from jaxdl.plots._information import associations
+from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
 
-__all__ = ["confusion", "curves"]
+__all__ = [
+    "associations",
+    "boxes",
+    "coefficient_paths",
+    "compare",
+    "confusion",
+    "curves",
+    "gradient_flow",
+    "predicted",
+    "regions",
+    "score_curves",
+    "with_derivatives",
+]

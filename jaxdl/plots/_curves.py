@@ -37,6 +37,45 @@ def curves(history: Sequence[Mapping[str, float]], *, x: str = "epoch") -> Any:
     return figure
 
 
+def compare(
+    groups: Mapping[str, Sequence[Sequence[Mapping[str, float]]]], *, x: str = "epoch"
+) -> Any:
+    """Draws several runs against each other, one panel per number.
+
+    Args:
+        groups: by label, the histories of runs that differ in the seed alone. Their mean is drawn,
+            and a band from the least to the greatest of them.
+        x: the name that counts along the axis.
+    """
+    from matplotlib.figure import Figure
+
+    histories = [history for runs in groups.values() for history in runs if history]
+    names = list(dict.fromkeys(name for history in histories for name in history[-1]))
+    names = [name for name in names if name not in (x, "step") and not name.startswith("time/")]
+    columns = min(3, max(1, len(names)))
+    rows = -(-max(1, len(names)) // columns)
+    figure = Figure(figsize=(4.5 * columns, 3.2 * rows), layout="constrained")
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        for label, runs in groups.items():
+            series = [[row[name] for row in run if name in row] for run in runs]
+            length = min(map(len, series), default=0)
+            if not length:
+                continue
+            values = np.array([s[:length] for s in series])
+            along = [row[x] for row in runs[0] if name in row][:length]
+            (line,) = axes.plot(along, values.mean(axis=0), label=label)
+            if len(values) > 1:
+                low, high = values.min(axis=0), values.max(axis=0)
+                axes.fill_between(along, low, high, color=line.get_color(), alpha=0.2)
+        axes.set_xlabel(x)
+        axes.set_title(name)
+        axes.grid(alpha=0.3)
+    if names:
+        figure.axes[0].legend(frameon=False)
+    return figure
+
+
 def confusion(counts: ArrayLike, class_names: Sequence[str] = ()) -> Any:
     """Draws a confusion matrix `[K, K]`: rows the true class, shade its share of the row."""
     from matplotlib.figure import Figure

@@ -17,6 +17,7 @@ from jaxdl.train._backprop import (
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
 from jaxdl.train._drivers import Driver
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
+from jaxdl.train._language import language_model, make_stream_eval
 from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
@@ -55,9 +56,11 @@ __all__ = [
     "evaluate",
     "fit",
     "gradient_flow",
+    "language_model",
     "linen_init",
     "make_eval",
     "make_step",
+    "make_stream_eval",
     "merge_metrics",
     "per_example_gradients",
     "scalars",

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl import data
+from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._drivers import Driver, Program, Shown, make_program
 from jaxdl.train._signals import Interrupted, Interrupts
@@ -90,8 +91,7 @@ def fit(
     Raises: FloatingPointError after `max_skipped` non-finite steps in a row; CheckpointError for a
         checkpoint of something else.
     """
-    if epochs < 0:
-        raise ValueError(f"epochs must not be negative, got {epochs}")
+    total = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
     program = make_program(
         step, state, split, batch_size=batch_size, seed=seed, driver=driver, sharding=sharding
@@ -99,13 +99,13 @@ def fit(
     best = None if stopping is None else _copy(_weights(state))
     live = _Live(state, program.empty, best, {"history": [], "best_value": None, "bad_epochs": 0})
     del state  # its buffers are donated from here on
-    if checkpoints is not None and checkpoints.latest() is not None:
-        live.restore(checkpoints, run)
+    if checkpoints is not None:
+        live.resume(checkpoints, run)
     save_at = time.monotonic() + save_seconds
 
     def finished() -> bool:
         exhausted = stopping is not None and live.record["bad_epochs"] >= stopping.patience
-        return exhausted or live.position >= epochs * steps_per_epoch
+        return exhausted or live.position >= total
 
     with Interrupts(active=checkpoints is not None) as interrupts:
         while not finished():
@@ -114,7 +114,6 @@ def fit(
             for shown in _advance(program, live, end):
                 _check_skipped(shown, max_skipped)
                 if run is not None:
-                    total = epochs * steps_per_epoch
                     run.progress(live.position, total, f"loss {float(shown.loss):.4f}")
                 if live.position < end and interrupts.received is not None:
                     break
@@ -167,14 +166,16 @@ class _Live:
             arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
             checkpoints.save(self.position, arrays, self.record)
 
-    def restore(self, checkpoints: Checkpoints, run: Recorder | None) -> None:
-        arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
-        arrays, self.record = checkpoints.restore(arrays)
-        self.state, self.metrics, self.best = arrays["state"], arrays["metrics"], arrays["best"]
-        self.position = int(self.state.step)
+    def resume(self, checkpoints: Checkpoints, run: Recorder | None) -> None:
+        if checkpoints.latest() is not None:
+            arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
+            arrays, self.record = checkpoints.restore(arrays)
+            self.state, self.metrics, self.best = (arrays[k] for k in ("state", "metrics", "best"))
+            self.position = int(self.state.step)
+            if run is not None:
+                run.note(f"continuing from step {self.position}")
         if run is not None:
-            run.note(f"continuing from step {self.position}")
-            run.rewind(self.position)
+            run.rewind(self.position)  # rows that were written after the checkpoint, or before any
 
     def note_best(self, stopping: EarlyStopping, row: Mapping[str, float]) -> None:
         if stopping.metric not in row:
@@ -223,8 +224,8 @@ def evaluate(eval_step: EvalStep, state: TrainState, split: data.Split, batch_si
 
 def scalars(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Computes metric states and keeps those that give one number, as Python floats."""
-    values = {name: jnp.asarray(state.compute()) for name, state in metrics.items()}
-    return {prefix + name: float(value) for name, value in values.items() if value.ndim == 0}
+    values = Collection(dict(metrics)).compute()
+    return {prefix + name: float(value) for name, value in values.items() if jnp.ndim(value) == 0}
 
 
 _merge = jax.jit(merge_metrics)

@@ -1,0 +1,126 @@
+"""Run folders: what they hold, whom they refuse, how they are listed and compared."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from jaxdl import data, runs
+from tests.references import reference
+
+event_accumulator = reference("tensorboard.backend.event_processing.event_accumulator")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    learning_rate: float = 0.1
+    out: pathlib.Path | None = None
+
+
+def record(folder, seed=0, rows=2):
+    with runs.open(Config(seed=seed, out=folder), name="try", out=folder, quiet=True) as run:
+        for step in range(1, rows + 1):
+            run.write(step, {"epoch": step, "test/loss": 1 / step + seed, "time/train": 0.1})
+        run.finish({"test/loss": 1 / rows})
+
+
+def test_a_folder_tells_what_was_asked_where_it_ran_and_what_came_out(tmp_path):
+    splits = data.Splits({"train": data.Split({"x": [1, 2]})}, data.Info("toy", "here"))
+    with runs.open(Config(), name="try", out=tmp_path / "a", data=splits, quiet=True) as run:
+        run.write(3, {"test/loss": 0.5})
+        run.finish({"test/loss": 0.5})
+    config = runs.read_json(tmp_path / "a" / "config.json")
+    assert config == {"experiment": "try", "seed": 0, "learning_rate": 0.1, "out": None}
+    environment = runs.read_json(tmp_path / "a" / "environment.json")
+    assert environment["packages"]["jax"]
+    assert environment["backend"] == "cpu"
+    assert environment["data"] == {"train": splits["train"].checksum()}
+    assert runs.read_metrics(tmp_path / "a") == [{"step": 3, "test/loss": 0.5}]
+    assert runs.read_json(tmp_path / "a" / "result.json") == {"test/loss": 0.5}
+
+
+def test_tensorboard_reads_the_same_numbers(tmp_path):
+    record(tmp_path / "a")
+    events = event_accumulator.EventAccumulator(str(tmp_path / "a")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("test/loss")] == [(1, 1.0), (2, 0.5)]
+
+
+def test_another_configuration_is_refused_and_named(tmp_path):
+    record(tmp_path / "a")
+    before = sorted(path.name for path in (tmp_path / "a").iterdir())
+    with (
+        pytest.raises(FileExistsError, match="another configuration: seed 0 there, 5 here"),
+        runs.open(Config(seed=5), name="try", out=tmp_path / "a", quiet=True),
+    ):
+        pass
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "letter.txt").write_text("dear")
+    with (
+        pytest.raises(FileExistsError, match="other files and no run"),
+        runs.open(Config(), name="try", out=tmp_path / "b", quiet=True),
+    ):
+        pass
+    with (
+        pytest.raises(FileExistsError, match="is a file"),
+        runs.open(Config(), name="try", out=tmp_path / "b" / "letter.txt", quiet=True),
+    ):
+        pass
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(FileNotFoundError, match="cannot write the run folder .*Not a directory"),
+        runs.open(Config(), name="try", out=tmp_path / "file" / "a", quiet=True),
+    ):
+        pass
+
+
+def test_the_same_configuration_goes_on_or_starts_over(tmp_path):
+    record(tmp_path / "a", rows=3)
+    with runs.open(Config(), name="try", out=tmp_path / "a", quiet=True) as run:
+        run.rewind(2)
+        run.write(3, {"test/loss": 9.0})
+        assert [row["step"] for row in run.history()] == [1, 2, 3]
+        assert run.history()[-1]["test/loss"] == 9.0
+    with runs.open(Config(), name="try", out=tmp_path / "a", resume=False, quiet=True) as run:
+        assert run.history() == []
+
+
+def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
+    record(tmp_path / "a")
+    with (tmp_path / "a" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "te')
+    assert [row["step"] for row in runs.read_metrics(tmp_path / "a")] == [1, 2]
+
+
+def test_list_and_compare(tmp_path, capsys):
+    record(tmp_path / "a", seed=0)
+    record(tmp_path / "b", seed=1)
+    runs.main(["list", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert shown.count("done") == 2
+    runs.main(
+        ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c.png")]
+    )
+    assert "seed" in capsys.readouterr().out
+    assert (tmp_path / "c.png").stat().st_size > 10_000
+    for wrong in (["compare", str(tmp_path), str(tmp_path)], ["list", str(tmp_path / "none")]):
+        with pytest.raises(SystemExit) as error:
+            runs.main(wrong)
+        assert error.value.code == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_lines_are_printed_where_there_is_no_terminal(tmp_path, capsys):
+    with runs.open(Config(), name="try", out=tmp_path / "a") as run:
+        run.progress(1, 2, "loss 1")
+        run.write(1, {"test/loss": 0.25, "time/train": 1.0})
+        run.finish({"test/loss": 0.25})
+    captured = capsys.readouterr()
+    assert captured.out == f"test/loss 0.25\ntest/loss 0.25  ->  {tmp_path / 'a'}\n"
+    assert captured.err == ""
+    assert json.loads((tmp_path / "a" / "metrics.jsonl").read_text())["time/train"] == 1.0
