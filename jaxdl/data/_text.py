@@ -233,7 +233,7 @@ def length_buckets(
     for b, width in enumerate(widths):
         index = np.flatnonzero(bucket == b)
         if len(index):
-            tokens, kept = pad_sequences([sequences[i] for i in index], width, pad_id=pad_id)
+            tokens, kept = pad_sequences([sequences[int(i)] for i in index], width, pad_id=pad_id)
             splits.append(
                 Split({"tokens": tokens, "length": kept, "index": index.astype(np.int32)})
             )

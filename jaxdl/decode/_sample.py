@@ -1,0 +1,84 @@
+"""Sampling from logits, and generating token by token."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Step = Callable[[Any, jax.Array], tuple[Any, jax.Array]]  # (carry, token [B]) -> (carry, logits)
+
+
+def sample(
+    key: jax.Array,
+    logits: jax.Array,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> jax.Array:
+    """Draws from `softmax(logits / temperature)`, cut to its most probable entries.
+
+    Args:
+        key: of the draw.
+        logits: `[..., V]`.
+        temperature: below 1 sharpens, above 1 flattens; 0 is the greatest logit, the first of ties.
+        top_k: only the k greatest logits may come (more where the k-th ties).
+        top_p: only the fewest entries whose probabilities, at this temperature and after `top_k`,
+            add up to `top_p` or more (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751).
+    Returns: ids `[...]`, int32.
+    Raises: ValueError for a negative temperature, `top_k` outside 1..V, `top_p` outside (0, 1].
+    """
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 or more, got {temperature}")
+    if top_k is not None and not 1 <= top_k <= logits.shape[-1]:
+        raise ValueError(f"top_k must lie in 1..{logits.shape[-1]}, got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must lie in (0, 1], got {top_p}")
+    if temperature == 0:
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    logits = logits.astype(jnp.float32) / temperature
+    if top_k is not None:
+        least = jax.lax.top_k(logits, top_k)[0][..., -1:]
+        logits = jnp.where(logits < least, -jnp.inf, logits)
+    if top_p is not None:
+        descending = -jnp.sort(-logits, axis=-1)
+        p = jax.nn.softmax(descending, axis=-1)
+        inside = jnp.cumsum(p, axis=-1) - p < top_p  # what comes before is not enough yet
+        least = jnp.min(jnp.where(inside, descending, jnp.inf), axis=-1, keepdims=True)
+        logits = jnp.where(logits < least, -jnp.inf, logits)
+    return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
+
+
+def generate(
+    step: Step,
+    carry: Any,
+    logits: jax.Array,
+    key: jax.Array,
+    num_steps: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> tuple[jax.Array, Any]:
+    """Samples `num_steps` tokens, each fed back to give the logits of the next.
+
+    Args:
+        step: `(carry, token [B]) -> (carry, logits [B, V])`.
+        carry: after the warm-up, that is after the model has read the given beginning.
+        logits: `[B, V]`, of the first token to come.
+        key: token n is drawn with `fold_in(key, n)`, so a longer text begins with the shorter one.
+        num_steps: N.
+        temperature, top_k, top_p: see `sample`.
+    Returns: ids `[B, N]`, and the carry after the last of them.
+    """
+
+    def body(state: Any, n: jax.Array) -> tuple[Any, jax.Array]:
+        carry, logits = state
+        token = sample(
+            jax.random.fold_in(key, n), logits, temperature=temperature, top_k=top_k, top_p=top_p
+        )
+        return step(carry, token), token
+
+    (carry, _), tokens = jax.lax.scan(body, (carry, logits), jnp.arange(num_steps))
+    return tokens.T, carry

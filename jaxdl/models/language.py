@@ -1,0 +1,113 @@
+"""Recurrent language models: each token's distribution from all tokens before it.
+
+Zaremba et al., Recurrent neural network regularization, 2014, arXiv:1409.2329 (`LSTMSmall`,
+`LSTMMedium`, `LSTMLarge`); tied embeddings after Press & Wolf 2017, arXiv:1608.05859.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdl.nn import GRUCell, LSTMCell, Recurrent, uniform
+from jaxdl.nn._cells import Cell, State
+
+
+class LanguageModel(nn.Module):
+    """Embedding or one-hot, recurrent layers, one dense layer to the vocabulary.
+
+    One way only: a backward layer would see the token it is to predict.
+
+    Attributes:
+        vocab_size: V.
+        cell: of the recurrent layers, `RNNCell()`, `GRUCell()` or `LSTMCell()`.
+        hidden_size, num_layers: of the recurrent layers.
+        embed_dim: width of a learnt embedding; None feeds one-hot vectors.
+        tied: whether the dense layer is the embedding transposed (`embed_dim` = `hidden_size`).
+        dropout: after the embedding, between layers and before the dense layer.
+        init_scale: all weights from `U(-init_scale, init_scale)`; None takes each layer's default.
+    """
+
+    vocab_size: int
+    cell: Cell = GRUCell()
+    hidden_size: int = 256
+    num_layers: int = 1
+    embed_dim: int | None = None
+    tied: bool = False
+    dropout: float = 0.0
+    init_scale: float | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: jax.Array,
+        state: State | None = None,
+        *,
+        lengths: jax.Array | None = None,
+        train: bool,
+    ) -> tuple[jax.Array, State]:
+        """Maps ids `[B, T]` to logits of the next tokens `[B, T, V]` and the state after them.
+
+        `state` is that of `Recurrent`, zeros by default; ids outside 0..V-1 are undefined.
+        """
+        if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise ValueError(f"tokens need shape [B, T] and integers, got {tokens.shape}")
+        if self.tied and self.embed_dim != self.hidden_size:
+            raise ValueError(
+                f"tied weights need embed_dim = hidden_size, got {self.embed_dim} "
+                f"and {self.hidden_size}"
+            )
+        init = None if self.init_scale is None else uniform(self.init_scale)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        tokens_TB = tokens.T  # time first: two transpositions of ids, not of features
+        if self.embed_dim is None:
+            x_TBD = jax.nn.one_hot(tokens_TB, self.vocab_size)
+        else:
+            embed_init = init or nn.initializers.normal(self.embed_dim**-0.5)
+            embed = nn.Embed(
+                self.vocab_size, self.embed_dim, embedding_init=embed_init, name="embed"
+            )
+            x_TBD = drop(embed(tokens_TB))
+        h_TBH, state = Recurrent(
+            self.cell,
+            self.hidden_size,
+            self.num_layers,
+            dropout=self.dropout,
+            time_major=True,
+            kernel_init=init,
+            recurrent_init=init,
+            bias_init=init,
+            name="recurrent",
+        )(x_TBD, state, lengths=lengths, train=train)
+        h_TBH = drop(h_TBH)
+        if self.tied:
+            logits_TBV = embed.attend(h_TBH)
+            bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,))
+            logits_TBV = logits_TBV + jnp.broadcast_to(bias, logits_TBV.shape)
+        else:
+            head_init = init or nn.initializers.lecun_normal()
+            logits_TBV = nn.Dense(self.vocab_size, kernel_init=head_init, name="head")(h_TBH)
+        return jnp.swapaxes(logits_TBV, 0, 1), state
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros, one array `[num_layers, B, H]` for each of the cell's states."""
+        shape = (self.num_layers, batch_size, self.hidden_size)
+        return tuple(jnp.zeros(shape) for _ in range(self.cell.num_states))
+
+
+# Zaremba et al. 2014, sec. 4.1; the small one is TensorFlow's.
+LSTMSmall = functools.partial(
+    LanguageModel,
+    cell=LSTMCell(),
+    hidden_size=200,
+    num_layers=2,
+    embed_dim=200,
+    init_scale=0.1,
+)
+LSTMMedium = functools.partial(
+    LSTMSmall, hidden_size=650, embed_dim=650, dropout=0.5, init_scale=0.05
+)
+LSTMLarge = functools.partial(
+    LSTMSmall, hidden_size=1500, embed_dim=1500, dropout=0.65, init_scale=0.04
+)
