@@ -19,7 +19,7 @@ from tests.train.problems import Net, blobs, problem
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    epochs: int = 30
+    epochs: int = 60
 
 
 def main(folder: pathlib.Path, pause: float) -> None:
@@ -49,7 +49,7 @@ def main(folder: pathlib.Path, pause: float) -> None:
             driver="loop",
             checkpoints=checkpoints,
             save_seconds=0.05,
-            stopping=train.EarlyStopping("test/loss", patience=20),
+            stopping=train.EarlyStopping("test/loss", patience=45),
         )
     state = dataclasses.replace(result.state, key=jax.random.key_data(result.state.key))
     leaves = jax.tree_util.tree_leaves_with_path(state)
