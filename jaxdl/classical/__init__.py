@@ -36,6 +36,7 @@ from jaxdl.classical._nearest import (
     nearest_neighbours,
     neighbour_votes,
 )
+from jaxdl.classical._ngram import NGram, ngram
 from jaxdl.classical._perceptron import (
     perceptron,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Folds",
     "KernelMachine",
     "Linear",
+    "NGram",
     "Report",
     "Scores",
     "Verdict",
@@ -95,6 +97,7 @@ __all__ = [
     "multinomial_bayes",
     "nearest_neighbours",
     "neighbour_votes",
+    "ngram",
     "one_vs_rest",
     "one_vs_rest_scores",
     "perceptron",
