@@ -122,13 +122,15 @@ class ROCAUC(_Scores):
     """
 
     def compute(self) -> jax.Array:
-        positive, negative, first = _ascending(self.scores, self.labels)
-        num_positive, num_negative = jnp.sum(positive), jnp.sum(negative)
-        not_above = jnp.cumsum(negative)
-        below = jax.lax.cummax(jnp.where(first, not_above - negative, 0))
-        # Within a tie the positives come last, so `not_above` has all negatives of their tie.
-        share = (not_above + below).astype(jnp.float32) / (2.0 * num_negative)
-        area = jnp.sum(positive * share) / num_positive
+        positive, tie, num = _ascending(self.scores, self.labels)
+        up_to = jnp.cumsum(positive)
+        place = jnp.arange(len(positive))
+        negatives_up_to = place + 1 - up_to  # within a tie the positives come last
+        negatives_below = tie - (up_to - positive)[tie]
+        num_positive = jnp.sum(positive)
+        num_negative = num - num_positive
+        share = (negatives_up_to + negatives_below).astype(jnp.float32) / (2.0 * num_negative)
+        area = jnp.sum(jnp.where(positive == 1, share, 0.0)) / num_positive
         return jnp.where(_broken(self) | (num_positive == 0) | (num_negative == 0), jnp.nan, area)
 
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,14 +152,11 @@ class AveragePrecision(_Scores):
     """
 
     def compute(self) -> jax.Array:
-        positive, negative, first = _ascending(self.scores, self.labels)
-        every = positive + negative
-        num_positive, num = jnp.sum(positive), jnp.sum(every)
-        below = jax.lax.cummax(jnp.where(first, jnp.cumsum(positive) - positive, 0))
-        every_below = jax.lax.cummax(jnp.where(first, jnp.cumsum(every) - every, 0))
-        called = jnp.maximum(num - every_below, 1)
-        precision = (num_positive - below).astype(jnp.float32) / called
-        area = jnp.sum(positive * precision) / num_positive
+        positive, tie, num = _ascending(self.scores, self.labels)
+        num_positive = jnp.sum(positive)
+        hits = num_positive - (jnp.cumsum(positive) - positive)[tie]  # at this score or above
+        precision = hits.astype(jnp.float32) / jnp.maximum(num - tie, 1)
+        area = jnp.sum(jnp.where(positive == 1, precision, 0.0)) / num_positive
         return jnp.where(_broken(self) | (num_positive == 0), jnp.nan, area)
 
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -260,22 +259,26 @@ def _broken(state: _Scores) -> jax.Array:
 
 
 def _ascending(scores: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Positives, negatives (0 or 1) and starts of ties in ascending order, of length 2N.
+    """In ascending order: positives (0 or 1), where each one's tie starts; and how many are real.
 
     A sort of plain integers is four to six times faster on a CPU than one of floats or with a
     payload. Within one sign 31 bits order the floats; the label is the 32nd, below them. So the two
-    signs are sorted apart, and what does not belong is put at the end, where it counts for nothing.
+    signs are sorted apart and joined, and empty places, which are no positives, come at the end.
     """
     raw = _bits(scores)
     minus, real = raw >> 31 == 1, labels >= 0
-    nothing = jnp.uint32(2**32 - 1)
+    nothing = jnp.uint32(2**32 - 2)  # a NaN's bits, and no positive
 
     def sort(where: jax.Array, size: jax.Array) -> jax.Array:
         packed = (size << 1) | (labels == 1).astype(jnp.uint32)
         return jnp.sort(jnp.where(where & real, packed, nothing))
 
-    packed = jnp.concatenate([sort(minus, ~raw), sort(~minus, raw)])
-    positive = ((packed & 1 == 1) & (packed != nothing)).astype(jnp.int32)
-    negative = (packed & 1 == 0).astype(jnp.int32)
-    changes = packed[1:] >> 1 != packed[:-1] >> 1
-    return positive, negative, jnp.concatenate([jnp.ones(len(packed[:1]), bool), changes])
+    below, above = sort(minus, ~raw), sort(~minus, raw)
+    num_below = jnp.sum(minus & real, dtype=jnp.int32)
+    joined = jnp.concatenate([below, jnp.full_like(above, nothing)])
+    packed = jax.lax.dynamic_update_slice(joined, above, (num_below,))[: len(scores)]
+    place = jnp.arange(len(scores))
+    before = jnp.roll(packed, 1) >> 1
+    first = (packed >> 1 != before) | (place == num_below) | (place == 0)
+    tie = jax.lax.cummax(jnp.where(first, place, 0))
+    return (packed & 1).astype(jnp.int32), tie, jnp.sum(real, dtype=jnp.int32)
