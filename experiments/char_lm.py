@@ -1,0 +1,129 @@
+"""RNN, GRU or LSTM over characters: memorising ten thousand, or reading on in a held-out text.
+
+    python -m experiments.char_lm                            # the manual of CPython
+    python -m experiments.char_lm --data text --data-dir timemachine.txt
+    python -m experiments.char_lm --data text --data-dir timemachine.txt --first 10000 \\
+        --epochs 500 --optimizer sgd --learning-rate 1       # the book's recipe: memorising
+
+Samples are printed as it learns. Zhang et al., Dive into deep learning, sec. 9.5 and 10.2.
+"""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdl import cli, data, decode, models, nn, plots, runs, train
+
+CELLS = {
+    "rnn": nn.RNNCell(),
+    "gru": nn.GRUCell(),
+    "gru_reset_before": nn.GRUCell(reset_after=False),
+    "lstm": nn.LSTMCell(forget_bias=1.0),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: Literal["manual", "text"] = "manual"  # which text
+    data_dir: pathlib.Path | None = None  # file or folder of the text
+    first: int | None = None  # train on so many characters only; all by default
+    cell: Literal["rnn", "gru", "gru_reset_before", "lstm"] = "gru"  # of the recurrent layers
+    layers: int = 1  # one above the other
+    hidden_size: int = 256  # of each layer
+    optimizer: Literal["adam", "sgd"] = "adam"  # with a constant rate
+    learning_rate: float = 3e-3  # 1 for sgd in the book
+    epochs: int = 10  # passes over the text
+    batch_size: int = 32  # streams read side by side
+    num_steps: int = 35  # characters a gradient looks back
+    clip_norm: float = 1.0  # greatest norm of the gradient
+    prompt: str = "time traveller"  # what samples begin with
+    temperature: float = 0.5  # of samples; 0 takes the most probable character
+    top_k: int | None = None  # samples come from the k most probable characters only
+    seed: int = 0  # of the weights and the samples
+    smoke: bool = False  # a few seconds: little text, a narrow model
+    out: pathlib.Path | None = None  # run folder; runs/char_lm/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    # Text: split by lines before anything is cut out of it; 26 letters, space and <unk>.
+    texts = data.load_text(config.data, config.data_dir)
+    text = {name: data.letters(text) for name, text in texts.items()}
+    text["train"] = text["train"][: 2000 if config.smoke else config.first]
+    vocabulary = data.Vocabulary.build(data.characters(text["train"]), reserved=("<unk>",))
+    B, T = config.batch_size, config.num_steps
+    splits = {name: data.streams(vocabulary.encode(t), T, B) for name, t in text.items()}
+    epochs = min(config.epochs, 2) if config.smoke else config.epochs
+
+    # Model, optimizer and the state of the run, which includes the recurrent state.
+    model = models.LanguageModel(
+        len(vocabulary),
+        CELLS[config.cell],
+        hidden_size=16 if config.smoke else config.hidden_size,
+        num_layers=config.layers,
+    )
+    key, init_key = jax.random.split(jax.random.key(config.seed))
+    params, _ = train.linen_init(model, init_key, jnp.zeros((1, 1), jnp.int32))
+    make_optimizer = {"adam": optax.adam, "sgd": optax.sgd}[config.optimizer]
+    tx = make_optimizer(config.learning_rate)
+    state = train.TrainState.create(
+        params=params, tx=tx, key=key, model_state={"carry": model.initial_state(B)}
+    )
+    objective = train.language_model(model)
+    step = train.make_step(objective, tx, clip_norm=config.clip_norm)
+    over_streams = jax.jit(train.make_stream_eval(objective, B))
+
+    def perplexity(state: train.TrainState, name: str) -> float:
+        zeros = {"carry": model.initial_state(B)}
+        metrics = over_streams(state.params, zeros, dict(splits[name].columns))
+        return float(metrics["perplexity"].compute())
+
+    @jax.jit
+    def write_some(params: dict, prompt: jax.Array) -> jax.Array:
+        def read(carry: tuple, token: jax.Array) -> tuple:
+            logits, carry = model.apply({"params": params}, token[:, None], carry, train=False)
+            return carry, logits[:, 0]
+
+        logits, carry = model.apply({"params": params}, prompt[None], train=False)  # warm-up
+        key = jax.random.key(config.seed)
+        options = {"temperature": config.temperature, "top_k": config.top_k}
+        return decode.generate(read, carry, logits[:, -1], key, 60, **options)[0][0]
+
+    with runs.open(config, name="char_lm", out=config.out, resume=False, data=splits) as run:
+        unknown = vocabulary.count_unknown(data.characters(text["test"]))
+        run.note(f"{len(text['train'])} characters to train on, {len(vocabulary)} different")
+        run.note(f"{len(text['test'])} held out, {unknown} of them unknown")
+        vocabulary.save(run.folder / "vocabulary.json")
+        prompt = jnp.asarray(vocabulary.encode(data.characters(config.prompt)))
+        per_epoch = data.num_batches(len(splits["train"]), B)
+
+        def evaluate(state: train.TrainState) -> dict[str, float]:
+            epoch = int(state.step) // per_epoch
+            if epoch % max(1, epochs // 10) and epoch != epochs:
+                return {}
+            ids = write_some(state.params, prompt)
+            run.note(f"{config.prompt}|{''.join(vocabulary.decode(ids))}")
+            return {"test/perplexity": perplexity(state, "test")}
+
+        result = train.fit(
+            step,
+            state,
+            splits["train"],
+            epochs=epochs,
+            batch_size=B,
+            seed=None,  # streams are read in their order
+            evaluate=evaluate,
+            run=run,
+        )
+        run.figure("curves", plots.curves(result.history))
+        # Of the training text again, now with the weights at rest.
+        return run.finish(
+            {f"{name}/perplexity": perplexity(result.state, name) for name in ("train", "test")}
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)
