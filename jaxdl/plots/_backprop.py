@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 
 def with_derivatives(
@@ -20,7 +20,7 @@ def with_derivatives(
     """
     from matplotlib.figure import Figure
 
-    x = np.linspace(low, high, 401, dtype=np.float32)
+    x = jnp.linspace(low, high, 401)
     rows = -(-len(functions) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.3 * rows), layout="constrained")
     for axes, (name, function) in zip(
@@ -46,6 +46,7 @@ def gradient_flow(
 ) -> Any:
     """Draws how large gradients are layer by layer, a panel each for `{panel: {curve: sizes}}`."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(4.2 * max(1, len(sizes)), 3.4), layout="constrained")
     panels = figure.subplots(1, max(1, len(sizes)), squeeze=False, sharey=True)[0]
@@ -54,6 +55,7 @@ def gradient_flow(
             axes.semilogy(range(1, len(values) + 1), values, marker=".", label=name)
         axes.set_title(panel)
         axes.set_xlabel("layer, from the input")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     panels[0].set_ylabel(ylabel)

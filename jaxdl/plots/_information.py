@@ -1,0 +1,21 @@
+"""Figures of word associations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def associations(pairs: Sequence[Any]) -> Any:
+    """Draws `information.Association`s as bars of PMI, the strongest at the top."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 1 + 0.24 * len(pairs)), layout="constrained")
+    axes = figure.add_subplot()
+    names = [f"{pair.first} {pair.second}" for pair in pairs]
+    axes.barh(range(len(pairs)), [pair.pmi for pair in pairs], color="#4477aa")
+    axes.set_yticks(range(len(pairs)), names)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set_xlabel("pointwise mutual information, bits")
+    for place, pair in enumerate(pairs):
+        axes.text(pair.pmi, place, f" {pair.times}", va="center", size=7)
+    return figure
