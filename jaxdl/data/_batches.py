@@ -142,12 +142,18 @@ def batches(
 
 
 def host_batch(
-    split: Split, k: int, *, batch_size: int, seed: int | None = None
+    split: Split,
+    k: int,
+    *,
+    batch_size: int,
+    seed: int | None = None,
+    rows: slice = slice(None),
 ) -> dict[str, np.ndarray]:
-    """Batch k of `batches`, alone."""
+    """Batch k of `batches`, alone; or some rows of it, one process's share."""
     index, mask = batch_indices(np, len(split), batch_size, k, seed)
-    rows = {name: _fill(column[index], mask) for name, column in split.columns.items()}
-    return {**rows, "mask": mask}
+    index, mask = index[rows], mask[rows]
+    made = {name: _fill(column[index], mask) for name, column in split.columns.items()}
+    return {**made, "mask": mask}
 
 
 def _fill(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
 """Layers that several models share, beside Flax's own, and initialisers for them.
 
-Dropout is Flax's `nn.Dropout`, in its one convention: what is kept is divided by the share that is
-kept while training, and nothing happens when evaluating, so expectations agree (T19).
+Dropout has one convention, here and in Flax: what is kept is divided by the share that is kept
+while training, and nothing happens when evaluating, so expectations agree (T19).
 """
 
-from jaxdl.nn._cells import GRUCell, LSTMCell, RNNCell
+from jaxdl.nn._bptt import linear_state_gradients, rnn_gradients, rnn_outputs
+from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell
 from jaxdl.nn._conv import Conv, ConvTranspose
+from jaxdl.nn._dropout import Dropout
 from jaxdl.nn._initialisers import bilinear, he, normal, uniform, xavier
 from jaxdl.nn._norm import BatchNorm, batch_statistics
 from jaxdl.nn._recurrent import (
@@ -23,8 +25,10 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNorm",
+    "Cell",
     "Conv",
     "ConvTranspose",
+    "Dropout",
     "GRUCell",
     "LSTMCell",
     "RNNCell",
@@ -32,10 +36,13 @@ __all__ = [
     "batch_statistics",
     "bilinear",
     "he",
+    "linear_state_gradients",
     "normal",
     "recurrent_from_torch",
     "recurrent_scan",
     "recurrent_to_torch",
+    "rnn_gradients",
+    "rnn_outputs",
     "uniform",
     "xavier",
 ]

@@ -32,6 +32,7 @@ from jaxdl.train._step import (
     per_example_gradients,
 )
 from jaxdl.train._stopping import EarlyStopping
+from jaxdl.train._sweep import SweepResult, grid, sweep
 
 __all__ = [
     "Aux",
@@ -49,6 +50,7 @@ __all__ = [
     "Recorder",
     "Result",
     "Step",
+    "SweepResult",
     "TrainState",
     "cast_floating",
     "check_gradients",
@@ -56,6 +58,7 @@ __all__ = [
     "evaluate",
     "fit",
     "gradient_flow",
+    "grid",
     "language_model",
     "linen_init",
     "make_eval",
@@ -65,4 +68,5 @@ __all__ = [
     "per_example_gradients",
     "scalars",
     "supervised",
+    "sweep",
 ]

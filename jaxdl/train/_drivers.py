@@ -10,6 +10,7 @@ there (measured), while steps of products and element-wise work gain up to 1.5 t
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdl import data
+from jaxdl import data, parallel
 from jaxdl.train._state import TrainState
 from jaxdl.train._step import Metrics, Step, merge_metrics
 
@@ -67,12 +68,14 @@ def make_program(
     batch_size: int,
     seed: int | None,
     driver: Driver = "auto",
-    sharding: Any = None,
+    layout: parallel.Layout | None = None,
 ) -> Program:
     """Compiles the program of one driver, once for every step of the run."""
     if driver not in ("auto", "stream", "loop", "scan"):
         raise ValueError(f"driver must be auto, stream, loop or scan, got {driver!r}")
     steps_per_epoch = data.num_batches(len(split), batch_size)
+    if layout is not None:
+        layout.check_batch(batch_size)
     example = data.host_batch(split, 0, batch_size=batch_size, seed=seed)
     _, of_one = jax.eval_shape(step, state, example)
     metrics_spec = jax.eval_shape(merge_metrics, of_one, of_one)  # merging may widen a state
@@ -80,6 +83,10 @@ def make_program(
     if driver == "auto":
         size = sum(column.nbytes for column in split.columns.values())
         driver = _choose(step, state, example, size)
+    out_shardings = None
+    if layout is not None:  # what comes out lies as what went in, call after call
+        empty = layout.put_state(empty)
+        out_shardings = (layout.state(state), jax.tree.map(lambda x: x.sharding, empty), None)
 
     def one(state: TrainState, metrics: Metrics, batch: Any) -> Any:
         first = state.step % steps_per_epoch == 0
@@ -90,6 +97,8 @@ def make_program(
 
     def one_resident(state: TrainState, metrics: Metrics, columns: Any) -> Any:
         batch = data.resident_batch(columns, state.step, batch_size=batch_size, seed=seed)
+        if layout is not None:
+            batch = jax.lax.with_sharding_constraint(batch, layout.batch)
         return one(state, metrics, batch)
 
     def many_resident(state: TrainState, metrics: Metrics, columns: Any, stop: jax.Array) -> Any:
@@ -101,23 +110,28 @@ def make_program(
 
     def compiled(function: Callable, *args: Any) -> tuple[Callable, float]:
         start = time.perf_counter()
-        program = jax.jit(function, donate_argnums=(0, 1)).lower(state, empty, *args).compile()
+        jitted = jax.jit(function, donate_argnums=(0, 1), out_shardings=out_shardings)
+        program = jitted.lower(state, empty, *args).compile()
         return program, time.perf_counter() - start
 
-    def put(batch: Any) -> Any:
-        return batch if sharding is None else jax.device_put(batch, sharding)
+    def streamed(k: int) -> Any:
+        make = functools.partial(data.host_batch, split, k, batch_size=batch_size, seed=seed)
+        if layout is None:
+            return make()
+        return layout.put_batch(batch_size, lambda rows: make(rows=rows))
 
     if driver == "stream":
-        program, seconds = compiled(one, put(example))
+        program, seconds = compiled(one, streamed(0))
 
         def advance(state: TrainState, metrics: Metrics, position: int, stop: int) -> Any:
             start = time.perf_counter()
-            batch = put(data.host_batch(split, position, batch_size=batch_size, seed=seed))
+            batch = streamed(position)
             made.data_seconds += time.perf_counter() - start
             return *program(state, metrics, batch), position + 1
 
     else:
-        columns = jax.device_put(dict(split.columns))
+        columns = dict(split.columns)
+        columns = jax.device_put(columns) if layout is None else layout.put_state(columns)
         if driver == "loop":
             program, seconds = compiled(one_resident, columns)
 
@@ -135,8 +149,8 @@ def make_program(
 
 
 def _choose(step: Step, state: TrainState, example: Any, size: int) -> Driver:
-    if size > RESIDENT_BYTES:
-        return "stream"
+    if size > RESIDENT_BYTES or jax.process_count() > 1:
+        return "stream"  # each process then builds only its share of a batch
     if jax.default_backend() != "cpu":
         return "scan"
     jaxpr = jax.make_jaxpr(step)(state, example)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from jaxdl import data
+from jaxdl import data, parallel
 from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._drivers import Driver, Program, Shown, make_program
@@ -57,7 +57,7 @@ def fit(
     observe: Callable[[TrainState], Mapping[str, float]] | None = None,
     run: Recorder | None = None,
     driver: Driver = "auto",
-    sharding: Any = None,
+    layout: parallel.Layout | None = None,
     checkpoints: Checkpoints | None = None,
     save_seconds: float = 60.0,
     stopping: EarlyStopping | None = None,
@@ -77,7 +77,7 @@ def fit(
         observe: likewise, for what is not a result: the learning rate, say.
         run: gets the rows and the progress.
         driver: how batches reach the device, see `train.Driver`.
-        sharding: where streamed batches go.
+        layout: how the run lies on its devices; `parallel.auto_layout` by default.
         checkpoints: where to save; the latest one there is continued, and the numbers, the order of
             the data and the parameters come out as if nothing had happened. With it SIGTERM and
             Ctrl-C finish the step, save, and raise `Interrupted` (exit code 143 or 130).
@@ -93,8 +93,17 @@ def fit(
     """
     total = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
+    layout = parallel.auto_layout(batch_size) if layout is None else layout
+    if layout.mesh.size > 1:
+        state = layout.put_state(state)
     program = make_program(
-        step, state, split, batch_size=batch_size, seed=seed, driver=driver, sharding=sharding
+        step,
+        state,
+        split,
+        batch_size=batch_size,
+        seed=seed,
+        driver=driver,
+        layout=layout if layout.mesh.size > 1 else None,
     )
     best = None if stopping is None else _copy(_weights(state))
     live = _Live(state, program.empty, best, {"history": [], "best_value": None, "bad_epochs": 0})

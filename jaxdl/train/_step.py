@@ -209,8 +209,9 @@ def _accumulated(
     padding = -size % parts
 
     def cut(x: jax.Array) -> jax.Array:
+        """Deals rows out like cards, so that each part stays spread over all devices."""
         x = jnp.pad(x, [(0, padding)] + [(0, 0)] * (x.ndim - 1))  # mask: False
-        return x.reshape(parts, -1, *x.shape[1:])
+        return x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1)
 
     micro = jax.tree.map(cut, dict(batch))
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(parts))

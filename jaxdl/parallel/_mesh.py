@@ -1,0 +1,141 @@
+"""Meshes of devices, and where batches and states lie on them.
+
+Axes, outermost first: "replica" (members of a sweep, or slices that exchange little), "data" (the
+batch is cut along it) and "model" (large parameters are cut along it as well). Every axis type is
+`Auto`: programs are written for whole arrays, and the compiler places the communication.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXES = ("replica", "data", "model")
+
+
+def make_mesh(
+    *,
+    data: int | None = None,
+    model: int = 1,
+    replica: int = 1,
+    devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+    """Lays devices out as `[replica, data, model]`.
+
+    Args:
+        data, model, replica: sizes of the axes; `data` takes all that is left if not given.
+        devices: all of this run by default; the first ones are used.
+    Raises: ValueError if the mesh is larger than what there is, or an axis smaller than 1.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    if min(model, replica, 1 if data is None else data) < 1:
+        raise ValueError(f"axes need at least 1 device: {replica=}, {data=}, {model=}")
+    data = max(1, len(devices) // (model * replica)) if data is None else data
+    shape = (replica, data, model)
+    if math.prod(shape) > len(devices):
+        raise ValueError(
+            f"a mesh of {replica} x {data} x {model} needs {math.prod(shape)} devices, "
+            f"there are {len(devices)}"
+        )
+    kinds = (AxisType.Auto,) * len(AXES)  # the default of jax is Explicit
+    return jax.make_mesh(shape, AXES, kinds, devices=devices[: math.prod(shape)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a training run lies on a mesh.
+
+    Batches are cut along "replica" and "data"; parameters and optimizer state are copied to every
+    device or, if `shard_above` is set, every array of more elements than that is cut along its
+    longest axis that "model" and "data" (or one of them) divide: fully sharded data parallelism.
+    """
+
+    mesh: Mesh
+    shard_above: int | None = None
+
+    @property
+    def batch(self) -> NamedSharding:
+        """Leading axis over all devices that see different examples."""
+        return NamedSharding(self.mesh, P(("replica", "data")))
+
+    @property
+    def copied(self) -> NamedSharding:
+        """The same on every device."""
+        return NamedSharding(self.mesh, P())
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raises ValueError unless every device gets the same number of examples."""
+        parts = self.mesh.shape["replica"] * self.mesh.shape["data"]
+        if batch_size % parts:
+            raise ValueError(f"batch_size={batch_size} does not split over {parts} devices")
+
+    def state(self, tree: Any) -> Any:
+        """The sharding of every leaf of a pytree of arrays or shapes, by the rule above."""
+        return jax.tree.map(lambda leaf: NamedSharding(self.mesh, self._spec(leaf)), tree)
+
+    def _spec(self, leaf: Any) -> P:
+        if self.shard_above is None or math.prod(leaf.shape) <= self.shard_above:
+            return P()
+        for names in (("model", "data"), ("data",), ("model",)):
+            size = math.prod(self.mesh.shape[name] for name in names)
+            fitting = [n for n, length in enumerate(leaf.shape) if length % size == 0]
+            if size > 1 and fitting:
+                axis = max(fitting, key=lambda n: leaf.shape[n])
+                return P(*(None,) * axis, names)
+        return P()
+
+    def put_state(self, state: Any) -> Any:
+        """Places a state, which is the same in every process; its old buffers stay valid."""
+        return jax.tree.map(_put, state, self.state(state))
+
+    def put_batch(
+        self, batch_size: int, rows: Callable[[slice], dict[str, np.ndarray]]
+    ) -> dict[str, jax.Array]:
+        """Makes a global batch of which this process builds only the rows of its own devices.
+
+        Args:
+            batch_size: B, over all devices of all processes.
+            rows: `rows(slice(start, stop))` gives those rows of every column.
+        """
+        index_of = self.batch.addressable_devices_indices_map((batch_size,))
+        bounds = {index[0].indices(batch_size)[:2] for index in index_of.values() if index}
+        made = {(start, stop): rows(slice(start, stop)) for start, stop in bounds}
+
+        def assemble(name: str) -> jax.Array:
+            some = next(iter(made.values()))[name]
+
+            def shard(index: Any) -> np.ndarray:
+                return made[index[0].indices(batch_size)[:2]][name]
+
+            shape = (batch_size, *some.shape[1:])
+            return jax.make_array_from_callback(shape, self.batch, shard)
+
+        return {name: assemble(name) for name in next(iter(made.values()))}
+
+
+def auto_layout(batch_size: int) -> Layout:
+    """All devices that the batch splits over; on the CPU of one process, one device.
+
+    The CPU "devices" of one process share its cores, so that spreading over them gains nothing.
+    """
+    devices = jax.devices()
+    if jax.default_backend() == "cpu" and jax.process_count() == 1:
+        devices = devices[:1]
+    elif jax.process_count() == 1:
+        devices = devices[: math.gcd(len(devices), batch_size)]
+    return Layout(make_mesh(devices=devices))
+
+
+def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _put(jax.random.key_data(leaf), NamedSharding(sharding.mesh, P()))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])

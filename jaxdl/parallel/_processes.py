@@ -1,0 +1,100 @@
+"""Several processes, one run: finding each other, agreeing, and going down together.
+
+A process that dies takes the others with it: their next collective fails, or, for those that wait
+where no error reaches them, the coordinator's heartbeat ends them. The run is then started again
+from outside and continues from its last checkpoint.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+HEARTBEAT_SECONDS = 10  # without a sign of life, a process counts as dead
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """How this process finds the others; the options every experiment has.
+
+    `coordinator="auto"` reads what SLURM, Open MPI, Kubernetes or a cloud TPU tell, through JAX's
+    own detection. Otherwise all three are given: the address of process 0, how many there are, and
+    which one this is.
+    """
+
+    coordinator: str | None = None
+    processes: int | None = None
+    process_id: int | None = None
+
+
+def initialize(launch: Launch) -> None:
+    """Joins the other processes; without a coordinator there is one process and nothing to do.
+
+    Call it before anything else touches JAX.
+
+    Raises: ValueError if only some of the options are given, or the coordinator cannot be reached.
+    """
+    explicit = (launch.processes, launch.process_id)
+    if launch.coordinator is None:
+        if explicit != (None, None):
+            raise ValueError("processes and process_id need a coordinator (HOST:PORT or auto)")
+        return
+    options: dict[str, Any] = {}
+    if launch.coordinator != "auto":
+        if launch.processes is None or launch.process_id is None:
+            raise ValueError("a coordinator HOST:PORT needs processes and process_id as well")
+        if not 0 <= launch.process_id < launch.processes:
+            raise ValueError(
+                f"process_id must lie in 0..{launch.processes - 1}, got {launch.process_id}"
+            )
+        options = {
+            "coordinator_address": launch.coordinator,
+            "num_processes": launch.processes,
+            "process_id": launch.process_id,
+        }
+    try:
+        jax.distributed.initialize(
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS, initialization_timeout=60, **options
+        )
+    except (RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"cannot join the run at {launch.coordinator}: {first}") from error
+
+
+def agree(config: Any) -> None:
+    """Checks that all processes were given the same configuration.
+
+    Raises: ValueError in every process if one differs.
+    """
+    if jax.process_count() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    text = json.dumps(config, sort_keys=True, default=str)
+    digest = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.int32)
+    everyone = multihost_utils.process_allgather(digest)
+    different = np.flatnonzero((everyone != everyone[0]).any(axis=1))
+    if len(different):
+        raise ValueError(
+            f"processes disagree on the configuration: {different.tolist()} differ from process 0"
+        )
+
+
+def end_together(error: BaseException, advice: str) -> None:
+    """Ends this process at once if others are part of the run and may be gone.
+
+    Python's own exit would wait for peers that never answer. Does nothing in a run of one process.
+    """
+    if jax.process_count() == 1:
+        return
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    sys.stderr.write(
+        f"error: process {jax.process_index()} ends, for another one failed ({first}); {advice}\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)

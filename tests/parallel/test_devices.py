@@ -1,0 +1,244 @@
+"""One, two and eight devices give one training, whatever the form and wherever the state lies."""
+
+import functools
+
+import chex
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from jaxdl import data, nn, parallel, train
+from tests.train.problems import blobs, problem
+
+BATCH = 16  # of 37 examples: the last one of an epoch holds 5
+
+
+class Net(linen.Module):
+    """Batch norm and dropout in one dense network."""
+
+    axis_name: tuple[str, ...] | None = None
+
+    @linen.compact
+    def __call__(self, x, mask, *, train: bool):
+        x = linen.Dense(16)(x)
+        x = nn.BatchNorm(axis_name=self.axis_name)(x, mask, train=train)
+        x = nn.Dropout(0.25, axis_name=self.axis_name)(linen.tanh(x), train=train)
+        return linen.Dense(3)(x)
+
+
+class Init(Net):
+    """The same with a mask made up, for the initialiser that passes none."""
+
+    @linen.compact
+    def __call__(self, x, mask=None, *, train: bool):
+        return super().__call__(x, jnp.ones(len(x), bool) if mask is None else mask, train=train)
+
+
+def trained(form, devices, *, steps=20, shard_above=None, tx=None, **options):
+    """Parameters after one step, losses of all steps, and the last state."""
+    tx = tx or optax.sgd(0.2)
+    mesh = parallel.make_mesh(devices=jax.devices()[:devices])
+    layout = parallel.Layout(mesh, shard_above)
+    inside = form != "jit"
+    objective, state = problem(tx, net=Init(axis_name=("replica", "data") if inside else None))
+    if inside:
+        objective = parallel.across(objective)
+    step = train.make_step(objective, tx, **options)
+    if form == "shard_map":
+        step = parallel.per_device(step, mesh)
+    if form == "pmap":
+        step = parallel.pmap(step, mesh)
+    shardings = layout.state(state)
+    run = jax.jit(step, out_shardings=(shardings, None))
+    state = layout.put_state(state)
+    first, seen = None, []
+    for batch in data.batches(blobs(), BATCH, seed=2, epochs=-(-steps // 3)):
+        if form == "pmap":
+            batch = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
+        else:
+            batch = jax.device_put(batch, layout.batch)
+        state, metrics = run(state, batch)
+        seen.append(float(metrics["loss"].compute()))
+        if first is None:
+            first = jax.tree.map(np.array, (state.params, state.model_state))
+        if len(seen) == steps:
+            break
+    assert float(metrics["accuracy"].compute()) > 0
+    return first, np.array(seen), state
+
+
+@functools.cache
+def alone(accumulate=1):
+    return trained("jit", 1, accumulate=accumulate)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(
+    "form, devices, shard_above",
+    [
+        ("jit", 2, None),
+        ("jit", 8, None),
+        ("jit", 8, 8),
+        ("shard_map", 1, None),
+        ("shard_map", 8, None),
+        ("pmap", 2, None),
+    ],
+)
+def test_training_does_not_depend_on_the_devices(form, devices, shard_above, accumulate):
+    """Batch norm, dropout, a ragged last batch and accumulation included."""
+    want_first, want_losses, _ = alone(accumulate)
+    first, seen, state = trained(form, devices, shard_above=shard_above, accumulate=accumulate)
+    chex.assert_trees_all_close(first, want_first, atol=1e-6)
+    np.testing.assert_allclose(seen, want_losses, atol=1e-4)
+    if shard_above is not None:
+        kernel = state.params["Dense_0"]["kernel"]
+        assert kernel.sharding.spec == P(None, ("model", "data"))
+        assert kernel.addressable_shards[0].data.shape == (2, 2)
+
+
+def test_the_gradient_is_not_n_times_too_large():
+    """The known mistake, pmean of gradients, and the form that `across` uses, side by side."""
+    mesh = parallel.make_mesh()
+    w, x = jnp.float32(2.0), jnp.arange(8, dtype=jnp.float32)
+    want = jax.grad(lambda w: jnp.mean((w * x) ** 2))(w)
+    axes = ("replica", "data")
+
+    def wrong(w, x):
+        return jax.lax.pmean(jax.grad(lambda w: jnp.mean((w * x) ** 2))(w), axes)
+
+    def right(w, x):
+        return jax.grad(lambda w: jax.lax.pmean(jnp.mean((w * x) ** 2), axes))(w)
+
+    def mapped(f):
+        return jax.shard_map(f, mesh=mesh, in_specs=(P(), P(axes)), out_specs=P())(w, x)
+
+    np.testing.assert_allclose(mapped(right), want, rtol=1e-6)
+    np.testing.assert_allclose(mapped(wrong), 8 * want, rtol=1e-6)
+    objective, state = problem(optax.sgd(1.0))
+    batch = data.host_batch(blobs(), 0, batch_size=16)
+    plain, _ = jax.jit(train.make_step(objective, optax.sgd(1.0)))(state, batch)
+    step = train.make_step(parallel.across(objective), optax.sgd(1.0))
+    spread, _ = jax.jit(parallel.per_device(step, mesh))(state, batch)
+    chex.assert_trees_all_close(spread.params, plain.params, atol=1e-6)
+
+
+def test_members_spread_over_the_mesh_and_over_data_as_well():
+    """Four seeds by two data shards: each member trains as it does alone."""
+    tx = optax.sgd(0.2)
+    objective, _ = problem(tx)
+    step = train.make_step(objective, tx)
+    states = [problem(tx, seed=seed)[1] for seed in range(4)]
+    mesh = parallel.make_mesh(replica=4, data=2)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    members = jax.sharding.NamedSharding(mesh, P("replica"))
+    rows = jax.sharding.NamedSharding(mesh, P("data"))
+    stacked = jax.device_put(stacked, members)
+    run = jax.jit(jax.vmap(step, in_axes=(0, None)))
+    one = jax.jit(step)
+    for batch in data.batches(blobs(), BATCH, seed=0):
+        stacked, metrics = run(stacked, jax.device_put(batch, rows))
+        assert metrics["loss"].total.shape == (4,)
+        states = [one(state, batch)[0] for state in states]
+    for i, state in enumerate(states):
+        member = jax.tree.map(lambda x, i=i: x[i], stacked.params)
+        chex.assert_trees_all_close(member, state.params, atol=1e-5)
+
+
+@pytest.mark.parametrize("driver", ["stream", "loop", "scan"])
+def test_fit_takes_a_layout_with_every_driver(driver):
+    tx = optax.adam(0.03)
+    objective, _ = problem(tx)
+    step = train.make_step(objective, tx)
+
+    def go(layout, driver):
+        _, state = problem(tx)
+        return train.fit(
+            step, state, blobs(), epochs=2, batch_size=16, driver=driver, layout=layout
+        )
+
+    want = go(parallel.Layout(parallel.make_mesh(data=1)), "stream")
+    got = go(parallel.Layout(parallel.make_mesh(), shard_above=8), driver)
+    chex.assert_trees_all_close(got.state.params, want.state.params, atol=1e-5)
+    assert got.state.params["Dense_0"]["kernel"].sharding.num_devices == 8
+    assert got.history[-1]["train/loss"] == pytest.approx(want.history[-1]["train/loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("after", [2, 1])
+def test_a_checkpoint_of_eight_devices_goes_on_with_fewer(after, tmp_path):
+    """At the same step, with the same position in the data."""
+    tx = optax.adam(0.03)
+    objective, _ = problem(tx)
+    step = train.make_step(objective, tx)
+
+    def go(devices, epochs, checkpoints=None):
+        _, state = problem(tx)
+        layout = parallel.Layout(parallel.make_mesh(data=devices), shard_above=8)
+        return train.fit(
+            step,
+            state,
+            blobs(),
+            epochs=epochs,
+            batch_size=16,
+            layout=layout,
+            checkpoints=checkpoints,
+        )
+
+    want = go(1, 4)
+    with train.Checkpoints(tmp_path) as checkpoints:
+        go(8, 2, checkpoints)
+        got = go(after, 4, checkpoints)
+    assert int(got.state.step) == int(want.state.step) == 12
+    assert len(got.history) == 4
+    assert got.state.params["Dense_0"]["kernel"].sharding.num_devices == after
+    chex.assert_trees_all_close(got.state.params, want.state.params, atol=1e-5)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="batch_size=12 does not split over 8 devices"):
+        parallel.Layout(parallel.make_mesh()).check_batch(12)
+    with pytest.raises(ValueError, match="2 x 8 x 1 needs 16 devices, there are 8"):
+        parallel.make_mesh(replica=2, data=8)
+    with pytest.raises(ValueError, match="at least 1 device"):
+        parallel.make_mesh(model=0)
+    with pytest.raises(ValueError, match=r"\[8, B, ...\], got \(4, 2\)"):
+        parallel.pmap(lambda s, b: (s, b), parallel.make_mesh())(0, {"x": jnp.zeros((4, 2))})
+
+
+def test_sharding_rule():
+    """Large arrays along their longest axis that divides; small ones and odd ones are copied."""
+    layout = parallel.Layout(parallel.make_mesh(data=4, model=2), shard_above=100)
+    specs = {
+        (64, 32): P(("model", "data")),
+        (3, 3, 16, 128): P(None, None, None, ("model", "data")),
+        (12, 30): P(("data",)),
+        (25, 7): P(),
+        (8, 8): P(),
+    }
+    for shape, want in specs.items():
+        assert layout.state(jax.ShapeDtypeStruct(shape, jnp.float32)).spec == want
+
+
+def test_dropout_masks_do_not_depend_on_how_a_batch_is_spread():
+    layer, x = nn.Dropout(0.5), jnp.ones((8, 6))
+    key = jax.random.key(0)
+
+    def apply(layer, x):
+        return layer.apply({}, x, train=True, rngs={"dropout": key})
+
+    want = apply(layer, x)
+    local = nn.Dropout(0.5, axis_name="data")
+    mesh = parallel.make_mesh()
+    spread = jax.shard_map(
+        functools.partial(apply, local), mesh=mesh, in_specs=P("data"), out_specs=P("data")
+    )
+    np.testing.assert_array_equal(spread(x), want)
+    assert set(np.unique(want)) == {0.0, 2.0}
+    rows = {bytes(np.asarray(row)) for row in want}
+    assert len(rows) > 4
+    np.testing.assert_array_equal(layer.apply({}, x, train=False), x)
+    with pytest.raises(ValueError, match="rate"):
+        apply(nn.Dropout(1.0), x)
