@@ -78,6 +78,7 @@ class _Scores:
         )
         return batch if capacity is None else cls.empty(capacity).merge(batch)
 
+    @jax.jit
     def merge(self, other: Self) -> Self:
         if (self.capacity or -1) < (other.capacity or -1):
             return other.merge(self)
@@ -121,6 +122,7 @@ class ROCAUC(_Scores):
     is NaN, or if scores did not fit the capacity.
     """
 
+    @jax.jit
     def compute(self) -> jax.Array:
         positive, tie, num = _ascending(self.scores, self.labels)
         up_to = jnp.cumsum(positive)
@@ -151,6 +153,7 @@ class AveragePrecision(_Scores):
     Goadrich 2006). NaN without a positive, where a score is NaN, or beyond the capacity.
     """
 
+    @jax.jit
     def compute(self) -> jax.Array:
         positive, tie, num = _ascending(self.scores, self.labels)
         num_positive = jnp.sum(positive)

@@ -21,15 +21,18 @@ def with_derivatives(
     from matplotlib.figure import Figure
 
     x = jnp.linspace(low, high, 401)
+
+    @jax.jit
+    def values_and_slopes(x):
+        return {name: jax.vmap(jax.value_and_grad(f))(x) for name, f in functions.items()}
+
+    drawn = values_and_slopes(x)
     rows = -(-len(functions) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.3 * rows), layout="constrained")
-    for axes, (name, function) in zip(
-        figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat,
-        functions.items(),
-        strict=False,
-    ):
-        slope = jax.vmap(jax.grad(lambda z, f=function: f(z).reshape(())))(x)
-        axes.plot(x, jax.vmap(function)(x).reshape(-1), label="f")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
+    for axes, name in zip(panels, functions, strict=False):
+        value, slope = drawn[name]
+        axes.plot(x, value, label="f")
         axes.plot(x, slope, ".", markersize=2, label="f'")
         axes.set_title(name, size=10)
         axes.set_ylim(-1.6, 3.2)

@@ -1,0 +1,54 @@
+"""Smoke runs of the experiments on losses, activations, gradients and information."""
+
+import importlib
+import json
+
+import pytest
+
+
+def run(name, folder, **options):
+    experiment = importlib.import_module(f"experiments.{name}")
+    results = experiment.main(experiment.Config(smoke=True, out=folder, **options))
+    assert json.loads((folder / "result.json").read_text()) == results
+    return results
+
+
+def test_activations(tmp_path):
+    results = run("activations", tmp_path / "run")
+    assert results["slope at 5/ReLU"] == 1
+    assert results["slope at 5/sigmoid"] == pytest.approx(0.00665, rel=1e-2)
+    assert (tmp_path / "run" / "activations.png").stat().st_size > 10_000
+
+
+def test_backprop(tmp_path, capsys):
+    results = run("backprop", tmp_path / "run", depths=(6,), samples=2)
+    assert results["gradient check passed"] == 1
+    assert results["first over last delta/6 hidden layers/sigmoid"] < 1e-2
+    assert results["first over last delta/6 hidden layers/ReLU"] > 1e-2
+    assert (tmp_path / "run" / "gradient_flow.png").exists()
+    assert "all leaves agree" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["one", "ten", "attributes"])
+def test_mlp_digits(task, tmp_path):
+    results = run("mlp_digits", tmp_path / "run", task=task)
+    assert results["test/accuracy"] > {"one": 0.8, "ten": 0.15, "attributes": 0.5}[task]
+    assert (tmp_path / "run" / "curves.png").exists()
+    assert (tmp_path / "run" / "confusion.png").exists() == (task == "ten")
+
+
+def test_information(tmp_path, capsys):
+    results = run("information", tmp_path / "run", min_count=5)
+    assert 3.5 < results["bits/letter"] < 4.7  # English has 4.1 to 4.2
+    shared = results["bits/shared with the next word"]
+    assert 0 < shared < results["bits/word"]
+    assert results["pairs"] > 10
+    assert (tmp_path / "run" / "associations.png").exists()
+    assert "PMI (bits)" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match="low must be below high"):
+        run("activations", tmp_path / "a", low=1.0, high=0.0)
+    with pytest.raises(ValueError, match="depths"):
+        run("backprop", tmp_path / "b", depths=(0,))
