@@ -128,6 +128,7 @@ class OfMean:
 class Collection:
     """Several metrics as one: `merge` and `compute` reach each, results come as one flat dict.
 
+    >>> from jaxdl.metrics import Accuracy, LogLoss
     >>> update = Collection.of(accuracy=Accuracy.from_batch, loss=LogLoss.from_batch)
     >>> sorted(update(jnp.array([[0.0, 9.0]]), jnp.array([1]), jnp.array([True])).compute())
     ['accuracy', 'loss']

@@ -4,13 +4,14 @@ Conventions that libraries differ in, with the choice made here (T6):
 
 - `momentum` is the share of the old running value that is kept, 0.9 here and in Flax; Keras keeps
   0.99, and 64 % of the initial statistics are then still there after 45 steps. In torch 0.1 is the
-  share of the new value: `torch=True` reads momentum so, and
-- the running variance is the biased one that normalised the batch; torch's, and with `torch=True`
-  ours, is the unbiased one.
+  share of the new value: `torch=True` reads momentum so. `test_momentum_is_the_share_kept`
+- The running variance is the biased one that normalised the batch; torch's, and with `torch=True`
+  ours, is the unbiased one. `test_running_variance_is_biased_unless_torch`
 - The variance is taken about the mean in a second pass. `E[x^2] - E[x]^2` gives 16.0 for 0.695
-  when the mean is 1e4.
-- Padded rows, marked by a mask, have no part in the statistics.
+  when the mean is 1e4. `test_variance_at_a_mean_of_ten_thousand`
+- Padded rows, marked by a mask, have no part in the statistics. `test_padded_rows_have_no_part`
 - Frozen layers neither use nor update the statistics of the batch.
+  `test_frozen_layers_neither_use_nor_update_the_batch`
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,11 @@
 """Activation functions: any shape and float dtype in, the same out, finite with finite gradients.
 
-Where a function has a kink its derivative there is the left one, 0 for `relu` and `slope` for the
-leaky ones, as in torch (`jax.nn.leaky_relu` takes 1); `absolute` has 0, the middle of its two.
+- At a kink the derivative is the left one, 0 for `relu` and `slope` for the leaky ones, as in torch
+  (`jax.nn.leaky_relu` takes 1); `absolute` has 0, the middle of its two (`jnp.abs` takes 1).
+  `test_derivatives_at_the_kinks`
+- A softmax with nothing to choose from is zeros with a zero gradient; a fill of -inf gives NaN, and
+  -1e6 overflows in half precision (T10). `test_masked_softmax_of_an_empty_row`
+
 The smooth ones come from `jax.nn`, which is stable at logits of +-1e4 and beyond.
 """
 
