@@ -158,12 +158,15 @@ def _shortest_solution(a: jax.Array, t: jax.Array, noise: jax.Array) -> jax.Arra
 
     w = solve(t)
     w = w + solve(t - jnp.dot(a, w, precision=PRECISE))
-    # The row space of `a` is spanned by the scaled right vectors; the rest of w is not needed.
-    rows = vt.T * jnp.where(real, 1.0, 0.0)[None] * jnp.where(jnp.isinf(scale), 0, scale)[:, None]
-    basis, size, _ = jnp.linalg.svd(rows, full_matrices=False)
-    basis = basis * jnp.where(size > eps * size[0], 1.0, 0.0)[None]
-    shortest = jnp.dot(basis, jnp.dot(basis.T, w, precision=PRECISE), precision=PRECISE)
-    w = jnp.where(jnp.sum(real) < a.shape[1], shortest, w)
+
+    def shortest(w: jax.Array) -> jax.Array:
+        # The row space of `a` is spanned by the scaled right vectors; the rest of w is not needed.
+        units = jnp.where(jnp.isinf(scale), 0, scale)[:, None]
+        basis, size, _ = jnp.linalg.svd(vt.T * jnp.where(real, units, 0), full_matrices=False)
+        basis = jnp.where((size > eps * size[0])[None], basis, 0)
+        return jnp.dot(basis, jnp.dot(basis.T, w, precision=PRECISE), precision=PRECISE)
+
+    w = jax.lax.cond(jnp.sum(real) < a.shape[1], shortest, lambda w: w, w)
     return jnp.where(jnp.isnan(s[0]), jnp.nan, w)
 
 

@@ -24,7 +24,7 @@ from jaxdl.data._images import to_unit
 from jaxdl.data._load import SOURCES, Source, load
 from jaxdl.data._polynomial import polynomial_features
 from jaxdl.data._splits import DataError, Info, Split, Splits
-from jaxdl.data._tables import manual_paragraphs
+from jaxdl.data._tables import manual_paragraphs, whole
 from jaxdl.data._tabular import (
     Affine,
     Bins,
@@ -114,6 +114,7 @@ __all__ = [
     "shuffled",
     "streams",
     "to_unit",
+    "whole",
     "windows",
     "words",
 ]

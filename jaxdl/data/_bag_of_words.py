@@ -10,7 +10,7 @@ WORD = re.compile(r"(?u)\b\w\w+\b")  # two characters or more, as scikit-learn c
 
 
 def fit_vocabulary(
-    texts: Sequence[str], *, min_texts: int = 1, max_words: int | None = None
+    texts: Sequence[str] | np.ndarray, *, min_texts: int = 1, max_words: int | None = None
 ) -> dict[str, int]:
     """Numbers the words of texts in alphabetical order.
 
@@ -34,7 +34,7 @@ def fit_vocabulary(
 
 
 def bag_of_words(
-    texts: Sequence[str], vocabulary: Mapping[str, int], *, presence: bool = False
+    texts: Sequence[str] | np.ndarray, vocabulary: Mapping[str, int], *, presence: bool = False
 ) -> np.ndarray:
     """Counts `[N, V]`, float32; words outside the vocabulary count for nothing.
 

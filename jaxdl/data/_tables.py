@@ -1,6 +1,7 @@
 """Tabular data sets: scikit-learn's embedded ones, and the original files of others."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from jaxdl.data._splits import DataError, Split
 def _embedded(name: str, num_features: int, class_names: tuple[str, ...] = ()) -> Builder:
     """A fifth of the rows (of each class) of one of scikit-learn's tables held out for testing.
 
-    Columns: "features" `[N, D]` float32 in the units of the source, and "label" or "target" `[N]`.
+    Columns: "features" `[N, D]` float32 in the units of the source, "label" or "target" `[N]`, and
+    "row" `[N]`, the place in the source.
     """
     key, kind = ("label", np.int32) if class_names else ("target", np.float32)
 
@@ -30,14 +32,22 @@ def _embedded(name: str, num_features: int, class_names: tuple[str, ...] = ()) -
         )
         return {
             split: Split(
-                {"features": features[rows].astype(np.float32), key: target[rows].astype(kind)}
+                {
+                    "features": features[rows].astype(np.float32),
+                    key: target[rows].astype(kind),
+                    "row": rows.astype(np.int32),
+                }
             )
             for split, rows in (("train", np.sort(train)), ("test", np.sort(test)))
         }
 
     return Builder(
         name=name,
-        features={"features": ((num_features,), np.float32), key: ((), kind)},
+        features={
+            "features": ((num_features,), np.float32),
+            key: ((), kind),
+            "row": ((), np.int32),
+        },
         make_splits=make_splits,
         class_names=class_names,
     )
@@ -71,13 +81,29 @@ def _matrix(path: pathlib.Path, columns: int, delimiter: str | None = None) -> n
 
 def _held_out(columns: dict[str, np.ndarray], share: float = 0.2) -> dict[str, Split]:
     """Files in one piece: a fifth of the rows, drawn once and for all, is the test set."""
-    whole = Split(columns)
-    order = np.random.default_rng(0).permutation(len(whole))
-    cut = round(share * len(whole))
+    size = len(Split(columns))
+    table = Split({**columns, "row": np.arange(size, dtype=np.int32)})
+    order = np.random.default_rng(0).permutation(size)
+    cut = round(share * size)
     return {
-        "train": whole.take(np.sort(order[cut:])),
-        "test": whole.take(np.sort(order[:cut])),
+        "train": table.take(np.sort(order[cut:])),
+        "test": table.take(np.sort(order[:cut])),
     }
+
+
+def whole(splits: Mapping[str, Split]) -> Split:
+    """Training and test rows together, for folds of one's own; in the order of the source.
+
+    The order is that of the column "row", which goes; without it the splits follow each other.
+    """
+    columns = {
+        name: np.concatenate([splits["train"][name], splits["test"][name]])
+        for name in splits["train"].columns
+    }
+    if "row" not in columns:
+        return Split(columns)
+    order = np.argsort(columns.pop("row"), kind="stable")
+    return Split(columns).take(order)
 
 
 def read_airfoil(folder: pathlib.Path) -> dict[str, Split]:

@@ -3,6 +3,7 @@
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._curves import compare, confusion, curves
 from jaxdl.plots._information import associations
+from jaxdl.plots._language import gradient_by_distance, rank_frequency
 from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "compare",
     "confusion",
     "curves",
+    "gradient_by_distance",
     "gradient_flow",
     "predicted",
+    "rank_frequency",
     "regions",
     "score_curves",
     "with_derivatives",

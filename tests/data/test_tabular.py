@@ -223,3 +223,14 @@ def test_csv_that_is_not_text(tmp_path):
     path.write_bytes(b"a,b\n1,\xff\xfe\n")
     with pytest.raises(data.DataError, match="not UTF-8"):
         data.read_csv(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"interaction_only": True}, {"bias": True}])
+def test_polynomial_features_agree_with_scikit_learn(options):
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    theirs = {"include_bias": options.get("bias", False)}
+    theirs["interaction_only"] = options.get("interaction_only", False)
+    for degree in (1, 3):
+        want = preprocessing.PolynomialFeatures(degree, **theirs).fit_transform(x)
+        got = data.polynomial_features(x, degree, **options)
+        np.testing.assert_allclose(got, want, rtol=1e-5)

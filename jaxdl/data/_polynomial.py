@@ -1,0 +1,31 @@
+"""Powers and products of columns."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+
+def polynomial_features(
+    x: ArrayLike, degree: int, *, interaction_only: bool = False, bias: bool = False
+) -> jax.Array:
+    """All products of columns up to a degree, in the order of scikit-learn's `PolynomialFeatures`.
+
+    Args:
+        x: `[N, D]`; scale it first, powers spread the columns apart.
+        degree: 1 or more.
+        interaction_only: leaves out products in which a column occurs twice.
+        bias: puts a column of ones first (learners here have an intercept of their own).
+    Returns: `[N, F]`: columns by degree, `a, b, a a, a b, b b` for two.
+    """
+    x = jnp.asarray(x)
+    if x.ndim != 2 or degree < 1:
+        raise ValueError(f"need x [N, D] and degree >= 1, got {x.shape} and {degree}")
+    choose = itertools.combinations if interaction_only else itertools.combinations_with_replacement
+    parts = [jnp.ones((x.shape[0], 1), x.dtype)] if bias else []
+    for size in range(1, degree + 1):
+        columns = np.array(list(choose(range(x.shape[1]), size)), int).reshape(-1, size)
+        parts.append(jnp.prod(x[:, columns], axis=-1))
+    return jnp.concatenate(parts, axis=1)
