@@ -4,7 +4,60 @@ Every module is called as `model(x, train=...)` and holds nothing: `params = mod
 `y = model.apply(...)`.
 """
 
+from jaxdl.models._images import features
+from jaxdl.models.alexnet import AlexNet
+from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
+from jaxdl.models.googlenet import GoogLeNet, Inception
+from jaxdl.models.language import LanguageModel, LSTMLarge, LSTMMedium, LSTMSmall, token_step
 from jaxdl.models.lenet import LeNet, LeNetSigmoid
 from jaxdl.models.mlp import MLP, MLP64x25x15x1
+from jaxdl.models.mnist_cnn import MnistCNN
+from jaxdl.models.nin import NiN
+from jaxdl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
+from jaxdl.models.signal import SignalCNN
+from jaxdl.models.vgg import (
+    VGG,
+    VGG11,
+    VGG11BN,
+    VGG13,
+    VGG13BN,
+    VGG16,
+    VGG16BN,
+    VGG19,
+    VGG19BN,
+)
 
-__all__ = ["MLP", "LeNet", "LeNetSigmoid", "MLP64x25x15x1"]
+__all__ = [
+    "MLP",
+    "VGG",
+    "VGG11",
+    "VGG11BN",
+    "VGG13",
+    "VGG13BN",
+    "VGG16",
+    "VGG16BN",
+    "VGG19",
+    "VGG19BN",
+    "AlexNet",
+    "DenseNet",
+    "DenseNet121",
+    "DenseNetSmall",
+    "GoogLeNet",
+    "Inception",
+    "LSTMLarge",
+    "LSTMMedium",
+    "LSTMSmall",
+    "LanguageModel",
+    "LeNet",
+    "LeNetSigmoid",
+    "MLP64x25x15x1",
+    "MnistCNN",
+    "NiN",
+    "ResNet",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "SignalCNN",
+    "features",
+    "token_step",
+]
