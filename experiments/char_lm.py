@@ -10,7 +10,7 @@ Samples are printed as it learns. Zhang et al., Dive into deep learning, sec. 9.
 
 import dataclasses
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import optax
 
 from jaxdl import cli, data, decode, models, nn, plots, runs, train
 
-CELLS = {
+CELLS: dict[str, nn.Cell] = {
     "rnn": nn.RNNCell(),
     "gru": nn.GRUCell(),
     "gru_reset_before": nn.GRUCell(reset_after=False),
@@ -82,15 +82,21 @@ def main(config: Config) -> dict[str, float]:
         return float(metrics["perplexity"].compute())
 
     @jax.jit
-    def write_some(params: dict, prompt: jax.Array) -> jax.Array:
-        def read(carry: tuple, token: jax.Array) -> tuple:
-            logits, carry = model.apply({"params": params}, token[:, None], carry, train=False)
-            return carry, logits[:, 0]
-
-        logits, carry = model.apply({"params": params}, prompt[None], train=False)  # warm-up
+    def write_some(params: Any, prompt: jax.Array) -> jax.Array:
+        warm_up: Any = model.apply({"params": params}, prompt[None], train=False)
+        logits, carry = warm_up
+        step = models.token_step(model, params)
         key = jax.random.key(config.seed)
-        options = {"temperature": config.temperature, "top_k": config.top_k}
-        return decode.generate(read, carry, logits[:, -1], key, 60, **options)[0][0]
+        ids, _ = decode.generate(
+            step,
+            carry,
+            logits[:, -1],
+            key,
+            60,
+            temperature=config.temperature,
+            top_k=config.top_k,
+        )
+        return ids[0]
 
     with runs.open(config, name="char_lm", out=config.out, resume=False, data=splits) as run:
         unknown = vocabulary.count_unknown(data.characters(text["test"]))

@@ -9,7 +9,7 @@ Zaremba et al., Recurrent neural network regularization, 2014, sec. 4.1. They ad
 
 import dataclasses
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -83,14 +83,11 @@ def main(config: Config) -> dict[str, float]:
         return found
 
     @jax.jit
-    def write_some(params: dict, start: jax.Array) -> jax.Array:
-        def read(carry: tuple, token: jax.Array) -> tuple:
-            logits, carry = model.apply({"params": params}, token[:, None], carry, train=False)
-            return carry, logits[:, 0]
-
-        carry, logits = read(model.initial_state(len(start)), start)
+    def write_some(params: Any, start: jax.Array) -> jax.Array:
+        step = models.token_step(model, params)
+        carry, logits = step(model.initial_state(1), start)
         key = jax.random.key(config.seed)
-        return decode.generate(read, carry, logits, key, 40, temperature=0.7)[0][0]
+        return decode.generate(step, carry, logits, key, 40, temperature=0.7)[0][0]
 
     with (
         runs.open(config, name="word_lm", out=config.out, resume=config.resume, data=splits) as run,

@@ -5,6 +5,8 @@ Zaremba et al., Recurrent neural network regularization, 2014, arXiv:1409.2329 (
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -94,6 +96,17 @@ class LanguageModel(nn.Module):
         """Zeros, one array `[num_layers, B, H]` for each of the cell's states."""
         shape = (self.num_layers, batch_size, self.hidden_size)
         return tuple(jnp.zeros(shape) for _ in range(self.cell.num_states))
+
+
+def token_step(model: LanguageModel, params: Any) -> Callable[[State, jax.Array], Any]:
+    """`step(state, token [B]) -> (state, logits [B, V])`, what `jaxdl.decode` asks for."""
+
+    def step(state: State, token: jax.Array) -> tuple[State, jax.Array]:
+        outputs: Any = model.apply({"params": params}, token[:, None], state, train=False)
+        logits, state = outputs
+        return state, logits[:, 0]
+
+    return step
 
 
 # Zaremba et al. 2014, sec. 4.1; the small one is TensorFlow's.
