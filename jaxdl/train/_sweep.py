@@ -1,0 +1,328 @@
+"""Sweeps: many small trainings as one compiled program.
+
+def member(hyper):  # of scalars; the same lines train one run alone
+    tx = optim.momentum(hyper["learning_rate"], hyper["momentum"])
+    params, _ = train.linen_init(model, jax.random.key(hyper["seed"]), x)
+    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(hyper["seed"]))
+    return state, train.make_step(objective, tx)
+
+grid = train.grid(learning_rate=[0.01, 0.1], momentum=[0.0, 0.9], seed=range(5))
+result = train.sweep(member, grid, splits["train"], epochs=10, batch_size=32)
+"""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, PartitionSpec
+from numpy.typing import ArrayLike
+
+from jaxdl import data
+from jaxdl.train._state import TrainState
+from jaxdl.train._step import EvalStep, Metrics, Step, merge_metrics
+
+Hyper = Mapping[str, jax.Array]
+Member = Callable[[Hyper], tuple[TrainState, Step]]
+Method = Literal["auto", "map", "vmap"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepResult:
+    """What a sweep leaves behind; M members, E epochs.
+
+    A member whose loss or parameters stopped being finite keeps the state before that step, and its
+    numbers are NaN from that epoch on; nothing it did touches the others.
+    """
+
+    hypers: dict[str, np.ndarray]  # [M] each
+    states: TrainState  # leaves [M, ...]
+    history: dict[str, np.ndarray]  # [M, E] each: "train/loss", "test/accuracy", ...
+    diverged: np.ndarray  # [M] bool
+    method: str  # "map" or "vmap"
+    compile_seconds: float
+    run_seconds: float
+
+    def __len__(self) -> int:
+        return len(self.diverged)
+
+    def member(self, index: int) -> tuple[dict[str, Any], TrainState]:
+        """Hyperparameters and state of one member, to be evaluated or trained on."""
+        device = jax.local_devices()[0]
+        state = jax.tree.map(lambda x: jax.device_put(x[index], device), self.states)
+        return {name: values[index].item() for name, values in self.hypers.items()}, state
+
+    def final(self, name: str) -> np.ndarray:
+        """A number after the last epoch, `[M]`; NaN where the member diverged."""
+        if name not in self.history:
+            raise ValueError(f"no number {name!r} was kept; there are {', '.join(self.history)}")
+        return self.history[name][:, -1]
+
+    def best(self, name: str, mode: Literal["min", "max"] = "max") -> int:
+        """The member with the best final number.
+
+        Raises: ValueError if every member diverged.
+        """
+        values = self.final(name) * {"max": 1, "min": -1}[mode]
+        if np.isnan(values).all():
+            raise ValueError(f"all {len(self)} members diverged; there is no best one")
+        return int(np.nanargmax(values))
+
+    def summary(self, name: str, by: Iterable[str] = ()) -> list[dict[str, float]]:
+        """Mean and spread of a final number over the members that agree in the names of `by`.
+
+        Returns: a row for each group: the values of `by`, "members", "diverged", and over those
+            that did not diverge "mean", "std" (of the sample, NaN for one), "min" and "max".
+        """
+        by, values = tuple(by), self.final(name)
+        keys = [tuple(self.hypers[n][i].item() for n in by) for i in range(len(self))]
+        rows = []
+        for key in dict.fromkeys(keys):
+            chosen = np.array([k == key for k in keys])
+            kept = values[chosen & ~self.diverged].astype(np.float64)
+            row = {**dict(zip(by, key, strict=True)), "members": int(chosen.sum())}
+            row["diverged"] = int(self.diverged[chosen].sum())
+            row["mean"] = kept.mean() if len(kept) else np.nan
+            row["std"] = kept.std(ddof=1) if len(kept) > 1 else np.nan
+            row["min"] = kept.min(initial=np.inf) if len(kept) else np.nan
+            row["max"] = kept.max(initial=-np.inf) if len(kept) else np.nan
+            rows.append(row)
+        return rows
+
+    def epochs_to(
+        self, name: str, target: float, mode: Literal["min", "max"] = "max"
+    ) -> np.ndarray:
+        """Epochs until a number first reached the target, `[M]`; inf where it never did."""
+        values = self.history[name]
+        reached = values >= target if mode == "max" else values <= target
+        return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
+
+
+def grid(**axes: Iterable[Any]) -> dict[str, np.ndarray]:
+    """Every combination of the axes as columns, the last axis fastest; the members of a sweep.
+
+    >>> grid(learning_rate=[0.1, 1.0], seed=[0, 1])["learning_rate"].tolist()
+    [0.1, 0.1, 1.0, 1.0]
+    """
+    columns = zip(*itertools.product(*axes.values()), strict=True)
+    return {name: np.array(column) for name, column in zip(axes, columns, strict=True)}
+
+
+def sweep(
+    member: Member,
+    hypers: Mapping[str, ArrayLike],
+    split: data.Split,
+    *,
+    epochs: int,
+    batch_size: int | None = None,
+    seed: int | None = 0,
+    eval_step: EvalStep | None = None,
+    held_out: Mapping[str, data.Split] | None = None,
+    eval_batch_size: int = 1000,
+    after_epoch: Callable[[TrainState, Mapping[str, jax.Array]], TrainState] | None = None,
+    method: Method = "auto",
+) -> SweepResult:
+    """Trains one member for each row of `hypers`, all inside one program.
+
+    A member alone, `fit(step, state, split, seed=...)` with the pair that `member` returns, takes
+    the same steps on the same batches; results agree to rounding, and bit for bit with what "map"
+    makes of that member alone.
+
+    The rule of "auto": on a CPU the members are spread over its XLA devices and each device trains
+    its own one after the other ("map": small products stay in the cache, and a step that ends early
+    is not waited for); elsewhere all members take a step together ("vmap", spread likewise), which
+    fills an accelerator that one member cannot. A CPU has one XLA device unless
+    `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else.
+
+    Args:
+        member: from scalars, by name, to the first state and the step; called inside the program.
+        hypers: columns of one length M. Two names mean something here, beside what `member` makes
+            of them: "seed" orders the data of each member (without it all share `seed`, and under
+            "vmap" also the work of gathering it); "batch_size" sets the batches of each member: all
+            are padded to the largest and masked, and the small ones take more steps an epoch.
+        split: the training data, resident on every device.
+        epochs: at least 1.
+        batch_size: of all members, unless `hypers` has it.
+        seed: of the order of the data; None keeps the order of the split.
+        eval_step: from `make_eval`; run on each split of `held_out` after every epoch, with the
+            moving average of the parameters where the state keeps one.
+        held_out: splits by name, {"test": splits["test"]} for numbers "test/...".
+        after_epoch: `(state, numbers) -> state`, inside the program (`optim.report_plateau`).
+        method: "auto", "map" or "vmap".
+    Raises: ValueError for columns that differ in length, a batch size given twice or not at all, or
+        one out of range.
+    """
+    columns = {name: np.asarray(values) for name, values in hypers.items()}
+    num_members = _check(columns, batch_size, len(split), epochs, method, eval_step, held_out)
+    if method == "auto":
+        method = "map" if jax.default_backend() == "cpu" else "vmap"
+    rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
+    example = data.host_batch(split, 0, batch_size=rows)
+
+    def one(hyper: Hyper, train_columns: Any, held_columns: Any) -> Any:
+        state, step = member(hyper)
+        order: Any = hyper.get("seed", seed)
+        size: Any = hyper["batch_size"] if batch_size is None else batch_size
+        steps_per_epoch = -(-len(split) // size)
+
+        def batch_at(k: jax.Array) -> dict[str, jax.Array]:
+            if batch_size is None:
+                return _padded_batch(train_columns, k, size, rows, order)
+            return data.resident_batch(train_columns, k, batch_size=rows, seed=order)
+
+        _, of_one = jax.eval_shape(step, state, example)
+        merged_spec = jax.eval_shape(merge_metrics, of_one, of_one)
+        empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), merged_spec)
+
+        def epoch(carry: Any, number: jax.Array) -> Any:
+            def take(i: jax.Array, carry: Any) -> Any:
+                state, metrics, alive = carry
+                after, new = step(state, batch_at(number * steps_per_epoch + i))
+                alive &= _finite((new["loss"].total, after.params, after.model_state))
+                merged = _where(i == 0, new, merge_metrics(metrics, new))
+                kept = _where(alive, after.replace(key=None), state.replace(key=None))
+                return kept.replace(key=state.key), _where(alive, merged, metrics), alive
+
+            state, alive = carry
+            state, metrics, alive = jax.lax.fori_loop(
+                0, steps_per_epoch, take, (state, empty, alive)
+            )
+            numbers = _scalars(metrics, "train/")
+            for name, held in held_columns.items():
+                merged = _evaluate(eval_step, state, held, eval_batch_size)
+                numbers |= _scalars(merged, f"{name}/")
+            if after_epoch is not None:
+                after = after_epoch(state, numbers)
+                state = _where(alive, after.replace(key=None), state.replace(key=None)).replace(
+                    key=state.key
+                )
+            numbers = {name: jnp.where(alive, x, jnp.nan) for name, x in numbers.items()}
+            return (state, alive), numbers
+
+        (state, alive), history = jax.lax.scan(
+            epoch, (state, jnp.array(True)), jnp.arange(epochs, dtype=jnp.int32)
+        )
+        return state, history, ~alive
+
+    def several(hypers: Hyper, train_columns: Any, held_columns: Any) -> Any:
+        def alone(hyper: Hyper) -> Any:
+            return one(hyper, train_columns, held_columns)
+
+        return jax.lax.map(alone, hypers) if method == "map" else jax.vmap(alone)(hypers)
+
+    devices = jax.local_devices()[:num_members]
+    mesh = jax.make_mesh((len(devices),), ("member",), axis_types=(AxisType.Auto,), devices=devices)
+    members, everywhere = PartitionSpec("member"), PartitionSpec()
+    program = jax.jit(
+        jax.shard_map(
+            several,
+            mesh=mesh,
+            in_specs=(members, everywhere, everywhere),
+            out_specs=members,
+            check_vma=False,
+        )
+    )
+    filled = {name: _fill(column, len(devices)) for name, column in columns.items()}
+    held = {name: dict(part.columns) for name, part in (held_out or {}).items()}
+    start = time.perf_counter()
+    compiled = program.lower(filled, dict(split.columns), held).compile()
+    compile_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    results = jax.block_until_ready(compiled(filled, dict(split.columns), held))
+    run_seconds = time.perf_counter() - start
+    states, history, diverged = jax.tree.map(lambda x: x[:num_members], results)
+    return SweepResult(
+        hypers=columns,
+        states=states,
+        history={name: np.asarray(values) for name, values in history.items()},
+        diverged=np.asarray(diverged),
+        method=method,
+        compile_seconds=compile_seconds,
+        run_seconds=run_seconds,
+    )
+
+
+def _check(
+    columns: Mapping[str, np.ndarray],
+    batch_size: int | None,
+    num_examples: int,
+    epochs: int,
+    method: str,
+    eval_step: Any,
+    held_out: Any,
+) -> int:
+    shapes = {name: column.shape for name, column in columns.items()}
+    if not shapes or len(set(shapes.values())) > 1 or any(len(s) != 1 for s in shapes.values()):
+        raise ValueError(f"hypers need columns [M] of one length, got {shapes}")
+    num_members = len(next(iter(columns.values())))
+    if num_members < 1 or epochs < 1:
+        raise ValueError(f"need a member and an epoch, got {num_members} and {epochs}")
+    if (batch_size is None) == ("batch_size" not in columns):
+        raise ValueError("give batch_size either as an argument or as a column of hypers")
+    for size in columns["batch_size"].tolist() if batch_size is None else [batch_size]:
+        data.num_batches(num_examples, size)
+    if method not in ("auto", "map", "vmap"):
+        raise ValueError(f"method must be auto, map or vmap, got {method!r}")
+    if (eval_step is None) != (not held_out):
+        raise ValueError("eval_step and held_out need each other")
+    return num_members
+
+
+def _padded_batch(
+    columns: Mapping[str, jax.Array], k: jax.Array, size: jax.Array, rows: int, seed: Any
+) -> dict[str, jax.Array]:
+    """Batch k of `size` examples in an array of `rows`; `size` is known only at run time."""
+    num_examples = len(next(iter(columns.values())))
+    steps = -(-num_examples // size)
+    row = jnp.arange(rows)
+    position = (k % steps) * size + row
+    mask = (row < size) & (position < num_examples)
+    index = jnp.minimum(position, num_examples - 1)
+    if seed is not None:
+        index = data.shuffled(index, num_examples, seed, k // steps)
+
+    def gather(column: jax.Array) -> jax.Array:
+        taken = jnp.take(column, index, axis=0, mode="clip")
+        return jnp.where(mask.reshape(mask.shape + (1,) * (taken.ndim - 1)), taken, 0)
+
+    return {**{name: gather(column) for name, column in columns.items()}, "mask": mask}
+
+
+def _evaluate(eval_step: Any, state: TrainState, columns: Any, batch_size: int) -> Metrics:
+    num_examples = len(next(iter(columns.values())))
+    batch_size = min(batch_size, num_examples)
+
+    def at(k: Any) -> Metrics:
+        batch = data.resident_batch(columns, k, batch_size=batch_size)
+        return eval_step(state.eval_params, state.model_state, batch)
+
+    steps = data.num_batches(num_examples, batch_size)
+    if steps == 1:
+        return at(0)
+    first = at(0)
+    widened = merge_metrics(first, jax.tree.map(jnp.zeros_like, first))
+    start = _where(True, first, widened)
+    return jax.lax.fori_loop(1, steps, lambda k, merged: merge_metrics(merged, at(k)), start)
+
+
+def _scalars(metrics: Metrics, prefix: str) -> dict[str, jax.Array]:
+    values = {name: jnp.asarray(state.compute()) for name, state in metrics.items()}
+    return {prefix + name: value for name, value in values.items() if value.ndim == 0}
+
+
+def _finite(tree: Any) -> jax.Array:
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def _where(condition: Any, chosen: Any, other: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), chosen, other)
+
+
+def _fill(column: np.ndarray, devices: int) -> np.ndarray:
+    """Repeats the last member so that every device has as many; what it adds is dropped again."""
+    return np.concatenate([column, np.repeat(column[-1:], -len(column) % devices)])

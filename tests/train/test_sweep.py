@@ -1,0 +1,184 @@
+"""A member of a sweep is the same run alone, whatever happens to the others."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import data, optim, train
+from tests.train.problems import Net, blobs, problem
+
+NET = Net()
+SPLIT, HELD = blobs(37), blobs(50, seed=1)
+OBJECTIVE = problem(optax.sgd(0.1))[0]
+EVAL = train.make_eval(OBJECTIVE)
+EPOCHS = 3
+
+
+def member(hyper):
+    tx = optim.momentum(hyper["learning_rate"], hyper.get("momentum", 0.5))
+    key = jax.random.key(hyper["seed"])
+    params, _ = train.linen_init(NET, key, jnp.zeros((1, 2)))
+    state = train.TrainState.create(params=params, tx=tx, key=key)
+    return state, train.make_step(OBJECTIVE, tx)
+
+
+def sweep(hypers, **options):
+    options = {"eval_step": EVAL, "held_out": {"test": HELD}, "epochs": EPOCHS, **options}
+    return train.sweep(member, hypers, SPLIT, **options)
+
+
+GRID = train.grid(learning_rate=[0.1, 1e38, 0.3], seed=[0, 7])  # the third and fourth diverge
+
+
+@pytest.fixture(scope="module", params=["map", "vmap"])
+def result(request):
+    return sweep(GRID, batch_size=8, method=request.param)
+
+
+@pytest.mark.parametrize("i", [0, 5])
+def test_a_member_is_the_run_alone(result, i):
+    hyper, got = result.member(i)
+    state, step = member(hyper)
+    alone = train.fit(step, state, SPLIT, epochs=EPOCHS, batch_size=8, seed=hyper["seed"])
+    chex.assert_trees_all_close(got.params, alone.state.params, atol=1e-5)
+    chex.assert_trees_all_close(got.opt_state, alone.state.opt_state, atol=1e-5)
+    assert int(got.step) == EPOCHS * 5
+    for epoch, row in enumerate(alone.history):
+        for name in ("train/loss", "train/accuracy"):
+            np.testing.assert_allclose(result.history[name][i, epoch], row[name], rtol=1e-5)
+    want = train.scalars(train.evaluate(jax.jit(EVAL), alone.state, HELD, 16), "test/")
+    for name, value in want.items():
+        np.testing.assert_allclose(result.final(name)[i], value, rtol=1e-5)
+
+
+def test_mapped_members_are_bit_for_bit_what_they_are_alone():
+    """Also beside members that diverged, and wherever they stand."""
+    together = sweep(GRID, batch_size=8, method="map")
+    backwards = sweep({n: v[::-1] for n, v in GRID.items()}, batch_size=8, method="map")
+    for i in (1, 4):
+        single = sweep({n: v[i : i + 1] for n, v in GRID.items()}, batch_size=8, method="map")
+        want = single.member(0)[1]
+        chex.assert_trees_all_equal(together.member(i)[1].params, want.params)
+        chex.assert_trees_all_equal(backwards.member(5 - i)[1].params, want.params)
+
+
+def test_diverged_members_are_frozen_and_reported(result):
+    assert result.diverged.tolist() == [False, False, True, True, False, False]
+    _, frozen = result.member(2)
+    chex.assert_tree_all_finite(frozen.params)
+    assert int(frozen.step) < EPOCHS * 5
+    assert np.isnan(result.final("test/loss")[2])
+    # The last finite state: one more step is not finite.
+    state, step = member({"learning_rate": 1e38, "seed": 0})
+    batches = list(data.batches(SPLIT, 8, seed=0))
+    for batch in batches[: int(frozen.step)]:
+        state, _ = step(state, batch)
+    chex.assert_trees_all_close(frozen.params, state.params, rtol=1e-5)
+    after, out = step(state, batches[int(frozen.step)])
+    leaves = [out["loss"].total, *jax.tree.leaves(after.params)]
+    assert not all(np.isfinite(leaf).all() for leaf in leaves)
+
+
+def test_mean_spread_and_best(result):
+    accuracy = result.final("test/accuracy")
+    assert result.best("test/accuracy") == int(np.nanargmax(accuracy))
+    assert result.best("test/loss", "min") == int(np.nanargmin(result.final("test/loss")))
+    low, nowhere, high = result.summary("test/accuracy", by=["learning_rate"])
+    np.testing.assert_allclose(low["mean"], accuracy[:2].mean())
+    np.testing.assert_allclose(high["std"], accuracy[4:].std(ddof=1), atol=1e-6)
+    assert (nowhere["members"], nowhere["diverged"]) == (2, 2)
+    assert np.isnan(nowhere["mean"])
+    (everything,) = result.summary("test/accuracy")
+    np.testing.assert_allclose(everything["max"], np.nanmax(accuracy))
+    loss = result.history["train/loss"]
+    epochs = result.epochs_to("train/loss", float(loss[0, 1]), "min")
+    assert epochs[0] == 2
+    assert epochs[2] == np.inf
+
+
+def test_batch_sizes_are_padded_and_masked():
+    """Each member sees the batches, and takes the steps, of its own batch size."""
+    hypers = {"learning_rate": [0.1, 0.1, 0.1], "seed": [3, 3, 3], "batch_size": [37, 8, 5]}
+    result = sweep(hypers)
+    assert result.states.step.tolist() == [EPOCHS * 1, EPOCHS * 5, EPOCHS * 8]
+    for i, size in enumerate(hypers["batch_size"]):
+        state, step = member({"learning_rate": 0.1, "seed": 3})
+        alone = train.fit(step, state, SPLIT, epochs=EPOCHS, batch_size=size, seed=3)
+        chex.assert_trees_all_close(result.member(i)[1].params, alone.state.params, atol=1e-5)
+        np.testing.assert_allclose(
+            result.final("train/loss")[i], alone.history[-1]["train/loss"], rtol=1e-5
+        )
+
+
+def test_penalties_and_plateaus_are_hyperparameters_like_others():
+    """A plateau on the held-out loss works inside the program, member by member."""
+
+    def member(hyper):
+        penalty = optim.l1_proximal(hyper["penalty"], 0.1)
+        plateau = optim.reduce_on_plateau(patience=0, absolute=10.0, factor=0.5)
+        tx = optax.chain(optim.inject_rate(optax.sgd, 0.1), plateau, penalty)
+        params, _ = train.linen_init(NET, jax.random.key(0), jnp.zeros((1, 2)))
+        state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(0))
+        return state, train.make_step(OBJECTIVE, tx)
+
+    def after_epoch(state, numbers):
+        reported = optim.report_plateau(state.opt_state, numbers["test/loss"])
+        return state.replace(opt_state=reported)
+
+    result = train.sweep(
+        member,
+        {"penalty": np.array([0.0, 0.03, 10.0])},
+        SPLIT,
+        epochs=EPOCHS,
+        batch_size=37,
+        eval_step=EVAL,
+        held_out={"test": HELD},
+        eval_batch_size=13,
+        after_epoch=after_epoch,
+    )
+    zeros = [
+        sum(int((leaf == 0).sum()) for leaf in jax.tree.leaves(result.member(i)[1].params))
+        for i in range(3)
+    ]
+    assert zeros[2] == sum(leaf[0].size for leaf in jax.tree.leaves(result.states.params))
+    assert zeros[0] <= zeros[1] < zeros[2]
+    rates = optim.learning_rates(result.states.opt_state)["learning_rate"]
+    np.testing.assert_allclose(rates, 0.1 * 0.5 ** (EPOCHS - 1))
+
+
+def test_held_out_numbers_do_not_depend_on_their_batches():
+    whole = sweep(GRID, batch_size=8)
+    parts = sweep(GRID, batch_size=8, eval_batch_size=7)
+    for name in ("test/loss", "test/accuracy"):
+        np.testing.assert_allclose(whole.history[name], parts.history[name], rtol=1e-5)
+
+
+def test_grid_is_the_product():
+    columns = train.grid(a=[1, 2], b=[3.0, 4.0, 5.0])
+    assert list(zip(columns["a"], columns["b"], strict=True))[:4] == [
+        (1, 3),
+        (1, 4),
+        (1, 5),
+        (2, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    "hypers, options, message",
+    [
+        ({"seed": [0, 1], "learning_rate": [0.1]}, {"batch_size": 8}, "one length"),
+        ({"seed": [], "learning_rate": []}, {"batch_size": 8}, "a member"),
+        (GRID, {}, "batch_size either"),
+        ({**GRID, "batch_size": [8] * 6}, {"batch_size": 8}, "batch_size either"),
+        (GRID, {"batch_size": 38}, "between 1 and 37"),
+        (GRID, {"batch_size": 8, "method": "loop"}, "method"),
+        (GRID, {"batch_size": 8, "epochs": 0}, "an epoch"),
+        (GRID, {"batch_size": 8, "eval_step": None}, "need each other"),
+    ],
+)
+def test_sweeps_that_cannot_be_are_refused(hypers, options, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(hypers, **options)
