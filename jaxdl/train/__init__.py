@@ -33,6 +33,7 @@ from jaxdl.train._step import (
 )
 from jaxdl.train._stopping import EarlyStopping
 from jaxdl.train._sweep import SweepResult, grid, sweep
+from jaxdl.train._transfer import transfer
 
 __all__ = [
     "Aux",
@@ -69,4 +70,5 @@ __all__ = [
     "scalars",
     "supervised",
     "sweep",
+    "transfer",
 ]
