@@ -2,14 +2,24 @@
 
 if __name__ == "__main__":
     cli.run(main, Config)
+
+Beside the fields of the dataclass every experiment takes the options of `parallel.Launch`, to run
+as one of several processes: --coordinator HOST:PORT --processes N --process-id I, or, where SLURM,
+MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
+_MISTAKES = (ValueError, FileNotFoundError, FileExistsError, PermissionError)
+_LAUNCH = (
+    "As one of several processes: --coordinator HOST:PORT --processes N --process-id I, or "
+    "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU."
+)
 
 
 def run(
@@ -21,19 +31,38 @@ def run(
 
     A user's mistake (ValueError, a missing file, a foreign run folder) is printed as one sentence
     and ends the process with exit code 2; with JAXDL_TRACEBACK=1 in the environment it is raised.
-    Ctrl-C ends it with 130.
+    Ctrl-C ends it with 130. Where several processes run together and one fails, all end with 1.
     """
+    args, launch_options = _split_launch(sys.argv[1:] if args is None else args)
     config = parse(config_type, args, doc=main.__globals__.get("__doc__"))
-    use_compilation_cache()
+    from jaxdl import parallel
+
     try:
+        advice = f"run the same command again to continue {getattr(config, 'out', None)}"
+        parallel.initialize(parallel.Launch(**launch_options), advice=advice)
+        use_compilation_cache()
+        parallel.agree(config)
         return main(config)
-    except (ValueError, FileNotFoundError, FileExistsError, PermissionError) as error:
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        if not isinstance(error, _MISTAKES) or parallel.is_peer_failure(error):
+            parallel.end_together(error)
+            raise
         if os.environ.get("JAXDL_TRACEBACK"):
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+
+
+def _split_launch(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Takes the launch options out, which are no part of an experiment's configuration."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--coordinator")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--process-id", type=int)
+    launch, rest = parser.parse_known_args(list(args))
+    return rest, vars(launch)
 
 
 def parse(
@@ -42,11 +71,7 @@ def parse(
     """Parses options into a dataclass; `--help` shows every field with its comment and default."""
     import tyro
 
-    return tyro.cli(
-        config_type,
-        args=args,
-        description=doc,
-    )
+    return tyro.cli(config_type, args=args, description=f"{doc or ''}\n\n{_LAUNCH}")
 
 
 def use_compilation_cache() -> None:

@@ -40,17 +40,21 @@ class Run:
         self.folder = folder
         self.config = dict(config)
         self.results: dict[str, float] = {}
-        self._quiet = quiet
-        self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._writes = _is_first_process()
+        self._quiet = quiet or not self._writes
+        metrics = folder / "metrics.jsonl" if self._writes else pathlib.Path(os.devnull)
+        self._metrics = metrics.open("a", encoding="utf-8")
         self._events: Any = None
         self._purge: int | None = None
-        self._bar = _Bar(quiet)
+        self._bar = _Bar(self._quiet)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends one row of numbers and prints those that are not times."""
         row = {"step": step, **{name: float(value) for name, value in values.items()}}
         self._metrics.write(json.dumps(row) + "\n")
         self._metrics.flush()
+        if not self._writes:
+            return
         if self._events is None:
             from tensorboardX import SummaryWriter
 
@@ -62,6 +66,8 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Drops the rows after `step`: training goes on from there, and will write them again."""
+        if not self._writes:
+            return
         rows = [row for row in read_metrics(self.folder) if row["step"] <= step]
         self._metrics.close()
         path = self.folder / "metrics.jsonl"
@@ -76,7 +82,8 @@ class Run:
     def figure(self, name: str, figure: Any) -> pathlib.Path:
         """Saves a Matplotlib figure as `name.png` and returns its path."""
         path = self.folder / f"{name}.png"
-        figure.savefig(path, dpi=150, bbox_inches="tight")
+        if self._writes:
+            figure.savefig(path, dpi=150, bbox_inches="tight")
         return path
 
     def note(self, text: str) -> None:
@@ -91,7 +98,8 @@ class Run:
     def finish(self, results: Mapping[str, float]) -> dict[str, float]:
         """Keeps the closing numbers, prints them with the folder, and returns them."""
         self.results = {name: float(value) for name, value in results.items()}
-        _write_json(self.folder / "result.json", self.results)
+        if self._writes:
+            _write_json(self.folder / "result.json", self.results)
         self._bar.close()
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in self.results.items())
         self.note(f"{numbers}  ->  {self.folder}")
@@ -123,26 +131,34 @@ def open(
         data: the splits it works on; their checksums go into environment.json.
         resume: False starts over in a folder that holds a run of the same configuration.
         quiet: print nothing.
+    Of several processes the first one writes; all of them are given the folder by name.
+
     Raises: FileExistsError if the folder holds a run of another configuration (the differences are
-        named), or other files.
+        named), or other files. ValueError if several processes are given no folder.
     """
     asked = {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
     asked = {"experiment": name, **asked}
     if out is None:
+        if not _is_only_process():
+            raise ValueError("a run of several processes needs a folder by name (--out)")
         now = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S-%f")[:-3]
         out = pathlib.Path("runs") / name / now
     folder = pathlib.Path(out)
     _refuse_foreign(folder, asked)
-    if not resume and folder.exists():
-        shutil.rmtree(folder)  # a run of this very configuration, or empty: that was checked
+    _wait_for_all("checked")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / "config.json", asked)
+        if _is_first_process():
+            if not resume and folder.exists():
+                shutil.rmtree(folder)  # a run of this very configuration, or empty: see above
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_json(folder / "config.json", asked)
     except OSError as error:
         message = f"cannot write the run folder {folder}: {error.strerror}"
         raise FileNotFoundError(message) from error
     checksums = {key: split.checksum() for key, split in (data or {}).items()}
-    _write_json(folder / "environment.json", {**environment(), "data": checksums})
+    if _is_first_process():
+        _write_json(folder / "environment.json", {**environment(), "data": checksums})
+    _wait_for_all("opened")
     run = Run(folder, asked, quiet)
     try:
         yield run
@@ -179,6 +195,26 @@ def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
         except json.JSONDecodeError:
             break
     return rows
+
+
+def _is_only_process() -> bool:
+    import jax
+
+    return jax.process_count() == 1
+
+
+def _is_first_process() -> bool:
+    import jax
+
+    return jax.process_index() == 0
+
+
+def _wait_for_all(what: str) -> None:
+    """Lets no process run ahead of what another one reads or writes."""
+    if not _is_only_process():
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(f"jaxdl.runs {what}")
 
 
 def _refuse_foreign(folder: pathlib.Path, asked: Mapping[str, Any]) -> None:

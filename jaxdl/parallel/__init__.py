@@ -7,7 +7,13 @@ form, code for one device under `shard_map`, is there for scripts that want it (
 
 from jaxdl.parallel._mesh import Layout, auto_layout, make_mesh
 from jaxdl.parallel._per_device import across, merge_across, per_device, pmap
-from jaxdl.parallel._processes import Launch, agree, end_together, initialize
+from jaxdl.parallel._processes import (
+    Launch,
+    agree,
+    end_together,
+    initialize,
+    is_peer_failure,
+)
 
 __all__ = [
     "Launch",
@@ -17,6 +23,7 @@ __all__ = [
     "auto_layout",
     "end_together",
     "initialize",
+    "is_peer_failure",
     "make_mesh",
     "merge_across",
     "per_device",

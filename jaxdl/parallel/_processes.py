@@ -1,14 +1,17 @@
 """Several processes, one run: finding each other, agreeing, and going down together.
 
-A process that dies takes the others with it: their next collective fails, or, for those that wait
-where no error reaches them, the coordinator's heartbeat ends them. The run is then started again
+A process that dies takes the others with it: their next collective fails, or, where they wait and
+no error reaches them, JAX aborts them when the heartbeat stays out. The run is then started again
 from outside and continues from its last checkpoint.
 """
 
+import atexit
 import dataclasses
 import hashlib
 import json
 import os
+import re
+import subprocess
 import sys
 from typing import Any
 
@@ -32,10 +35,11 @@ class Launch:
     process_id: int | None = None
 
 
-def initialize(launch: Launch) -> None:
+def initialize(launch: Launch, *, advice: str = "run the same command again") -> None:
     """Joins the other processes; without a coordinator there is one process and nothing to do.
 
-    Call it before anything else touches JAX.
+    Call it before anything else touches JAX. `advice` is printed if this process comes to be ended
+    because another one failed: how to continue.
 
     Raises: ValueError if only some of the options are given, or the coordinator cannot be reached.
     """
@@ -64,6 +68,26 @@ def initialize(launch: Launch) -> None:
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(f"cannot join the run at {launch.coordinator}: {first}") from error
+    _leave_advice(f"process {jax.process_index()} was ended with the others; {advice}")
+
+
+def _leave_advice(text: str) -> None:
+    """Has `text` printed to stderr if this process ends without reaching Python's own exit.
+
+    An abort out of C++ runs no Python any more, so a second process waits for the end of a pipe.
+    """
+    code = "import sys; told = sys.stdin.read(); told.endswith('bye') or sys.stderr.write(told)"
+    witness = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+    pipe: Any = witness.stdin
+
+    def leave() -> None:
+        pipe.write("bye")
+        pipe.close()
+        witness.wait()
+
+    pipe.write(f"{text}\n")
+    pipe.flush()
+    atexit.register(leave)
 
 
 def agree(config: Any) -> None:
@@ -85,7 +109,16 @@ def agree(config: Any) -> None:
         )
 
 
-def end_together(error: BaseException, advice: str) -> None:
+def is_peer_failure(error: BaseException) -> bool:
+    """Whether an error is what a collective raises when another process is gone.
+
+    XLA gives it as a RuntimeError or, through Gloo, a plain ValueError; both begin with the name of
+    a status code.
+    """
+    return jax.process_count() > 1 and re.match(r"[A-Z_]{5,}: ", str(error)) is not None
+
+
+def end_together(error: BaseException) -> None:
     """Ends this process at once if others are part of the run and may be gone.
 
     Python's own exit would wait for peers that never answer. Does nothing in a run of one process.
@@ -93,8 +126,6 @@ def end_together(error: BaseException, advice: str) -> None:
     if jax.process_count() == 1:
         return
     first = (str(error) or type(error).__name__).splitlines()[0]
-    sys.stderr.write(
-        f"error: process {jax.process_index()} ends, for another one failed ({first}); {advice}\n"
-    )
+    sys.stderr.write(f"error: process {jax.process_index()}: {first}\n")
     sys.stderr.flush()
     os._exit(1)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdl import data, parallel
 from jaxdl.metrics import Collection
@@ -16,6 +17,8 @@ from jaxdl.train._signals import Interrupted, Interrupts
 from jaxdl.train._state import TrainState
 from jaxdl.train._step import EvalStep, Metrics, Step, merge_metrics
 from jaxdl.train._stopping import EarlyStopping
+
+_AGREE_EVERY = 16  # steps
 
 
 class Recorder(Protocol):
@@ -124,9 +127,10 @@ def fit(
                 _check_skipped(shown, max_skipped)
                 if run is not None:
                     run.progress(live.position, total, f"loss {float(shown.loss):.4f}")
-                if live.position < end and interrupts.received is not None:
+                stop, due = _agreed(live.position, interrupts.received, time.monotonic() > save_at)
+                if live.position < end and stop:
                     break
-                if checkpoints is not None and time.monotonic() > save_at:
+                if checkpoints is not None and due:
                     live.save(checkpoints)
                     save_at = time.monotonic() + save_seconds
             if live.position == end:
@@ -146,12 +150,13 @@ def fit(
                 if checkpoints is not None:
                     live.save(checkpoints)
                     save_at = time.monotonic() + save_seconds
-            if checkpoints is not None and interrupts.received is not None:
+            stop, _ = _agreed(0, interrupts.received, False)
+            if checkpoints is not None and stop:
                 live.save(checkpoints)
                 checkpoints.wait()
                 if run is not None:
                     run.note(f"stopped and saved at step {live.position}; run again to continue")
-                raise Interrupted(128 + interrupts.received)
+                raise Interrupted(128 + stop)
     if checkpoints is not None:
         checkpoints.wait()
     state = live.state if live.best is None else dataclasses.replace(live.state, **live.best)
@@ -201,9 +206,11 @@ def _advance(program: Program, live: _Live, end: int) -> Iterator[Shown]:
     """Takes the steps up to `end`; yields what each call showed while the next one is running.
 
     Calls of more than one step are lengthened until they take a quarter of a second: long enough to
-    cost nothing, short enough to be stopped between two.
+    cost nothing, short enough to be stopped between two. Several processes do not go by their own
+    clocks, for they have to make the same calls.
     """
-    window, before = 1, None
+    alone = jax.process_count() == 1
+    window, before = 1 if alone else _AGREE_EVERY, None
     while live.position < end:
         called = time.perf_counter()
         live.state, live.metrics, shown, live.position = program.advance(
@@ -211,7 +218,7 @@ def _advance(program: Program, live: _Live, end: int) -> Iterator[Shown]:
         )
         if before is not None:
             yield jax.block_until_ready(before)
-        if time.perf_counter() - called < 0.25:
+        if alone and time.perf_counter() - called < 0.25:
             window *= 2
         before = shown
     yield jax.block_until_ready(before)
@@ -248,6 +255,22 @@ def _copy(tree: Any) -> Any:
 def _weights(state: TrainState) -> dict[str, Any]:
     """What early stopping brings back."""
     return {"params": state.params, "model_state": state.model_state, "ema": state.ema}
+
+
+def _agreed(position: int, received: int | None, due: bool) -> tuple[int, bool]:
+    """The signal to stop for (0 for none) and whether to save: the same answer in every process.
+
+    Several processes ask each other now and then only, for that takes as long as a small step.
+    """
+    if jax.process_count() == 1:
+        return received or 0, due
+    if position % _AGREE_EVERY:
+        return 0, False
+    from jax.experimental import multihost_utils
+
+    wishes = multihost_utils.process_allgather(np.array([received or 0, due], np.int32))
+    signal, due = np.max(wishes, axis=0)
+    return int(signal), bool(due)
 
 
 def _check_skipped(shown: Any, most: int | None) -> None:
