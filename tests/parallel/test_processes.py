@@ -1,0 +1,132 @@
+"""Several processes: one training, a checkpoint for any number of them, and one end."""
+
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from jaxdl import parallel, runs
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def start(folder, processes, *options, different=()):
+    """Starts the workers; `different` are options of the last one alone."""
+    flags = re.sub(
+        r"--xla_force_host_platform_device_count=\d+", "", os.environ["XLA_FLAGS"]
+    ).strip()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags}
+    base = [sys.executable, "-m", "tests.parallel.worker", "--out", str(folder), *options]
+    launch = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", str(processes)]
+    return [
+        subprocess.Popen(
+            [*base, *(different if i == processes - 1 else ())]
+            + ([*launch, "--process-id", str(i)] if processes > 1 else []),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for i in range(processes)
+    ]
+
+
+def finish(workers, seconds=120):
+    outputs = [worker.communicate(timeout=seconds)[0].decode() for worker in workers]
+    return [worker.returncode for worker in workers], outputs
+
+
+def untimed(folder):
+    return [{k: v for k, v in row.items() if "time/" not in k} for row in runs.read_metrics(folder)]
+
+
+def same(folder, other):
+    got, want = np.load(folder / "final.npz"), np.load(other / "final.npz")
+    for name in want.files:
+        np.testing.assert_allclose(got[name], want[name], atol=1e-5, err_msg=name)
+    for row, wanted in zip(untimed(folder), untimed(other), strict=True):
+        assert row == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    codes, outputs = finish(start(folder, 1))
+    assert codes == [0], outputs
+    return folder
+
+
+def test_two_processes_train_as_one_and_one_goes_on_from_two(alone, tmp_path):
+    """The last epochs are run by one process, from the checkpoint of two."""
+    codes, outputs = finish(start(tmp_path / "run", 2))
+    assert codes == [0, 0], outputs
+    same(tmp_path / "run", alone)
+    assert outputs[0].count("epoch") == 4  # the first process tells, the other one is silent
+    assert "epoch" not in outputs[1]
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace('"epochs": 4', '"epochs": 6'))
+    codes, outputs = finish(start(tmp_path / "run", 1, "--epochs", "6"))
+    assert codes == [0], outputs
+    assert "continuing from step 20" in outputs[0]
+    codes, outputs = finish(start(tmp_path / "whole", 1, "--epochs", "6"))
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+def killed(folder, processes, alone):
+    workers = start(folder, processes, "--pause", "0.5")
+    while len(runs.read_metrics(folder)) < 2:
+        assert all(worker.poll() is None for worker in workers), finish(workers)
+        time.sleep(0.01)
+    workers[-1].kill()
+    struck = time.monotonic()
+    codes, outputs = finish(workers[:-1], seconds=60)
+    seconds = time.monotonic() - struck
+    workers[-1].communicate()
+    assert seconds < 30, seconds
+    assert all(code != 0 for code in codes), (codes, outputs)
+    assert any(f"to continue {folder}" in output for output in outputs), outputs
+    codes, outputs = finish(start(folder, processes))
+    assert codes == [0] * processes, outputs
+    assert "continuing from step" in outputs[0]
+    same(folder, alone)
+
+
+def test_one_of_two_is_killed_the_other_ends_and_the_relaunch_continues(alone, tmp_path):
+    killed(tmp_path / "run", 2, alone)
+
+
+@pytest.mark.slow
+def test_one_of_four_is_killed_the_others_end_and_the_relaunch_continues(alone, tmp_path):
+    killed(tmp_path / "run", 4, alone)
+
+
+def test_processes_that_disagree_say_so(tmp_path):
+    codes, outputs = finish(start(tmp_path / "run", 2, different=("--learning-rate", "0.3")))
+    assert codes == [2, 2], outputs
+    for output in outputs:
+        assert "error: processes disagree on the configuration: [1] differ from process 0" in output
+
+
+@pytest.mark.parametrize(
+    "launch, message",
+    [
+        ({"processes": 2}, "need a coordinator"),
+        ({"coordinator": "h:1", "processes": 2}, "needs processes and process_id as well"),
+        ({"coordinator": "h:1", "processes": 2, "process_id": 2}, r"must lie in 0..1, got 2"),
+    ],
+)
+def test_half_a_launch_is_named(launch, message):
+    with pytest.raises(ValueError, match=message):
+        parallel.initialize(parallel.Launch(**launch))
