@@ -4,6 +4,7 @@ Every module is called as `model(x, train=...)` and holds nothing: `params = mod
 `y = model.apply(...)`.
 """
 
+from jaxdl.models import weights
 from jaxdl.models._images import features
 from jaxdl.models.alexnet import AlexNet
 from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
@@ -60,4 +61,5 @@ __all__ = [
     "SignalCNN",
     "features",
     "token_step",
+    "weights",
 ]

@@ -8,6 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxdl import ops
+from jaxdl.nn import Conv
+
 
 class LeNet(nn.Module):
     """Two convolutions of 5x5 with pooling, then 120-84-K dense units; 61,706 parameters at 28x28.
@@ -19,21 +22,21 @@ class LeNet(nn.Module):
 
     num_classes: int
     activation: Callable[[jax.Array], jax.Array] = nn.relu
-    pool: Callable[..., jax.Array] = nn.max_pool
+    pool: Callable[..., jax.Array] = ops.max_pool
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Maps images `[B, H, W, C]`, at least 4x4, to logits `[B, K]`; `train` changes nothing."""
         if images.ndim != 4 or min(images.shape[1:3]) < 4:
             raise ValueError(f"LeNet needs images [B, H, W, C] of at least 4x4, got {images.shape}")
-        pool = functools.partial(self.pool, window_shape=(2, 2), strides=(2, 2))
-        x = pool(self.activation(nn.Conv(6, (5, 5), padding="SAME", name="conv1")(images)))
+        pool = functools.partial(self.pool, window=2)
+        x = pool(self.activation(Conv(6, 5, padding="SAME", name="conv1")(images)))
         padding = "VALID" if min(x.shape[1:3]) > 5 else "SAME"
-        x = pool(self.activation(nn.Conv(16, (5, 5), padding=padding, name="conv2")(x)))
+        x = pool(self.activation(Conv(16, 5, padding=padding, name="conv2")(x)))
         x = jnp.reshape(x, (len(x), -1))
         x = self.activation(nn.Dense(120, name="dense1")(x))
         x = self.activation(nn.Dense(84, name="dense2")(x))
         return nn.Dense(self.num_classes, name="head")(x)
 
 
-LeNetSigmoid = functools.partial(LeNet, activation=nn.sigmoid, pool=nn.avg_pool)
+LeNetSigmoid = functools.partial(LeNet, activation=nn.sigmoid, pool=ops.avg_pool)

@@ -40,11 +40,10 @@ class Conv(nn.Module):
         """Maps `[B, spatial..., C]` to `[B, out..., features]`."""
         kernel, bias = _parameters(self, x)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = ops.conv(
-            x, kernel, strides=self.strides, padding=self.padding,
+        return ops.conv(
+            x, kernel, bias, strides=self.strides, padding=self.padding,
             dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
-        return y if bias is None else y + jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
 
 
 class ConvTranspose(nn.Module):

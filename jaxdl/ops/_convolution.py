@@ -16,6 +16,7 @@ Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
 def conv(
     x: jax.Array,
     kernel: jax.Array,
+    bias: jax.Array | None = None,
     *,
     strides: int | Sequence[int] = 1,
     padding: Padding = 0,
@@ -29,6 +30,7 @@ def conv(
     Args:
         x: `[B, spatial..., C]`, one to three spatial axes.
         kernel: `[sizes..., C / groups, O]`.
+        bias: `[O]`, added to every position.
         strides, dilation: one number or one an axis.
         padding: zeros around the input: a number, one an axis, a pair (before, after) an axis,
             'VALID' (none) or 'SAME' (output size `ceil(size / stride)`; the odd zero comes last).
@@ -57,11 +59,12 @@ def conv(
         and x.dtype == kernel.dtype == jnp.float32
         and _convolution_cpu.gains(x.shape, kernel.shape, strides[0], pads)
     ):
-        return _convolution_cpu.conv(x, kernel, strides[0], pads)
-    return lax.conv_general_dilated(
+        return _convolution_cpu.conv(x, kernel, bias, strides[0], pads)
+    y = lax.conv_general_dilated(
         x, kernel, strides, pads, rhs_dilation=dilation, feature_group_count=groups,
         dimension_numbers=_dimension_numbers(axes),
     )  # fmt: skip
+    return y if bias is None else y + jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
 
 
 def conv_transpose(

@@ -78,6 +78,14 @@ def kernel_gradient(
     return jax.linear_transpose(lambda w: xla_conv(x, w, stride, pads), kernel)(g)[0]
 
 
+def bias_gradient(x: jax.Array, g: jax.Array, stride: int) -> jax.Array:
+    """What the output gradient `g` is at the bias."""
+    if few_channels(x.shape, g.shape[-1], stride):  # a sum would pull `g` out of its layout
+        g = _to_batch_last(g).reshape(g.shape[-1], -1)
+        return g @ jnp.ones(g.shape[1:], g.dtype)
+    return jnp.sum(g, (0, 1, 2))
+
+
 def few_channels(x_shape: tuple[int, ...], out_channels: int, stride: int) -> bool:
     """Whether the batch makes the better vector axis: it is long and the channels are few."""
     return stride == 1 and x_shape[0] >= 32 and x_shape[-1] <= 16 and out_channels <= 32
@@ -258,32 +266,39 @@ def _out_size(x_shape, kernel_shape, stride, pads) -> tuple[int, int]:
 # The three as one differentiable function; other backends keep XLA's own convolution.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def conv(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
-    """`xla_conv` with the formulations above on CPU, values and both gradients."""
-    return lax.platform_dependent(
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def conv(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, stride: int, pads: Pads
+) -> jax.Array:
+    """`xla_conv` plus bias, with the formulations above on CPU, values and gradients."""
+    y = lax.platform_dependent(
         x,
         kernel,
         cpu=lambda x, kernel: forward(x, kernel, stride, pads),
         default=lambda x, kernel: xla_conv(x, kernel, stride, pads),
     )
+    return y if bias is None else y + bias[None, None, None]
 
 
-def _conv_fwd(x, kernel, stride, pads):
-    return conv(x, kernel, stride, pads), (x, kernel)
+def _conv_fwd(x, kernel, bias, stride, pads):
+    return conv(x, kernel, bias, stride, pads), (x, kernel, bias)
 
 
 def _conv_bwd(stride, pads, residuals, g):
+    x, kernel, bias = residuals
+
     def cpu(x, kernel, g):
         return (
             input_gradient(g, kernel, x.shape, stride, pads),
             kernel_gradient(x, g, kernel.shape[:2], stride, pads),
+            None if bias is None else bias_gradient(x, g, stride),
         )
 
     def default(x, kernel, g):
-        return jax.vjp(lambda x, kernel: xla_conv(x, kernel, stride, pads), x, kernel)[1](g)
+        dx, dw = jax.vjp(lambda x, kernel: xla_conv(x, kernel, stride, pads), x, kernel)[1](g)
+        return dx, dw, None if bias is None else jnp.sum(g, (0, 1, 2))
 
-    return lax.platform_dependent(*residuals, g, cpu=cpu, default=default)
+    return lax.platform_dependent(x, kernel, g, cpu=cpu, default=default)
 
 
 conv.defvjp(_conv_fwd, _conv_bwd)

@@ -166,9 +166,16 @@ def _window_max(x, window, strides, pads):
 def _max_pool(x, window, strides, pads):
     if window != strides:
         return _window_max(x, window, strides, pads)
+
+    def cpu(x):
+        swap = _swap(x)
+        return swap(
+            functools.reduce(jnp.maximum, _taps(_pad_lowest(swap(x), pads), window, strides))
+        )
+
     return lax.platform_dependent(
         x,
-        cpu=lambda x: functools.reduce(jnp.maximum, _taps(_pad_lowest(x, pads), window, strides)),
+        cpu=cpu,
         default=lambda x: _window_max(x, window, strides, pads),
     )
 
@@ -179,18 +186,43 @@ def _max_pool_fwd(x, window, strides, pads):
 
 def _max_pool_bwd(window, strides, pads, x, g):
     def cpu(x, g):
+        swap = _swap(x)
+        x, g = swap(x), swap(g)
         padded = _pad_lowest(x, pads)
         first = jnp.zeros(g.shape, jnp.int32)  # index of the first maximum in its window
         top = None
         for t, tap in enumerate(_taps(padded, window, strides)):
             first = first if top is None else jnp.where(tap > top, t, first)
             top = tap if top is None else jnp.maximum(top, tap)
-        return _scatter_to_first(g, first, x.shape, window, strides, pads)
+        if window == strides and not any(sum(pads, ())):
+            return swap(_spread(g, first, x.shape, window))
+        return swap(_scatter_to_first(g, first, x.shape, window, strides, pads))
 
     def default(x, g):
         return jax.vjp(lambda x: _window_max(x, window, strides, pads), x)[1](g)[0]
 
     return (lax.platform_dependent(x, g, cpu=cpu, default=default),)
+
+
+def _swap(x):
+    """Exchanges batch and channels where the batch is the better vector axis, as `conv` does."""
+    if x.shape[0] >= 32 and x.shape[-1] <= 32:
+        return lambda x: jnp.swapaxes(x, 0, -1)
+    return lambda x: x
+
+
+def _spread(g, first, shape, window):
+    """Sends `g` to the input at offset `first` of its window, for windows side by side."""
+    axes = range(len(window))
+    inner = tuple(2 * a + 2 for a in axes)
+    split = (g.shape[0], *(n for a in axes for n in (g.shape[a + 1], window[a])), g.shape[-1])
+    here = 0  # row-major index of a position in its window
+    for a in axes:
+        here = here * window[a] + lax.broadcasted_iota(jnp.int32, split, inner[a])
+    spread = jnp.where(jnp.expand_dims(first, inner) == here, jnp.expand_dims(g, inner), 0)
+    spread = spread.reshape(g.shape[0], *(g.shape[a + 1] * window[a] for a in axes), g.shape[-1])
+    rest = [(0, n - m) for n, m in zip(shape, spread.shape, strict=True)]  # rows no window saw
+    return jnp.pad(spread, rest)
 
 
 def _scatter_to_first(g, first, shape, window, strides, pads):
@@ -208,7 +240,7 @@ def _scatter_to_first(g, first, shape, window, strides, pads):
     edges = [(taps[a] - 1 - low[a], high[a] - g.shape[a + 1], 0) for a in axes]
     edges = [(0, 0, 0), *edges, (0, 0, 0)]
     g = lax.pad(g, np.zeros((), g.dtype), edges)
-    first = lax.optimization_barrier(lax.pad(first, np.int32(-1), edges))  # made once, read often
+    first = lax.pad(first, np.int32(-1), edges)
     phases = []
     for phase in itertools.product(*map(range, strides)):
         total = jnp.zeros((shape[0], *sizes, shape[-1]), g.dtype)

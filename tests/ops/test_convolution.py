@@ -110,7 +110,7 @@ def test_formulations_for_cpu_agree_with_lax(N, H, C, O, k, stride, pad):
 
     @jax.jit
     def chosen(x, w, g):
-        y, vjp = jax.vjp(lambda x, w: cpu.conv(x, w, stride, pads), x, w)
+        y, vjp = jax.vjp(lambda x, w: cpu.conv(x, w, None, stride, pads), x, w)
         return y, *vjp(g)
 
     for formulation in (channels_last, chosen, *([batch_last] if stride == 1 else [])):
@@ -122,22 +122,22 @@ def test_formulations_for_cpu_agree_with_lax(N, H, C, O, k, stride, pad):
 
 def test_every_choice_of_formulation_is_the_same_function():
     """Channels and strides on both sides of every threshold; `conv` takes the fast path."""
-    for C, O, stride, k in [
-        (2, 20, 1, 3),
-        (20, 24, 2, 3),
-        (65, 8, 1, 3),
-        (8, 65, 2, 3),
-        (130, 8, 1, 3),
-        (40, 8, 2, 1),
+
+    def both(formulation, stride, pad):
+        def loss(x, w, b):
+            y = ops.conv(x, w, b, strides=stride, padding=pad, formulation=formulation)
+            return jnp.sum(jnp.sin(y))
+
+        return jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
+
+    for C, O, stride, k in [  # input and output channels, stride, kernel size
+        *[(2, 20, 1, 3), (20, 24, 2, 3), (65, 8, 1, 3)],
+        *[(8, 65, 2, 3), (130, 8, 1, 3), (40, 32, 2, 1)],
     ]:
-        x, w, pads = normal(32, 9, 9, C), normal(k, k, C, O), ((k // 2, k // 2),) * 2
-        assert cpu.gains((999, *x.shape[1:]), w.shape, stride, pads)
-
-        def both(x, w, conv):
-            return jax.value_and_grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))(x, w)
-
-        got = jax.jit(lambda x, w: both(x, w, lambda x, w: cpu.conv(x, w, stride, pads)))(x, w)
-        want = jax.jit(lambda x, w: both(x, w, lambda x, w: cpu.xla_conv(x, w, stride, pads)))(x, w)
+        x, w, b = normal(32, 16, 16, C), normal(k, k, C, O) / k / C, normal(O)
+        pads = ((k // 2, k // 2),) * 2
+        assert cpu.gains(x.shape, w.shape, stride, pads)
+        got, want = (both(f, stride, k // 2)(x, w, b) for f in ("fastest", "xla"))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-2), got, want)
 
 

@@ -1,0 +1,133 @@
+"""Residual networks: He et al. 2016, arXiv:1512.03385, table 1, and with pre-activation,
+arXiv:1603.05027; the layers and names of torchvision's weights."""
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdl import ops
+from jaxdl.models._images import check_images
+from jaxdl.nn import BatchNorm, Conv
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside the identity (or a 1x1 convolution where shapes change)."""
+
+    width: int
+    stride: int
+    norm: Callable[..., nn.Module]
+    preactivation: bool = False
+    dtype: jnp.dtype | None = None
+    expansion: ClassVar[int] = 1
+    kernels: ClassVar[tuple[int, ...]] = (3, 3)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
+        """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, expansion width]`."""
+        conv = functools.partial(Conv, use_bias=False, dtype=self.dtype)
+        last = len(self.kernels)
+        out = self.width * self.expansion
+        resized = self.stride > 1 or x.shape[-1] != out
+
+        def normalise(x: jax.Array, name: str) -> jax.Array:
+            return self.norm(name=name)(x, mask, train=train)
+
+        if self.preactivation:  # normalise, rectify, convolve; nothing after the sum
+            y = nn.relu(normalise(x, "bn1"))
+            if resized:
+                x = conv(out, 1, self.stride, name="downsample_conv")(y)
+        else:
+            y = x
+            if resized:
+                x = conv(out, 1, self.stride, name="downsample_conv")(x)
+                x = normalise(x, "downsample_bn")
+        strided = last - 1  # torchvision strides in the 3x3 convolution, not in the first 1x1
+        for i, kernel in enumerate(self.kernels, start=1):
+            y = conv(
+                out if i == last else self.width, kernel, self.stride if i == strided else 1,
+                kernel // 2, name=f"conv{i}",
+            )(y)  # fmt: skip
+            if not self.preactivation:
+                y = normalise(y, f"bn{i}")
+            elif i < last:
+                y = normalise(y, f"bn{i + 1}")
+            y = nn.relu(y) if i < last else y
+        return x + y if self.preactivation else nn.relu(x + y)
+
+
+class Bottleneck(BasicBlock):
+    """1x1 down, 3x3, 1x1 up to four times the width."""
+
+    expansion: ClassVar[int] = 4
+    kernels: ClassVar[tuple[int, ...]] = (1, 3, 1)
+
+
+class ResNet(nn.Module):
+    """Four stages of residual blocks, a global mean and one dense layer; images of any size.
+
+    Features by name: "stem" (before the pool), "layer1" to "layer4".
+    """
+
+    num_classes: int | None  # None: the last feature map in place of logits
+    stages: Sequence[int]  # blocks in each stage
+    block: type[BasicBlock] = BasicBlock
+    width: int = 64  # channels of the first stage; each further one has twice as many
+    stem: Literal["imagenet", "small"] = "imagenet"  # 7x7/2 and 3x3/2 pool, or one 3x3
+    preactivation: bool = False
+    norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.1, torch=True)
+    dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        """Maps images `[B, H, W, C]` to logits `[B, K]`.
+
+        `mask [B]`, False on padding, keeps those images out of the batch statistics.
+        """
+        check_images(images, "ResNet")
+        if self.stem not in ("imagenet", "small"):
+            raise ValueError(f"stem must be 'imagenet' or 'small', got {self.stem!r}")
+        kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
+        x = Conv(
+            self.width, kernel, stride, kernel // 2, use_bias=False, dtype=self.dtype, name="conv1"
+        )(images)
+        if not self.preactivation:
+            x = nn.relu(self.norm(name="bn1")(x, mask, train=train))
+        self.sow("intermediates", "stem", x)
+        if self.stem == "imagenet":
+            x = ops.max_pool(x, 3, 2, padding=1)
+        for stage, depth in enumerate(self.stages):
+            for i in range(depth):
+                x = self.block(
+                    width=self.width * 2**stage,
+                    stride=2 if stage > 0 and i == 0 else 1,
+                    norm=self.norm,
+                    preactivation=self.preactivation,
+                    dtype=self.dtype,
+                    name=f"layer{stage + 1}_{i}",
+                )(x, mask, train=train)
+            self.sow("intermediates", f"layer{stage + 1}", x)
+        if self.preactivation:
+            x = nn.relu(self.norm(name="bn_last")(x, mask, train=train))
+        if self.num_classes is None:
+            return x
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(ops.global_avg_pool(x))
+
+    def torch_module(self, path: str) -> str:
+        """torchvision's name of a module of ours."""
+        if path == "head":
+            return "fc"
+        path = path.replace("downsample_conv", "downsample.0")
+        path = path.replace("downsample_bn", "downsample.1")
+        return re.sub(r"layer(\d)_(\d+)", r"layer\1.\2", path).replace("/", ".")
+
+
+ResNet18 = functools.partial(ResNet, stages=(2, 2, 2, 2))
+ResNet34 = functools.partial(ResNet, stages=(3, 4, 6, 3))
+ResNet50 = functools.partial(ResNet, stages=(3, 4, 6, 3), block=Bottleneck)

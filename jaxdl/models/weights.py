@@ -1,0 +1,264 @@
+"""Weights that torch published, in and out: safetensors, and `.pth` read without executing code.
+
+    variables, report = weights.load(path, model, variables)
+    print(report)
+
+The model names its counterpart in torchvision (`model.torch_module`). Layouts differ: torch keeps
+kernels `[O, C, h, w]` where we have `[h, w, C, O]`, dense weights `[O, I]`, and flattens channels
+first.
+"""
+
+import collections
+import dataclasses
+import io
+import pathlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+_STATISTICS = {"mean": "running_mean", "var": "running_var"}
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What became of every name when weights were loaded; print it."""
+
+    matched: tuple[str, ...]  # taken over
+    missing: tuple[str, ...]  # in the model only: kept as they were
+    unexpected: tuple[str, ...]  # in the file only: left out
+    reshaped: tuple[str, ...]  # in both with different shapes: kept as they were
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the model was found; files may hold more."""
+        return not self.missing and not self.reshaped
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.matched)} arrays loaded"]
+        for name in ("missing", "unexpected", "reshaped"):
+            names = getattr(self, name)
+            if names:
+                rest = f" and {len(names) - 6} more" if len(names) > 6 else ""
+                lines.append(f"{len(names)} {name}: {', '.join(names[:6])}{rest}")
+        return "; ".join(lines)
+
+
+def load(path: str | pathlib.Path, model: Any, variables: Any) -> tuple[Any, LoadReport]:
+    """Loads a file of torch's names into the variables of one of our models.
+
+    Args:
+        path: a `.safetensors` file, or a `.pth`/`.pt` state dict in torch's zip format.
+        model: a model with `torch_module`.
+        variables: `{"params": ..., "batch_stats": ...}` as from `model.init` (arrays, or shapes
+            from `jax.eval_shape` where everything is in the file).
+    Returns: new variables, and the report.
+    Raises: ValueError if the file cannot be read, or nothing in it fits.
+    """
+    loaded, report = from_torch(model, variables, read_state_dict(path))
+    if not report.matched:
+        raise ValueError(f"{path} holds nothing that fits this model: {report}")
+    return loaded, report
+
+
+def save(path: str | pathlib.Path, model: Any, variables: Any) -> None:
+    """Writes variables as a safetensors file with torch's names and layouts."""
+    import safetensors.numpy
+
+    safetensors.numpy.save_file(to_torch(model, variables), str(path))
+
+
+def to_torch(model: Any, variables: Any) -> dict[str, np.ndarray]:
+    """Variables as a state dict: torch's names, torch's layouts."""
+    return {
+        _name(model, path): np.ascontiguousarray(_torch_layout(model, path, np.asarray(leaf)))
+        for path, leaf in _leaves(variables)
+    }
+
+
+def from_torch(
+    model: Any, variables: Any, state_dict: Mapping[str, np.ndarray]
+) -> tuple[Any, LoadReport]:
+    """Variables with the arrays of a state dict in place of those of the same name and shape."""
+    remaining = {k: v for k, v in state_dict.items() if not k.endswith("num_batches_tracked")}
+    found: dict[str, list[str]] = {"matched": [], "missing": [], "reshaped": []}
+
+    def take(path: tuple[str, ...], leaf: Any) -> Any:
+        name = _name(model, path)
+        if name not in remaining:
+            found["missing"].append(name)
+            return leaf
+        array = np.asarray(remaining.pop(name))
+        wanted = jax.eval_shape(lambda x: _torch_layout(model, path, x), leaf).shape
+        if array.shape != wanted:
+            found["reshaped"].append(f"{name} {array.shape} for {wanted}")
+            return leaf
+        found["matched"].append(name)
+        return jnp.asarray(_our_layout(model, path, array), leaf.dtype)
+
+    leaves = [take(path, leaf) for path, leaf in _leaves(variables)]
+    loaded = jax.tree.unflatten(jax.tree.structure(variables), leaves)
+    report = LoadReport(unexpected=tuple(remaining), **{k: tuple(v) for k, v in found.items()})
+    return loaded, report
+
+
+def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the arrays of a `.safetensors` file or a torch state dict, by name.
+
+    A state dict may be nested under "state_dict" or "model". Its pickle is read by an unpickler
+    that knows tensors and plain containers and calls nothing else.
+
+    Raises: FileNotFoundError; ValueError for other formats, damage, or a pickle with code in it.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no weights at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        if zipfile.is_zipfile(path):
+            return _read_zip(path)
+    except (KeyError, EOFError, IndexError, TypeError, AttributeError, pickle.UnpicklingError) as e:
+        raise ValueError(f"{path} is not a state dict that can be read: {e}") from e
+    raise ValueError(
+        f"{path} is neither a .safetensors file nor a state dict in torch's zip format (torch 1.6 "
+        "or newer; load and save older files once with a newer torch)"
+    )
+
+
+def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+    import safetensors
+    import safetensors.flax
+
+    try:  # the Flax reader knows bfloat16
+        return {k: np.asarray(v) for k, v in safetensors.flax.load_file(str(path)).items()}
+    except safetensors.SafetensorError as e:
+        raise ValueError(f"{path} is not a safetensors file: {e}") from e
+
+
+# torch.save's zip: a pickle that rebuilds tensors from storages, and one file of bytes a storage.
+
+_DTYPES = {
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(jnp.bfloat16),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
+}
+
+
+def _rebuild_tensor(
+    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> np.ndarray:
+    """torch's tensor over a storage, as a copy; sizes are checked against the storage."""
+    if min((offset, *size, *stride), default=0) < 0:
+        raise ValueError(
+            f"a tensor has a negative offset, size or stride: {offset} {size} {stride}"
+        )
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if 0 not in size and last >= len(storage):
+        raise ValueError(f"a tensor {size} does not fit into its storage of {len(storage)} numbers")
+    strides = tuple(s * storage.itemsize for s in stride)
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
+
+
+def _rebuild_parameter(data: np.ndarray, *_: Any) -> np.ndarray:
+    return data
+
+
+_ALLOWED = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    **{("torch", name): dtype for name, dtype in _DTYPES.items()},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds nothing but what a state dict is made of."""
+
+    def __init__(self, file: io.BytesIO, archive: zipfile.ZipFile, folder: str):
+        super().__init__(file)
+        self._archive, self._folder = archive, folder
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no state dict needs")
+        return _ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> np.ndarray:
+        kind, dtype, key, _, count = pid
+        if kind != "storage" or not isinstance(dtype, np.dtype):
+            raise pickle.UnpicklingError(f"unknown storage {pid}")
+        data = self._archive.read(f"{self._folder}/data/{key}")
+        if len(data) != count * dtype.itemsize:
+            raise ValueError(f"storage {key} has {len(data)} bytes, not {count * dtype.itemsize}")
+        return np.frombuffer(data, dtype)
+
+
+def _read_zip(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError(f"{path} is a zip file but not one that torch.save wrote")
+        order = f"{pickles[0].rpartition('/')[0]}/byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise ValueError(f"{path} was written on a big-endian machine")
+        folder = pickles[0].rpartition("/")[0]
+        tree = _Unpickler(io.BytesIO(archive.read(pickles[0])), archive, folder).load()
+    for key in ("state_dict", "model"):
+        if isinstance(tree, dict) and isinstance(tree.get(key), dict):
+            tree = tree[key]
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path} holds a {type(tree).__name__}, not a state dict")
+    return {k: v for k, v in tree.items() if isinstance(v, np.ndarray)}
+
+
+# Names and layouts.
+
+
+def _leaves(variables: Any) -> list[tuple[tuple[str, ...], Any]]:
+    flat, _ = jax.tree_util.tree_flatten_with_path(variables)
+    return [(tuple(key.key for key in path), leaf) for path, leaf in flat]
+
+
+def _name(model: Any, path: tuple[str, ...]) -> str:
+    collection, *modules, leaf = path
+    names = _STATISTICS if collection == "batch_stats" else _LEAVES
+    return f"{model.torch_module('/'.join(modules))}.{names[leaf]}"
+
+
+def _flattened(model: Any, path: tuple[str, ...]) -> tuple[int, int] | None:
+    return getattr(model, "flattened", {}).get("/".join(path[1:-1]))
+
+
+def _torch_layout(model: Any, path: tuple[str, ...], x: Any) -> Any:
+    if path[-1] != "kernel":
+        return x
+    if x.ndim == 4:
+        return x.transpose(3, 2, 0, 1)
+    if (size := _flattened(model, path)) is not None:  # rows in order h, w, c become c, h, w
+        x = x.reshape(*size, -1, x.shape[-1]).transpose(2, 0, 1, 3).reshape(x.shape)
+    return x.T
+
+
+def _our_layout(model: Any, path: tuple[str, ...], x: np.ndarray) -> np.ndarray:
+    if path[-1] != "kernel":
+        return x
+    if x.ndim == 4:
+        return x.transpose(2, 3, 1, 0)
+    x = x.T
+    if (size := _flattened(model, path)) is not None:
+        x = x.reshape(-1, *size, x.shape[-1]).transpose(1, 2, 0, 3).reshape(x.shape)
+    return x
