@@ -35,6 +35,8 @@ PUBLISHED = 0.9772  # scikit-learn's MLPClassifier with 100 hidden units, five f
 
 
 def main(config: Config) -> dict[str, float]:
+    if not 0 < config.learning_rate < float("inf"):
+        raise ValueError(f"learning_rate must be positive and finite, got {config.learning_rate}")
     splits = data.load("digits", limit=256 if config.smoke else None)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
     if config.task == "one":  # zeros and ones alone

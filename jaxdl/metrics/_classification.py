@@ -129,7 +129,7 @@ class ConfusionMatrix:
 class PrecisionRecall:
     """Precision, recall and F-beta of K classes or K labels, from three counts for each.
 
-    Averages, as in scikit-learn: "binary" is class 1 of two (or `positive`), "macro" the plain mean
+    Averages, as in scikit-learn: "binary" is class 1 of two, "macro" the plain mean
     over the classes, "weighted" the mean weighted by how often each occurs, "micro" from the
     counts added over all classes, None one number for each. Where a ratio has denominator 0 it is
     `zero_division`. Unlike scikit-learn's default, classes that never occur are part of the macro

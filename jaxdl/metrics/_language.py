@@ -96,11 +96,12 @@ class BLEU:
         )
 
     def compute(self) -> float:
-        return self.details().score if self.lengths.any() else 0.0
+        return self.details().score if np.any(self.lengths) else 0.0
 
     def details(self) -> Any:
         """sacrebleu's own score object, with precisions and brevity penalty."""
         from sacrebleu.metrics import BLEU as SacreBLEU
 
-        matches, ngrams, (length, wanted) = map(np.ndarray.tolist, vars(self).values())
+        parts = (self.matches, self.ngrams, self.lengths)
+        matches, ngrams, (length, wanted) = (np.asarray(part).tolist() for part in parts)
         return SacreBLEU.compute_bleu(matches, ngrams, length, wanted, smooth_method="exp")

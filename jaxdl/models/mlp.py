@@ -23,8 +23,8 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps `[B, ...]`, taken as vectors, to `[B, features[-1]]`."""
-        if not self.features or x.ndim < 2:
-            raise ValueError(f"need inputs [B, ...] and a layer, got {x.shape}, {self.features}")
+        if x.ndim < 2 or not self.features or min(self.features) < 1:
+            raise ValueError(f"need inputs [B, ...] and layers, got {x.shape}, {self.features}")
         x = jnp.reshape(x, (len(x), -1))
         for i, width in enumerate(self.features[:-1]):
             x = nn.Dense(width, kernel_init=self.kernel_init, name=f"dense{i + 1}")(x)

@@ -3,6 +3,8 @@
 - At a kink the derivative is the left one, 0 for `relu` and `slope` for the leaky ones, as in torch
   (`jax.nn.leaky_relu` takes 1); `absolute` has 0, the middle of its two (`jnp.abs` takes 1).
   `test_derivatives_at_the_kinks`
+- `gelu` is its tanh form, as in `jax.nn`; torch takes the exact one, here `approximate=False`.
+  `test_gelu_is_the_tanh_form_unless_asked`
 - A softmax with nothing to choose from is zeros with a zero gradient; a fill of -inf gives NaN, and
   -1e6 overflows in half precision (T10). `test_masked_softmax_of_an_empty_row`
 

@@ -50,5 +50,7 @@ def test_information(tmp_path, capsys):
 def test_mistakes_are_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="low must be below high"):
         run("activations", tmp_path / "a", low=1.0, high=0.0)
+    with pytest.raises(ValueError, match="learning_rate must be positive and finite, got nan"):
+        run("mlp_digits", tmp_path / "m", learning_rate=float("nan"))
     with pytest.raises(ValueError, match="depths"):
         run("backprop", tmp_path / "b", depths=(0,))

@@ -30,7 +30,7 @@ CASES = {
     "absolute": (ops.absolute, torch.abs),
     "elu": (ops.elu, F.elu),
     "silu": (ops.silu, F.silu),
-    "gelu": (lambda x: ops.gelu(x, approximate=True), lambda x: F.gelu(x, approximate="tanh")),
+    "gelu": (ops.gelu, lambda x: F.gelu(x, approximate="tanh")),
     "softplus": (ops.softplus, lambda x: torch.logaddexp(x, torch.zeros(()))),
     "log_sigmoid": (ops.log_sigmoid, F.logsigmoid),
     "maxout": (lambda x: ops.maxout(x, 2), lambda x: x.reshape(-1, 2).amax(-1)),
@@ -75,6 +75,13 @@ def test_derivatives_at_the_kinks():
     assert jax.grad(ops.leaky_relu)(0.0) == jnp.float32(0.01)
     shared = jax.grad(lambda x: ops.maxout(x, 2)[0])(jnp.array([1.0, 1.0]))
     np.testing.assert_array_equal(shared, [0.5, 0.5])
+
+
+def test_gelu_is_the_tanh_form_unless_asked():
+    exact, tanh = F.gelu(torch.tensor(X)), F.gelu(torch.tensor(X), approximate="tanh")
+    np.testing.assert_allclose(ops.gelu(X), tanh, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(ops.gelu(X, approximate=False), exact, rtol=1e-6, atol=1e-6)
+    assert np.abs(np.asarray(exact - tanh)).max() > 1e-5
 
 
 def test_parametric_relu_slopes_learn_per_channel():
