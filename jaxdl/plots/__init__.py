@@ -4,6 +4,8 @@ from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._curves import compare, confusion, curves
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
+from jaxdl.plots._scaling import scaling
+from jaxdl.plots._sweeps import heat_maps, side_by_side
 from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
 
 __all__ = [
@@ -15,9 +17,12 @@ __all__ = [
     "curves",
     "gradient_by_distance",
     "gradient_flow",
+    "heat_maps",
     "predicted",
     "rank_frequency",
     "regions",
+    "scaling",
     "score_curves",
+    "side_by_side",
     "with_derivatives",
 ]
