@@ -109,10 +109,9 @@ def test_padded_rows_have_no_part():
         return jnp.sum(jnp.where(mask[:, None], apply(layer, x, mask)[0], 0) ** 3)
 
     dense = jnp.asarray(padded[:, 0, 0])
-    gradient = jax.grad(loss)(jnp.nan_to_num(dense), mask)
-    np.testing.assert_allclose(
-        gradient[:6], jax.grad(loss)(dense[:6], mask[:6]), rtol=1e-4, atol=1e-5
-    )
+    slope = jax.jit(jax.grad(loss))
+    gradient = slope(jnp.nan_to_num(dense), mask)
+    np.testing.assert_allclose(gradient[:6], slope(dense[:6], mask[:6]), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(gradient[6:], 0)
 
 
