@@ -2,6 +2,7 @@
 
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._curves import compare, confusion, curves
+from jaxdl.plots._images import tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
 from jaxdl.plots._scaling import scaling
@@ -24,5 +25,6 @@ __all__ = [
     "scaling",
     "score_curves",
     "side_by_side",
+    "tiles",
     "with_derivatives",
 ]

@@ -32,7 +32,7 @@ from jaxdl.train._step import (
     per_example_gradients,
 )
 from jaxdl.train._stopping import EarlyStopping
-from jaxdl.train._sweep import SweepResult, grid, sweep
+from jaxdl.train._sweep import Hyper, Method, SweepResult, grid, sweep
 from jaxdl.train._transfer import transfer
 
 __all__ = [
@@ -44,8 +44,10 @@ __all__ = [
     "EarlyStopping",
     "EvalStep",
     "GradientReport",
+    "Hyper",
     "Interrupted",
     "LeafCheck",
+    "Method",
     "Metrics",
     "Objective",
     "Recorder",

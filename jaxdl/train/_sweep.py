@@ -56,6 +56,13 @@ class SweepResult:
         state = jax.tree.map(lambda x: jax.device_put(x[index], device), self.states)
         return {name: values[index].item() for name, values in self.hypers.items()}, state
 
+    def rows(self, index: int) -> list[dict[str, float]]:
+        """The history of one member as `fit` returns it, a row per epoch."""
+        return [
+            {"epoch": e + 1.0, **{name: float(v[index, e]) for name, v in self.history.items()}}
+            for e in range(next(iter(self.history.values())).shape[1])
+        ]
+
     def final(self, name: str) -> np.ndarray:
         """A number after the last epoch, `[M]`; NaN where the member diverged."""
         if name not in self.history:

@@ -1,0 +1,115 @@
+"""Momentum x learning rate x batch size of softmax regression, all trained by one program.
+
+    python -m experiments.sweep                                       # digits
+    python -m experiments.sweep --data mnist --data-dir DIR --epochs 5
+
+What note 002 asks for: with and without momentum, and how rate and batch size act on accuracy and
+on the time to get there.
+"""
+
+import dataclasses
+import os
+import pathlib
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: Literal["digits", "mnist", "fashion_mnist"] = "digits"  # which images
+    data_dir: pathlib.Path | None = None  # folder of the original files (MNIST, Fashion-MNIST)
+    learning_rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of plain descent
+    momenta: tuple[float, ...] = (0.0, 0.5, 0.9, 0.99)  # share of the velocity kept per step
+    batch_sizes: tuple[int, ...] = (16, 64, 256)  # examples per step
+    seeds: int = 3  # runs of each combination
+    epochs: int = 20  # passes over the training set
+    target: float = 0.95  # test accuracy of the second figure
+    method: train.Method = "auto"  # one member after the other, or all in step
+    smoke: bool = False  # a few seconds: little data, two epochs, eight members
+    out: pathlib.Path | None = None  # run folder; runs/sweep/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    if config.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {config.seeds}")
+    splits = data.load(config.data, config.data_dir, limit=256 if config.smoke else None)
+    if config.smoke:
+        small = {"learning_rates": (0.1, 1.0), "momenta": (0.0, 0.9), "batch_sizes": (64, 256)}
+        config = dataclasses.replace(config, **small, seeds=1, epochs=2, target=0.5)
+    model = models.MLP(features=(len(splits.info.class_names),))
+    shape = (1, *splits["train"]["image"].shape[1:])
+    objective = train.supervised(
+        model,
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.Accuracy.from_batch},
+        prepare=data.to_unit,
+    )
+
+    def member(hyper: train.Hyper) -> tuple[train.TrainState, train.Step]:
+        tx = optim.momentum(hyper["learning_rate"], hyper["momentum"])
+        key = jax.random.key(hyper["seed"])
+        params, _ = train.linen_init(model, key, jnp.zeros(shape))
+        state = train.TrainState.create(params=params, tx=tx, key=key)
+        return state, train.make_step(objective, tx)
+
+    axes = {
+        "batch_size": config.batch_sizes,
+        "momentum": config.momenta,
+        "learning_rate": config.learning_rates,
+        "seed": range(config.seeds),
+    }
+    with runs.open(config, name="sweep", out=config.out, data=splits) as run:
+        result = train.sweep(
+            member,
+            train.grid(**axes),
+            splits["train"],
+            epochs=config.epochs,
+            eval_step=train.make_eval(objective),
+            held_out={"test": splits["test"]},
+            method=config.method,
+        )
+        for number, row in enumerate(result.summary("test/accuracy", by=list(axes)[:-1])):
+            run.write(number, row)  # mean and spread over the seeds
+        panels = tuple(len(values) for values in axes.values())
+        accuracy = result.final("test/accuracy").reshape(panels).mean(axis=-1)
+        reached = result.epochs_to("test/accuracy", config.target).reshape(panels)
+        labels = {
+            "rows": config.momenta,
+            "columns": config.learning_rates,
+            "row_label": "momentum",
+            "column_label": "learning rate",
+        }
+        for name, values, title, form, better in (
+            ("accuracy", accuracy, f"test accuracy after {config.epochs} epochs", ".3f", "high"),
+            (
+                "epochs_to_target",
+                np.median(reached, axis=-1),
+                f"epochs to test accuracy {config.target}",
+                ".0f",
+                "low",
+            ),
+        ):
+            by_size = {f"batch {b}": v for b, v in zip(config.batch_sizes, values, strict=True)}
+            figure = plots.heat_maps(by_size, title=title, form=form, better=better, **labels)
+            run.figure(name, figure)
+        best = result.best("test/accuracy")
+        run.note(f"best: {result.member(best)[0]}")
+        return run.finish(
+            {
+                "test/accuracy": result.final("test/accuracy")[best],
+                "members": len(result),
+                "diverged": int(result.diverged.sum()),
+                "compile_seconds": result.compile_seconds,
+                "run_seconds": result.run_seconds,
+            }
+        )
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())  # the members spread over them
+    cli.run(main, Config)

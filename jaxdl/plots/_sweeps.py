@@ -1,0 +1,110 @@
+"""Figures of sweeps: a number over two hyperparameters, and many trainings side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def heat_maps(
+    panels: Mapping[str, ArrayLike],
+    *,
+    rows: Sequence[Any],
+    columns: Sequence[Any],
+    row_label: str = "",
+    column_label: str = "",
+    title: str = "",
+    form: str = ".3g",
+    better: str = "high",
+) -> Any:
+    """Draws matrices `[R, C]` on one scale of colours, a number in every cell.
+
+    The colours span the middle eight tenths of the numbers, so that one outlier leaves the rest
+    apart.
+
+    Args:
+        panels: by title; NaN and infinite cells are grey, the latter with the sign for infinity.
+        rows, columns: their names, at the edges.
+        form: of the numbers, as in `format`.
+        better: "high" or "low" numbers are the bright ones.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    arrays = {name: np.asarray(values, float) for name, values in panels.items()}
+    for name, values in arrays.items():
+        if values.shape != (len(rows), len(columns)):
+            raise ValueError(f"panel {name!r} needs {len(rows), len(columns)}, got {values.shape}")
+    finite = np.concatenate([v[np.isfinite(v)] for v in arrays.values()] or [np.zeros(0)])
+    low, high = np.quantile(finite, [0.1, 0.9]) if len(finite) else (0.0, 1.0)
+    colours = colormaps["viridis" if better == "high" else "viridis_r"].with_extremes(bad="0.85")
+    size = (1.2 + 0.72 * len(columns) * len(arrays), 1.5 + 0.5 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    for number, (name, values) in enumerate(arrays.items()):
+        axes = figure.add_subplot(1, len(arrays), number + 1)
+        shown = np.ma.masked_invalid(values)
+        image = axes.imshow(shown, cmap=colours, vmin=low, vmax=high, aspect="auto")
+        axes.set_xticks(range(len(columns)), [f"{c}" for c in columns])
+        axes.set_yticks(range(len(rows)), [f"{r}" for r in rows])
+        axes.set_title(name)
+        axes.set_xlabel(column_label)
+        if number == 0:
+            axes.set_ylabel(row_label)
+        for i, j in np.ndindex(values.shape):
+            text = format(values[i, j], form) if np.isfinite(values[i, j]) else ""
+            text = "∞" if np.isinf(values[i, j]) else text
+            bright = np.isfinite(values[i, j]) and _lightness(image, values[i, j].item()) > 0.5
+            colour = "black" if bright or not np.isfinite(values[i, j]) else "white"
+            axes.text(j, i, text, ha="center", va="center", color=colour, size=8)
+    figure.suptitle(title)
+    return figure
+
+
+def side_by_side(
+    groups: Mapping[str, Sequence[Sequence[Mapping[str, float]]]],
+    name: str,
+    *,
+    x: str = "epoch",
+    log: bool = False,
+) -> Any:
+    """Draws one panel per label with its runs and their mean, all other means in grey behind.
+
+    Args:
+        groups: by label, histories of runs that differ in the seed alone, as for `compare`.
+        name: the number to draw.
+        x: the name that counts along the axis.
+        log: a logarithmic scale for the numbers.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(4, max(1, len(groups)))
+    lines = -(-max(1, len(groups)) // columns)
+    figure = Figure(figsize=(3.0 * columns, 2.3 * lines), layout="constrained")
+    along = {label: [row[x] for row in runs[0]] for label, runs in groups.items()}
+    series = {
+        label: np.array([[row.get(name, np.nan) for row in run] for run in runs])
+        for label, runs in groups.items()
+    }
+    first = None
+    for number, label in enumerate(groups):
+        axes = first = figure.add_subplot(lines, columns, number + 1, sharex=first, sharey=first)
+        for other in groups:
+            if other != label:
+                axes.plot(along[other], series[other].mean(axis=0), color="0.85", lw=0.8)
+        axes.plot(along[label], series[label].T, color="C0", lw=0.7, alpha=0.4)
+        axes.plot(along[label], series[label].mean(axis=0), color="C0", lw=1.8)
+        axes.set_title(label, size=10)
+        axes.grid(alpha=0.3)
+        axes.label_outer()
+    if first is not None and log:
+        first.set_yscale("log")
+    figure.supxlabel(x)
+    figure.supylabel(name)
+    return figure
+
+
+def _lightness(image: Any, value: float) -> float:
+    """Of the colour of a cell, so that its number can be read on it."""
+    red, green, blue, _ = image.cmap(image.norm(value))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

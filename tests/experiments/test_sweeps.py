@@ -1,0 +1,38 @@
+"""Sweeps and optimizers, small."""
+
+import pytest
+
+from experiments import optimizers, sweep
+from jaxdl import plots, runs
+
+
+def test_sweep_draws_two_heat_maps(tmp_path):
+    numbers = sweep.main(sweep.Config(smoke=True, out=tmp_path / "run"))
+    assert numbers["members"] == 8
+    assert numbers["diverged"] == 0
+    assert 0.5 < numbers["test/accuracy"] <= 1
+    rows = runs.read_metrics(tmp_path / "run")
+    assert max(row["mean"] for row in rows) == numbers["test/accuracy"]  # one seed
+    assert {row["batch_size"] for row in rows} == {64, 256}
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"accuracy.png", "epochs_to_target.png", "result.json"} <= names
+
+
+def test_optimizers_are_drawn_side_by_side(tmp_path):
+    numbers = optimizers.main(optimizers.Config(smoke=True, out=tmp_path / "run"))
+    assert {name.split("/")[0] for name in numbers} == {"SGD", "momentum 0.9", "Adam"}
+    assert numbers["momentum 0.9/train/loss"] < numbers["SGD/train/loss"]
+    assert numbers["Adam/rate"] in (0.01, 0.1)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"loss.png", "accuracy.png"} <= names
+
+
+@pytest.mark.parametrize("experiment", [sweep, optimizers])
+def test_no_seeds_is_refused(experiment):
+    with pytest.raises(ValueError, match="seeds must be at least 1, got 0"):
+        experiment.main(experiment.Config(smoke=True, seeds=0))
+
+
+def test_a_panel_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"panel 'a' needs \(1, 2\), got \(2, 1\)"):
+        plots.heat_maps({"a": [[1.0], [2.0]]}, rows=[1], columns=[1, 2])
