@@ -76,6 +76,8 @@ def make_program(
     steps_per_epoch = data.num_batches(len(split), batch_size)
     if layout is not None:
         layout.check_batch(batch_size)
+        if layout.mesh.size == 1:
+            layout = None  # nothing to spread, so nothing of it in the program
     example = data.host_batch(split, 0, batch_size=batch_size, seed=seed)
     _, of_one = jax.eval_shape(step, state, example)
     metrics_spec = jax.eval_shape(merge_metrics, of_one, of_one)  # merging may widen a state

@@ -97,16 +97,9 @@ def fit(
     total = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
     layout = parallel.auto_layout(batch_size) if layout is None else layout
-    if layout.mesh.size > 1:
-        state = layout.put_state(state)
+    state = layout.put_state(state)
     program = make_program(
-        step,
-        state,
-        split,
-        batch_size=batch_size,
-        seed=seed,
-        driver=driver,
-        layout=layout if layout.mesh.size > 1 else None,
+        step, state, split, batch_size=batch_size, seed=seed, driver=driver, layout=layout
     )
     best = None if stopping is None else _copy(_weights(state))
     live = _Live(state, program.empty, best, {"history": [], "best_value": None, "bad_epochs": 0})
@@ -136,10 +129,7 @@ def fit(
             if live.position == end:
                 row = {"epoch": float(end // steps_per_epoch), **scalars(live.metrics, "train/")}
                 row.update(program.times(clock.lap(), (end - first) * batch_size))
-                row.update({} if evaluate is None else evaluate(live.state))
-                row["time/evaluate"] = clock.lap()
-                row.update({} if observe is None else observe(live.state))
-                row.update(_memory())
+                row.update(_measured(live.state, clock, evaluate, observe))
                 if after_epoch is not None:
                     live.state = after_epoch(live.state, row)
                 if stopping is not None:
@@ -281,11 +271,18 @@ def _check_skipped(shown: Any, most: int | None) -> None:
         )
 
 
-def _memory() -> dict[str, float]:
-    """Peak bytes in use on the first device, where it tells."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    key = "peak_bytes_in_use"
-    return {"memory/peak_bytes": float(stats[key])} if key in stats else {}
+def _measured(
+    state: TrainState, clock: "_Clock", *measures: Callable[..., Mapping[str, float]] | None
+) -> dict[str, float]:
+    """The numbers of `measures` with their seconds, and peak memory where the device tells."""
+    row: dict[str, float] = {}
+    for measure in measures:
+        row.update({} if measure is None else measure(state))
+    row["time/evaluate"] = clock.lap()
+    memory = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in memory:
+        row["memory/peak_bytes"] = float(memory["peak_bytes_in_use"])
+    return row
 
 
 class _Clock:

@@ -59,17 +59,7 @@ def make_step(
     Raises: ValueError for options out of range, or a state made without the `ema` or `guard` that
         the step wants (see `TrainState.create`).
     """
-    if accumulate < 1:
-        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
-    for name, limit in (
-        ("clip_norm", clip_norm),
-        ("clip_value", clip_value),
-        ("clip_example_norm", clip_example_norm),
-    ):
-        if limit is not None and not limit > 0:
-            raise ValueError(f"{name} must be positive, got {limit}")
-    if ema is not None and not 0 <= ema < 1:
-        raise ValueError(f"ema must lie in [0, 1), got {ema}")
+    _check_options(accumulate, ema, clip_norm, clip_value, clip_example_norm)
 
     def total_of(
         params: Any, model_state: Any, batch: Batch, key: jax.Array
@@ -96,16 +86,15 @@ def make_step(
             grads, (mean, aux) = _accumulated(gradient, state, batch, key, accumulate)
         metrics: Metrics = {"loss": mean, **aux.metrics}
         # Nothing real in the batch: a gradient of zeros, not of 0/0.
-        scale = jnp.where(mean.weight > 0, 1 / jnp.where(mean.weight > 0, mean.weight, 1.0), 0.0)
-        grads = jax.tree.map(lambda g: g * scale.astype(g.dtype), grads)
+        real = mean.weight > 0
+        grads = _scale(grads, jnp.where(real, 1 / jnp.where(real, mean.weight, 1.0), 0.0))
 
         if guard or grad_norm or clip_norm is not None:
             norm = optax.tree.norm(grads)
         if grad_norm:
             metrics["grad_norm"] = Mean(norm, jnp.ones(()))
         if clip_norm is not None:
-            shrink = clip_norm / jnp.maximum(norm, clip_norm)
-            grads = jax.tree.map(lambda g: g * shrink.astype(g.dtype), grads)
+            grads = _scale(grads, clip_norm / jnp.maximum(norm, clip_norm))
         if clip_value is not None:
             grads = jax.tree.map(lambda g: jnp.clip(g, -clip_value, clip_value), grads)
 
@@ -125,6 +114,21 @@ def make_step(
         return new, metrics
 
     return step
+
+
+def _check_options(accumulate: int, ema: float | None, *clips: float | None) -> None:
+    if accumulate < 1:
+        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
+    names = ("clip_norm", "clip_value", "clip_example_norm")
+    for name, limit in zip(names, clips, strict=True):
+        if limit is not None and not limit > 0:
+            raise ValueError(f"{name} must be positive, got {limit}")
+    if ema is not None and not 0 <= ema < 1:
+        raise ValueError(f"ema must lie in [0, 1), got {ema}")
+
+
+def _scale(tree: Any, factor: jax.Array) -> Any:
+    return jax.tree.map(lambda g: g * factor.astype(g.dtype), tree)
 
 
 def make_eval(objective: Objective) -> EvalStep:
@@ -181,7 +185,7 @@ def _clipped_example_gradient(total_of: Callable, limit: float) -> Callable:
             single = jax.tree.map(lambda x: x[None], example)
             grads, (mean, aux) = jax.grad(total_of, has_aux=True)(params, {}, single, key)
             norm = optax.tree.norm(grads)
-            grads = jax.tree.map(lambda g: g * (limit / jnp.maximum(norm, limit)), grads)
+            grads = _scale(grads, limit / jnp.maximum(norm, limit))
             return grads, mean, aux.metrics, Mean.from_values(norm, mean.weight > 0)
 
         size = len(jax.tree.leaves(batch)[0])
