@@ -62,9 +62,7 @@ def main(config: Config) -> dict[str, float]:
         error = jax.vmap(classical.mean_squared_error, (0, None, None))(predictions, y, weights)
         return jnp.sqrt(error)
 
-    scores = jax.jit(
-        lambda x, y: classical.cross_validate(fit, log_rmse, x, y, folds, one_by_one=True)
-    )(numbers, y)
+    scores = jax.jit(lambda x, y: classical.cross_validate(fit, log_rmse, x, y, folds))(numbers, y)
     mean = np.asarray(scores.validation.mean(axis=0))
     best = int(mean.argmin())
     with runs.open(config, name="house_prices", out=config.out) as run:

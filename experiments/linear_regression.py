@@ -41,9 +41,7 @@ def main(config: Config) -> dict[str, float]:
     def r_squared(params, x, y, weights):
         return classical.r_squared(classical.linear(params, x), y, weights)
 
-    scores = classical.cross_validate(
-        classical.least_squares, r_squared, features, target, folds, one_by_one=True
-    )
+    scores = classical.cross_validate(classical.least_squares, r_squared, features, target, folds)
 
     # Descent on standardised columns, against the exact answer.
     x = data.fit_standard(features).apply(features)

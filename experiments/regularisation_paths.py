@@ -53,7 +53,7 @@ def main(config: Config) -> dict[str, float]:
     with runs.open(config, name="regularisation_paths", out=config.out) as run:
         for name, (penalties, fit) in methods.items():
             paths[name] = (penalties, fit(x, y, jnp.ones(len(y))).coefficients)
-            scores = classical.cross_validate(fit, r_squared, x, y, folds, one_by_one=True)
+            scores = classical.cross_validate(fit, r_squared, x, y, folds)
             curves[name] = (penalties, scores.train, scores.validation)
             mean = np.asarray(scores.validation.mean(axis=0))
             best = int(mean.argmax())

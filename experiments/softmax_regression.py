@@ -26,7 +26,7 @@ class Config:
     data_dir: pathlib.Path | None = None  # folder of the original files (MNIST, Fashion-MNIST)
     epochs: int = 10  # passes of the mini-batch descent
     batch_size: int = 256  # examples per step
-    learning_rate: float = 0.5  # of plain descent
+    learning_rate: float = 0.5  # of plain descent, at the start of a cosine to zero
     penalty: float = 1.0  # of the squares, in the exact fit
     newton_steps: int = 12  # limit of the exact fit; 0 leaves it out
     seed: int = 0  # of the order of the data
@@ -41,7 +41,8 @@ def main(config: Config) -> dict[str, float]:
 
     # Mini-batch descent: the same program for any size of data.
     model = models.MLP(features=(num_classes,), kernel_init=jax.nn.initializers.zeros)
-    tx = optax.sgd(config.learning_rate)
+    steps = epochs * data.num_batches(len(splits["train"]), config.batch_size)
+    tx = optax.sgd(optax.cosine_decay_schedule(config.learning_rate, steps))
     shape = (1, *splits["train"]["image"].shape[1:])
     params, _ = train.linen_init(model, jax.random.key(config.seed), jnp.zeros(shape))
     objective = train.supervised(
