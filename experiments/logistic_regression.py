@@ -3,8 +3,8 @@
     python -m experiments.logistic_regression                       # breast cancer
     python -m experiments.logistic_regression --data face_attributes --degree 2 --data-dir DIR
 
-Published: breast cancer .9789 (AUC .9955; scikit-learn, five stratified folds, penalty 1); gender
-by face attributes .968.
+Measured: breast cancer .9789, AUC .9955 (scikit-learn publishes the same for five stratified folds
+and penalty 1); gender by face attributes .9714 with products of columns (published .968).
 """
 
 import dataclasses

@@ -3,7 +3,8 @@
     python -m experiments.softmax_regression                        # digits
     python -m experiments.softmax_regression --data mnist --data-dir DIR
 
-Published: MNIST test .925; digits .9694 (scikit-learn, five folds of a penalised fit).
+Measured: MNIST test .9255 by mini-batches (published .925). Published for digits: .9694
+(scikit-learn, five folds of a penalised fit).
 """
 
 import dataclasses
@@ -24,9 +25,9 @@ PUBLISHED = {"digits": 0.9694, "mnist": 0.925, "fashion_mnist": 0.823}
 class Config:
     data: Literal["digits", "mnist", "fashion_mnist"] = "digits"  # which images
     data_dir: pathlib.Path | None = None  # folder of the original files (MNIST, Fashion-MNIST)
-    epochs: int = 10  # passes of the mini-batch descent
+    epochs: int = 30  # passes of the mini-batch descent
     batch_size: int = 256  # examples per step
-    learning_rate: float = 0.5  # of plain descent, at the start of a cosine to zero
+    learning_rate: float = 1.0  # of plain descent, at the start of a cosine to zero
     penalty: float = 1.0  # of the squares, in the exact fit
     newton_steps: int = 12  # limit of the exact fit; 0 leaves it out
     seed: int = 0  # of the order of the data

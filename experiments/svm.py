@@ -2,8 +2,8 @@
 
     python -m experiments.svm
 
-Five folds. Published (scikit-learn): breast cancer RBF .9771, linear .9754; digits, RBF with
-gamma .001, .9900 (there one against one).
+Five folds, measured: breast cancer RBF .9771, linear .9754, both as scikit-learn publishes them;
+digits, RBF with gamma .001, .9889 one against the rest (published, one against one, .9900).
 """
 
 import dataclasses
