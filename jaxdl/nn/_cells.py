@@ -42,7 +42,7 @@ class Cell(Protocol):
         ...
 
 
-def _outer(x: jax.Array, y: jax.Array) -> jax.Array:
+def outer_sum(x: jax.Array, y: jax.Array) -> jax.Array:
     """Sum over steps and examples of outer products: `[T, B, I], [T, B, J] -> [I, J]`."""
     return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
 
@@ -72,7 +72,7 @@ class RNNCell:
         return (d_a @ w_T,), d_a
 
     def pull_back(self, saved: Any, h: jax.Array, grads: Any) -> tuple[Weights, jax.Array]:
-        return {"kernel_hh": _outer(h, grads)}, grads
+        return {"kernel_hh": outer_sum(h, grads)}, grads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class LSTMCell:
         return (d_a @ w_T, d_c * f), d_a
 
     def pull_back(self, saved: Any, h: jax.Array, grads: Any) -> tuple[Weights, jax.Array]:
-        return {"kernel_hh": _outer(h, grads)}, grads
+        return {"kernel_hh": outer_sum(h, grads)}, grads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +164,6 @@ class GRUCell:
         d_a = jnp.concatenate([d_rz, d_n], axis=-1)
         if self.reset_after:
             d_bias = jnp.sum(d_p[..., 2 * h.shape[-1] :], axis=(0, 1))
-            return {"kernel_hh": _outer(h, d_p), "bias_hn": d_bias}, d_a
-        d_kernel = jnp.concatenate([_outer(h, d_rz), _outer(saved[0] * h, d_n)], axis=-1)
+            return {"kernel_hh": outer_sum(h, d_p), "bias_hn": d_bias}, d_a
+        d_kernel = jnp.concatenate([outer_sum(h, d_rz), outer_sum(saved[0] * h, d_n)], axis=-1)
         return {"kernel_hh": d_kernel}, d_a
