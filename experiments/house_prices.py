@@ -4,8 +4,8 @@
     python -m experiments.house_prices                                      # diabetes, with holes
 
 The number is the validation root mean squared error of the logarithm, mean over five folds;
-measured .137 on house prices, published .170 (Dive into Deep Learning, linear model). Without the files the same steps run on the
-diabetes table, out of which a tenth of the values is taken.
+measured .137 on house prices, published .170 (Dive into Deep Learning, linear model). Without the
+files the same steps run on the diabetes table, out of which a tenth of the values is taken.
 """
 
 import dataclasses

@@ -70,7 +70,7 @@ def main(config: Config) -> dict[str, float]:
             run.note(f"{name}: {verdict.advice} ({5 * number} fits in {seconds:.1f} s)")
         figure = plots.score_curves(panels, y="mean squared error", baseline=config.noise**2)
         for axes in figure.axes:  # a few examples and many products: off the chart
-            axes.set_ylim(0, 6 * config.noise**2 + 1)
+            axes.set_ylim(0, 1.5 * (results["underfitted/bias"] + config.noise**2))
         run.figure("curves", figure)
         return run.finish(results)
 

@@ -5,7 +5,8 @@
 
 Five-fold validation R2 of least squares, and half the mean squared error (of the standardised
 target) that each form of descent reaches on all rows. Measured: diabetes R2
-.4892, as scikit-learn publishes; airfoil .242 (published minimum of every optimizer .242-.250, Dive into Deep Learning, chapter 12).
+.4892, as scikit-learn publishes; airfoil .242 (published minimum of every optimizer .242-.250,
+Dive into Deep Learning, chapter 12).
 """
 
 import dataclasses
