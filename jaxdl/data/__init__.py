@@ -22,6 +22,7 @@ from jaxdl.data._csv import describe, format_table, read_csv
 from jaxdl.data._idx import read_idx, read_mnist
 from jaxdl.data._images import to_unit
 from jaxdl.data._load import SOURCES, Source, load
+from jaxdl.data._photos import CIFAR10, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
 from jaxdl.data._splits import DataError, Info, Split, Splits
 from jaxdl.data._tables import manual_paragraphs, whole
@@ -60,6 +61,7 @@ from jaxdl.data._text import (
 )
 
 __all__ = [
+    "CIFAR10",
     "PAD",
     "SOURCES",
     "UNKNOWN",
@@ -107,8 +109,10 @@ __all__ = [
     "pad_sequences",
     "polynomial_features",
     "prepare",
+    "read_cifar10",
     "read_csv",
     "read_idx",
+    "read_image_folders",
     "read_mnist",
     "resident_batch",
     "shuffled",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from jaxdl.data import _builders, _idx, _tables
+from jaxdl.data import _builders, _idx, _photos, _tables
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
 
@@ -41,11 +41,18 @@ SOURCES: dict[str, Source] = {
     ),
     **{name: Source(builder=table, embedded=True) for name, table in _tables.EMBEDDED.items()},
     "airfoil": Source(read=_tables.read_airfoil, where="https://archive.ics.uci.edu/dataset/291"),
+    "cifar10": Source(
+        read=_photos.read_cifar10, where="https://www.cs.toronto.edu/~kriz/cifar.html (binary)"
+    ),
     "ecg5000": Source(
         read=_tables.read_ecg5000, where="https://www.timeseriesclassification.com (ECG5000)"
     ),
     "face_attributes": Source(
         read=_tables.read_face_attributes, where="Kaggle (gender_classification_v7.csv)"
+    ),
+    "hymenoptera": Source(
+        read=_photos.read_image_folders,
+        where="https://download.pytorch.org/tutorial/hymenoptera_data.zip",
     ),
     "house_prices": Source(
         read=_tables.read_house_prices, where="Kaggle (house-prices-advanced-regression-techniques)"

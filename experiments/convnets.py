@@ -1,0 +1,135 @@
+"""Any of the image classifiers on MNIST, Fashion-MNIST, CIFAR-10 or the embedded digits.
+
+    python -m experiments.convnets --network lenet_bn                    # scikit-learn's digits
+    python -m experiments.convnets --network resnet18 --data fashion_mnist --data-dir DIR
+
+The book's recipe is plain SGD for 10 epochs; the modern one is Nesterov momentum, a cosine to zero,
+weight decay and label smoothing. With `--steps N` only the first N steps are taken, for the large
+networks on a CPU.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdl import cli, data, losses, metrics, models, ops, optim, plots, runs, train
+from jaxdl.nn import BatchNorm, Conv
+
+
+class LeNetBN(nn.Module):
+    """LeNet's published form with batch norm before every activation, as in the book."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
+        def activate(x: jax.Array) -> jax.Array:
+            return nn.sigmoid(BatchNorm()(x, mask, train=train))
+
+        x = ops.avg_pool(activate(Conv(6, 5, padding="SAME")(x)), 2)
+        x = ops.avg_pool(activate(Conv(16, 5)(x)), 2).reshape(len(x), -1)
+        x = activate(nn.Dense(84)(activate(nn.Dense(120)(x))))
+        return nn.Dense(self.num_classes)(x)
+
+
+# Network, image size of the book, learning rate of the book at batch 128 (LeNet: 256).
+NETWORKS: dict[str, tuple[Any, int, float]] = {
+    "lenet": (models.LeNetSigmoid, 28, 0.9),
+    "lenet_relu": (models.LeNet, 28, 0.1),
+    "lenet_bn": (LeNetBN, 28, 1.0),
+    "mnist_cnn": (models.MnistCNN, 28, 0.05),
+    "alexnet": (models.AlexNet, 224, 0.01),
+    "vgg11": (functools.partial(models.VGG11, widths=(16, 32, 64, 128, 128)), 224, 0.05),
+    "nin": (models.NiN, 224, 0.1),
+    "googlenet": (models.GoogLeNet, 96, 0.1),
+    "resnet18": (models.ResNet18, 96, 0.05),
+    "densenet": (models.DenseNetSmall, 96, 0.1),
+}
+BOOK = {  # test accuracy on Fashion-MNIST after 10 epochs, lowest and highest edition
+    "lenet": "0.779-0.789", "lenet_bn": "0.807-0.838", "alexnet": "0.882", "vgg11": "0.922",
+    "nin": "0.785-0.790", "googlenet": "0.883-0.886", "resnet18": "0.893-0.918",
+    "densenet": "0.821-0.885",
+}  # fmt: skip
+Network = Literal[
+    "lenet", "lenet_relu", "lenet_bn", "mnist_cnn", "alexnet", "vgg11", "nin", "googlenet",
+    "resnet18", "densenet",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    network: Network = "lenet_bn"  # which architecture
+    data: Literal["digits", "mnist", "fashion_mnist", "cifar10"] = "digits"  # which images
+    data_dir: pathlib.Path | None = None  # folder of the original files
+    recipe: Literal["book", "modern"] = "book"  # plain SGD, or momentum, cosine and decay
+    size: int = 0  # side of the images in pixels; 0 takes the book's
+    epochs: int = 10  # passes over the training set
+    steps: int = 0  # stop after so many steps; 0 runs all epochs
+    batch_size: int = 256  # examples per step, over all devices
+    learning_rate: float = 0.0  # 0 takes the recipe's
+    bfloat16: bool = False  # compute in bfloat16, parameters in float32 (larger networks)
+    seed: int = 0  # of the weights and the order of the data
+    smoke: bool = False  # a few seconds: little data, two epochs
+    out: pathlib.Path | None = None  # run folder; runs/convnets/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    limit = 128 if config.smoke else (config.steps * config.batch_size or None)
+    splits = data.load(config.data, config.data_dir, limit=limit)
+    build, size, rate = NETWORKS[config.network]
+    size, epochs = config.size or size, min(config.epochs, 2) if config.smoke else config.epochs
+    epochs = 1 if config.steps else epochs
+    model = build(num_classes=len(splits.info.class_names) or 10)
+    if config.bfloat16:
+        model = model.clone(dtype=jnp.bfloat16)
+
+    def prepare(batch: dict) -> dict:
+        image = data.to_unit(batch)["image"]
+        shape = (len(image), size, size, image.shape[-1])
+        return {**batch, "image": jax.image.resize(image, shape, "linear")}
+
+    batch_size = min(config.batch_size, len(splits["train"]))
+    channels = splits["train"]["image"].shape[-1]
+    key, init_key = jax.random.split(jax.random.key(config.seed))
+    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, size, size, channels)))
+    steps = epochs * data.num_batches(len(splits["train"]), batch_size)
+    modern = config.recipe == "modern"
+    rate = config.learning_rate or (0.1 if modern else rate)
+    tx = optax.sgd(rate)
+    if modern:
+        decay = optax.add_decayed_weights(5e-4, mask=optim.weights_only)
+        schedule = optax.cosine_decay_schedule(rate, steps)
+        tx = optax.chain(decay, optax.sgd(schedule, momentum=0.9, nesterov=True))
+    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+
+    objective = train.supervised(
+        model,
+        functools.partial(losses.softmax_cross_entropy, label_smoothing=0.1 if modern else 0.0),
+        metrics={"accuracy": metrics.Accuracy.from_batch},
+        prepare=prepare,
+    )
+    eval_step = jax.jit(train.make_eval(objective))
+
+    def test(state: train.TrainState) -> dict[str, float]:
+        return train.scalars(train.evaluate(eval_step, state, splits["test"], 256), "test/")
+
+    with runs.open(config, name="convnets", out=config.out) as run:
+        result = train.fit(
+            train.make_step(objective, tx), state, splits["train"], epochs=epochs,
+            batch_size=batch_size, seed=config.seed,
+            evaluate=test, run=run,
+        )  # fmt: skip
+        run.figure("curves", plots.curves(result.history))
+        if config.data == "fashion_mnist" and config.network in BOOK:
+            run.note(f"the book's test accuracy after 10 epochs: {BOOK[config.network]}")
+        return run.finish(test(result.state))
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)

@@ -1,0 +1,131 @@
+"""Transfer learning: the body of a trained network under a new head, trained on few examples.
+
+    python -m experiments.finetune                  # digits 0-4, then 5-9 with 10 examples of each
+    python -m experiments.finetune --data hymenoptera --data-dir DIR --weights resnet18.safetensors
+
+Four ways on the same data and steps: from scratch; body frozen; body at a tenth of the head's rate;
+body at the same rate. torch's published ResNet-18 weights (.safetensors or .pth) serve as the body
+for photographs of ants and bees; the book reports .940 with them against .850 from scratch.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
+from jaxdl.models import weights
+
+WAYS = ("scratch", "frozen", "slow", "same")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: Literal["digits", "hymenoptera"] = "digits"  # which images
+    data_dir: pathlib.Path | None = None  # folder with train/ and val/ of ants and bees
+    weights: pathlib.Path | None = None  # torch's ResNet-18 weights (hymenoptera)
+    examples: int = 10  # training examples of each new class (digits)
+    epochs: int = 40  # passes over the new training set
+    body_epochs: int = 20  # passes over the old one (digits)
+    batch_size: int = 16  # examples per step
+    learning_rate: float = 1e-3  # of Adam, for the head
+    seed: int = 0  # of the weights and the order of the data
+    smoke: bool = False  # a few seconds: two epochs of everything
+    out: pathlib.Path | None = None  # run folder; runs/finetune/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    epochs, body_epochs = (2, 2) if config.smoke else (config.epochs, config.body_epochs)
+    key = jax.random.key(config.seed)
+    with runs.open(config, name="finetune", out=config.out) as run:
+        if config.data == "digits":
+            splits = dict(data.load("digits").items())
+            model: Any = models.MnistCNN(num_classes=5)
+            size, channels = 28, 1
+            old = {name: some(split, range(5), 100_000) for name, split in splits.items()}
+            fresh = start(model, key, size, channels)
+            body, history = learn(config, model, old, fresh, body_epochs)
+            accuracy = history[-1]["test/accuracy"]
+            run.note(f"body: {accuracy:.4f} on digits 0-4, all training examples")
+            new = {
+                "train": some(splits["train"], range(5, 10), config.examples),
+                "test": some(splits["test"], range(5, 10), 100_000),
+            }
+        else:
+            if config.weights is None:
+                raise ValueError("hymenoptera needs --weights, a file of torch's ResNet-18 weights")
+            model, size, channels = models.ResNet18(num_classes=2), 224, 3
+            new = dict(data.load("hymenoptera", config.data_dir).items())
+            body, report = weights.load(config.weights, model, start(model, key, size, channels))
+            run.note(str(report))
+
+        histories, fresh_key = {}, jax.random.fold_in(key, 1)
+        for way in WAYS:
+            variables = start(model, fresh_key, size, channels)  # every way has the same new head
+            if way != "scratch":
+                params, _ = train.transfer(variables["params"], body["params"], fresh=["head/*"])
+                variables = {**body, "params": params}
+            _, histories[way] = learn(config, model, new, variables, epochs, way)
+            run.note(f"{way}: {histories[way][-1]['test/accuracy']:.4f}")
+        run.figure("ways", plots.compare({way: [history] for way, history in histories.items()}))
+        last = {way: history[-1]["test/accuracy"] for way, history in histories.items()}
+        return run.finish({f"test/accuracy_{way}": value for way, value in last.items()})
+
+
+def start(model: Any, key: jax.Array, size: int, channels: int) -> dict:
+    params, state = train.linen_init(model, key, jnp.zeros((1, size, size, channels)))
+    return {"params": params, **state}
+
+
+def some(split: data.Split, classes: range, most: int) -> data.Split:
+    """At most so many examples of each class, labels counted from 0."""
+    labels = split["label"]
+    rows = np.concatenate([np.flatnonzero(labels == k)[:most] for k in classes])
+    return data.Split({"image": split["image"][rows], "label": labels[rows] - classes[0]})
+
+
+def learn(
+    config: Config, model: Any, splits: dict, variables: dict, epochs: int, way: str = "same"
+) -> tuple[dict, list[dict[str, float]]]:
+    """Trains the variables in one of the ways; returns them and the rows of the epochs."""
+    size = 28 if config.data == "digits" else 224
+
+    def prepare(batch: dict) -> dict:
+        image = data.to_unit(batch)["image"]
+        shape = (len(image), size, size, image.shape[-1])
+        return {**batch, "image": jax.image.resize(image, shape, "linear")}
+
+    params, model_state = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+    tx = optax.adam(config.learning_rate)
+    if way == "frozen":
+        tx = optim.freeze(tx, *(f"{name}/*" for name in params if name != "head"))
+    elif way == "slow":
+        tx = optax.chain(tx, optim.scale_by_path({"head/*": 1.0, "*": 0.1}))
+    params = jax.tree.map(jnp.array, params)  # the state's buffers are donated
+    state = train.TrainState.create(
+        params=params, model_state=model_state, tx=tx, key=jax.random.key(config.seed)
+    )
+    objective = train.supervised(
+        model,
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.Accuracy.from_batch},
+        prepare=prepare,
+    )
+    eval_step = jax.jit(train.make_eval(objective))
+
+    def test(state: train.TrainState) -> dict[str, float]:
+        return train.scalars(train.evaluate(eval_step, state, splits["test"], 100), "test/")
+
+    result = train.fit(
+        train.make_step(objective, tx), state, splits["train"], epochs=epochs, evaluate=test,
+        batch_size=min(config.batch_size, len(splits["train"])), seed=config.seed,
+    )  # fmt: skip
+    return {"params": result.state.params, **result.state.model_state}, result.history
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)

@@ -1,0 +1,33 @@
+"""Many small images side by side: kernels, feature maps, examples."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def tiles(images: ArrayLike, *, signed: bool = False) -> Any:
+    """Draws images `[N, H, W]` or `[N, H, W, 3]` in a square of rows and columns.
+
+    Args:
+        images: grey ones each between its own extremes; colours in 0..1 or uint8.
+        signed: blue below zero, white at zero, red above, on one scale for all.
+    Raises: ValueError if there are no images, or they are of another rank.
+    """
+    from matplotlib.figure import Figure
+
+    images = np.asarray(images)
+    if images.ndim not in (3, 4) or not len(images):
+        raise ValueError(f"tiles needs images [N, H, W] or [N, H, W, 3], got {images.shape}")
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    figure = Figure(figsize=(0.9 * columns, 0.9 * rows), layout="constrained")
+    most = float(np.abs(images).max()) or 1.0
+    style = {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if signed else {"cmap": "gray"}
+    for number in range(rows * columns):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.set_axis_off()
+        if number < len(images):
+            axes.imshow(images[number], interpolation="nearest", **style)
+    return figure
