@@ -32,8 +32,8 @@ def inject_rate(
     return injected(learning_rate=learning_rate, **options)
 
 
-def learning_rates(opt_state: Any) -> dict[str, jax.Array]:
-    """Reads the rates that the latest step used, for the record of a run.
+def learning_rates(opt_state: Any) -> dict[str, float]:
+    """Reads the rates that the latest step used, outside a program, for the record of a run.
 
         train.fit(..., observe=lambda state: optim.learning_rates(state.opt_state))
 
@@ -58,7 +58,7 @@ def learning_rates(opt_state: Any) -> dict[str, jax.Array]:
         raise ValueError("this optimizer keeps no learning rate; build it with optim.inject_rate")
     if len(rates) == 1:
         rates = {"learning_rate": next(iter(rates.values()))}
-    return {name: rate * scale for name, rate in rates.items()}
+    return {name: float(rate * scale) for name, rate in rates.items()}
 
 
 def momentum(

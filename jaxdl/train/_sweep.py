@@ -65,9 +65,7 @@ class SweepResult:
 
     def final(self, name: str) -> np.ndarray:
         """A number after the last epoch, `[M]`; NaN where the member diverged."""
-        if name not in self.history:
-            raise ValueError(f"no number {name!r} was kept; there are {', '.join(self.history)}")
-        return self.history[name][:, -1]
+        return self._kept(name)[:, -1]
 
     def best(self, name: str, mode: Literal["min", "max"] = "max") -> int:
         """The member with the best final number.
@@ -104,9 +102,14 @@ class SweepResult:
         self, name: str, target: float, mode: Literal["min", "max"] = "max"
     ) -> np.ndarray:
         """Epochs until a number first reached the target, `[M]`; inf where it never did."""
-        values = self.history[name]
+        values = self._kept(name)
         reached = values >= target if mode == "max" else values <= target
         return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
+
+    def _kept(self, name: str) -> np.ndarray:
+        if name not in self.history:
+            raise ValueError(f"no number {name!r} was kept; there are {', '.join(self.history)}")
+        return self.history[name]
 
 
 def grid(**axes: Iterable[Any]) -> dict[str, np.ndarray]:
@@ -140,10 +143,13 @@ def sweep(
     makes of that member alone.
 
     The rule of "auto": on a CPU the members are spread over its XLA devices and each device trains
-    its own one after the other ("map": small products stay in the cache, and a step that ends early
-    is not waited for); elsewhere all members take a step together ("vmap", spread likewise), which
-    fills an accelerator that one member cannot. A CPU has one XLA device unless
+    its own one after the other ("map": small products stay in the cache, and no member waits for
+    one that takes more steps); elsewhere all members take a step together ("vmap", spread
+    likewise), which fills an accelerator that one member cannot. A CPU has one XLA device unless
     `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else.
+    Measured on two busy cores, 32 perceptrons 64-128-10 on digits, 100 epochs of batches of 64:
+    7.5 s by "map", 8.0 s by "vmap", 19.5 s by `fit` one after the other; compilation took 5, 8 and
+    32 times 2.5 s. XLA's convolutions are slow inside a program on a CPU: use `fit` for those.
 
     Args:
         member: from scalars, by name, to the first state and the step; called inside the program.

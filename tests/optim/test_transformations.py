@@ -130,6 +130,17 @@ def test_plateau_is_torchs():
         assert float(state.scale) < 0.1
 
 
+def test_t7_optax_reduces_one_report_earlier():
+    theirs = optax.contrib.reduce_on_plateau(factor=0.5, patience=3, rtol=1e-4)
+    ours = optim.reduce_on_plateau(factor=0.5, patience=2)
+    theirs_state, state = theirs.init(jnp.zeros(())), ours.init(None)
+    for value in (3.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0):
+        _, theirs_state = theirs.update(jnp.zeros(()), theirs_state, value=value)
+        state = optim.report_plateau(state, value)
+        assert float(state.scale) == float(theirs_state.scale)
+    assert float(state.scale) == 0.25
+
+
 def test_plateau_scales_updates_and_is_found_anywhere():
     tx = optim.groups(
         {

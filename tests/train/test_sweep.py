@@ -97,6 +97,8 @@ def test_mean_spread_and_best(result):
     epochs = result.epochs_to("train/loss", float(loss[0, 1]), "min")
     assert epochs[0] == 2
     assert epochs[2] == np.inf
+    with pytest.raises(ValueError, match=r"'test/f1' was kept; there are test/acc.*train/loss"):
+        result.best("test/f1")
 
 
 def test_batch_sizes_are_padded_and_masked():
@@ -145,8 +147,9 @@ def test_penalties_and_plateaus_are_hyperparameters_like_others():
     ]
     assert zeros[2] == sum(leaf[0].size for leaf in jax.tree.leaves(result.states.params))
     assert zeros[0] <= zeros[1] < zeros[2]
-    rates = optim.learning_rates(result.states.opt_state)["learning_rate"]
-    np.testing.assert_allclose(rates, 0.1 * 0.5 ** (EPOCHS - 1))
+    for i in range(3):
+        rates = optim.learning_rates(result.member(i)[1].opt_state)
+        np.testing.assert_allclose(rates["learning_rate"], 0.1 * 0.5 ** (EPOCHS - 1), rtol=1e-6)
 
 
 def test_held_out_numbers_do_not_depend_on_their_batches():
