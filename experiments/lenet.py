@@ -27,6 +27,7 @@ class Config:
     learning_rate: float = 3e-3  # of Adam, at the start of a cosine to zero
     seed: int = 0  # of the weights and the order of the data
     driver: train.Driver = "auto"  # how batches reach the device
+    precision: Literal["float32", "bfloat16"] = "float32"  # what the step computes in
     max_shift: int = 2  # augmentation: pixels by which a training image may be moved
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/lenet/DATE-TIME if not given
@@ -74,7 +75,8 @@ def main(config: Config) -> dict[str, float]:
         prepare=prepare,
         augment=augment if config.max_shift else None,
     )
-    step = train.make_step(objective, tx)
+    compute_dtype = None if config.precision == "float32" else jnp.dtype(config.precision)
+    step = train.make_step(objective, tx, compute_dtype=compute_dtype)
     eval_step = jax.jit(train.make_eval(objective))
 
     def test(state: train.TrainState) -> dict[str, float]:

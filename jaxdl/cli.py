@@ -9,7 +9,9 @@ MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
 """
 
 import argparse
+import ctypes
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -33,6 +35,7 @@ def run(
     and ends the process with exit code 2; with JAXDL_TRACEBACK=1 in the environment it is raised.
     Ctrl-C ends it with 130. Where several processes run together and one fails, all end with 1.
     """
+    keep_freed_memory()
     args, launch_options = _split_launch(sys.argv[1:] if args is None else args)
     config = parse(config_type, args, doc=main.__globals__.get("__doc__"))
     from jaxdl import parallel
@@ -72,6 +75,26 @@ def parse(
     import tyro
 
     return tyro.cli(config_type, args=args, description=f"{doc or ''}\n\n{_LAUNCH}")
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep freed memory instead of handing it back to the kernel, page by page.
+
+    A training step on the CPU frees and takes the same buffers again and again; LeNet's took 230
+    page faults and 1.2 to 1.6 times as long without this. It has to come before the first program
+    runs, so a launcher does it, not the library; elsewhere than on glibc it does nothing.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    largest = 2**31 - 1
+    for option, value in (
+        (-8, 1),  # M_ARENA_MAX: one heap for all threads, or what one frees another cannot reuse
+        (-3, largest),  # M_MMAP_THRESHOLD
+        (-1, largest),  # M_TRIM_THRESHOLD
+        (-4, 0),  # M_MMAP_MAX
+    ):
+        libc.mallopt(option, value)
 
 
 def use_compilation_cache() -> None:
