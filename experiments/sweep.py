@@ -4,13 +4,15 @@
     python -m experiments.sweep --data mnist --data-dir DIR --epochs 5
 
 What note 002 asks for: with and without momentum, and how rate and batch size act on accuracy and
-on the time to get there.
+on the time to get there. On digits the 216 members took 14 s and their compilation 9 s (two busy
+cores); means of three seeds: .970 without momentum at rate 1 and batch 16, .968 with 0.9 at a tenth
+of the rate, which is at .95 after 2 epochs for 18.
 """
 
 import dataclasses
 import os
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +39,11 @@ class Config:
 def main(config: Config) -> dict[str, float]:
     if config.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {config.seeds}")
+    if not all(0 < rate < float("inf") for rate in config.learning_rates):
+        raise ValueError(f"learning_rates must be positive, got {config.learning_rates}")
     splits = data.load(config.data, config.data_dir, limit=256 if config.smoke else None)
     if config.smoke:
-        small = {"learning_rates": (0.1, 1.0), "momenta": (0.0, 0.9), "batch_sizes": (64, 256)}
+        small: Any = {"learning_rates": (0.1, 1.0), "momenta": (0.0, 0.9), "batch_sizes": (64, 256)}
         config = dataclasses.replace(config, **small, seeds=1, epochs=2, target=0.5)
     model = models.MLP(features=(len(splits.info.class_names),))
     shape = (1, *splits["train"]["image"].shape[1:])
@@ -78,7 +82,7 @@ def main(config: Config) -> dict[str, float]:
         panels = tuple(len(values) for values in axes.values())
         accuracy = result.final("test/accuracy").reshape(panels).mean(axis=-1)
         reached = result.epochs_to("test/accuracy", config.target).reshape(panels)
-        labels = {
+        labels: Any = {
             "rows": config.momenta,
             "columns": config.learning_rates,
             "row_label": "momentum",

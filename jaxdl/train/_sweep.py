@@ -118,6 +118,9 @@ def grid(**axes: Iterable[Any]) -> dict[str, np.ndarray]:
     >>> grid(learning_rate=[0.1, 1.0], seed=[0, 1])["learning_rate"].tolist()
     [0.1, 0.1, 1.0, 1.0]
     """
+    axes = {name: list(values) for name, values in axes.items()}
+    if empty := [name for name, values in axes.items() if not values]:
+        raise ValueError(f"no values for {', '.join(empty)}")
     columns = zip(*itertools.product(*axes.values()), strict=True)
     return {name: np.array(column) for name, column in zip(axes, columns, strict=True)}
 

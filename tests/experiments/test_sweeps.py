@@ -28,9 +28,11 @@ def test_optimizers_are_drawn_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize("experiment", [sweep, optimizers])
-def test_no_seeds_is_refused(experiment):
+def test_no_seeds_and_no_rates_are_refused(experiment):
     with pytest.raises(ValueError, match="seeds must be at least 1, got 0"):
         experiment.main(experiment.Config(smoke=True, seeds=0))
+    with pytest.raises(ValueError, match=r"learning_rates must be positive, got \(-0.1,\)"):
+        experiment.main(experiment.Config(smoke=True, learning_rates=(-0.1,)))
 
 
 def test_a_panel_of_another_shape_is_refused():
