@@ -3,6 +3,9 @@
     python -m experiments.finetune                  # digits 0-4, then 5-9 with 10 examples of each
     python -m experiments.finetune --data hymenoptera --data-dir DIR --weights resnet18.safetensors
 
+On the digits the old body does not help: .883 from scratch, .717 frozen, .778 slow and same (one
+seed, 50 training examples): 0-4 are too narrow a school for 5-9.
+
 Four ways on the same data and steps: from scratch; body frozen; body at a tenth of the head's rate;
 body at the same rate. torch's published ResNet-18 weights (.safetensors or .pth) serve as the body
 for photographs of ants and bees; the book reports .940 with them against .850 from scratch.
@@ -21,6 +24,7 @@ from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
 from jaxdl.models import weights
 
 WAYS = ("scratch", "frozen", "slow", "same")
+HEAD = {"digits": ("dense1", "head"), "hymenoptera": ("head",)}  # the layers made anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +67,12 @@ def main(config: Config) -> dict[str, float]:
             body, report = weights.load(config.weights, model, start(model, key, size, channels))
             run.note(str(report))
 
+        head = [f"{name}/*" for name in HEAD[config.data]]
         histories, fresh_key = {}, jax.random.fold_in(key, 1)
         for way in WAYS:
             variables = start(model, fresh_key, size, channels)  # every way has the same new head
             if way != "scratch":
-                params, _ = train.transfer(variables["params"], body["params"], fresh=["head/*"])
+                params, _ = train.transfer(variables["params"], body["params"], fresh=head)
                 variables = {**body, "params": params}
             _, histories[way] = learn(config, model, new, variables, epochs, way)
             run.note(f"{way}: {histories[way][-1]['test/accuracy']:.4f}")
@@ -100,11 +105,11 @@ def learn(
         return {**batch, "image": jax.image.resize(image, shape, "linear")}
 
     params, model_state = variables["params"], {k: v for k, v in variables.items() if k != "params"}
-    tx = optax.adam(config.learning_rate)
+    tx, head = optax.adam(config.learning_rate), HEAD[config.data]
     if way == "frozen":
-        tx = optim.freeze(tx, *(f"{name}/*" for name in params if name != "head"))
+        tx = optim.freeze(tx, *(f"{name}/*" for name in params if name not in head))
     elif way == "slow":
-        tx = optax.chain(tx, optim.scale_by_path({"head/*": 1.0, "*": 0.1}))
+        tx = optax.chain(tx, optim.scale_by_path({**{f"{name}/*": 1.0 for name in head}, "*": 0.1}))
     params = jax.tree.map(jnp.array, params)  # the state's buffers are donated
     state = train.TrainState.create(
         params=params, model_state=model_state, tx=tx, key=jax.random.key(config.seed)

@@ -86,3 +86,15 @@ def test_wrong_windows_are_named():
         ops.max_pool(x, (2, 2, 2))
     with pytest.raises(ValueError, match=r"\[B, spatial..., C\]"):
         ops.max_pool(jnp.ones((4, 4)), 2)
+
+
+@pytest.mark.parametrize("window, strides, padding", [(2, 2, 0), (3, 2, 1)])
+def test_long_batches_of_few_channels_are_pooled_batch_last(window, strides, padding):
+    x = small_integers(33, 9, 9, 3)
+    y, vjp = jax.vjp(lambda x: ops.max_pool(x, window, strides, padding=padding), x)
+    g = np.random.default_rng(0).normal(size=y.shape).astype(np.float32)
+    tx = channels_first(x).requires_grad_()
+    ty = F.max_pool2d(tx, window, strides, padding)
+    ty.backward(channels_first(g))
+    np.testing.assert_array_equal(channels_first(y), ty.detach())
+    np.testing.assert_allclose(channels_first(vjp(g)[0]), tx.grad, atol=1e-6)
