@@ -135,15 +135,22 @@ def _digits(downloads: Any) -> dict[str, Split]:
         np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0
     )
     return {
-        name: Split({"image": images[rows], "label": labels[rows].astype(np.int32)})
+        name: Split(
+            {
+                "image": images[rows],
+                "label": labels[rows].astype(np.int32),
+                "row": rows.astype(np.int32),  # place in the source, for folds of one's own
+            }
+        )
         for name, rows in (("train", np.sort(train)), ("test", np.sort(test)))
     }
 
 
 DIGITS = Builder(
     name="digits",
-    features={"image": ((8, 8, 1), np.uint8), "label": ((), np.int32)},
+    features={"image": ((8, 8, 1), np.uint8), "label": ((), np.int32), "row": ((), np.int32)},
     make_splits=_digits,
+    version="1.1.0",
     class_names=tuple("0123456789"),
 )
 
