@@ -62,5 +62,7 @@ def test_import_is_lazy():
         "False\n"
     )
     assert set(jaxdl.__all__) <= set(dir(jaxdl))
+    for name in jaxdl.__all__:
+        assert getattr(jaxdl, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         jaxdl.nothing  # noqa: B018

@@ -277,7 +277,8 @@ def _measured(
     """The numbers of `measures` with their seconds, and peak memory where the device tells."""
     row: dict[str, float] = {}
     for measure in measures:
-        row.update({} if measure is None else measure(state))
+        numbers = {} if measure is None else measure(state)
+        row.update({name: float(number) for name, number in numbers.items()})
     row["time/evaluate"] = clock.lap()
     memory = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in memory:
