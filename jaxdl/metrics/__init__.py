@@ -29,6 +29,8 @@ Conventions, what others do, and the test that shows it:
 - BLEU is sacrebleu's (T8). `test_bleu_against_sacrebleu`
 - Mean IoU leaves out void pixels and absent classes; pixel accuracy is dominated by background
   (T24). `test_mean_iou_ignores_void`
+- Ranking metrics are over the full catalogue without known items, in expectation over ties (T2); a
+  constant scorer scores what chance scores. `test_a_constant_scorer_is_chance`
 - RMSE is one root of one mean, not a mean of roots (T3). `test_rmse_is_one_root`
 - R2 takes the spread about the mean of all targets, never of a batch, and survives a mean of 1e4.
   `test_r2_far_from_zero`
@@ -49,6 +51,7 @@ from jaxdl.metrics._curves import (
     AveragePrecision,
 )
 from jaxdl.metrics._language import BLEU, Perplexity
+from jaxdl.metrics._ranking import ItemLists, Ranking, rank_catalogue
 from jaxdl.metrics._regression import (
     R2,
     MeanAbsoluteError,
@@ -68,6 +71,7 @@ __all__ = [
     "CalibrationError",
     "Collection",
     "ConfusionMatrix",
+    "ItemLists",
     "LogLoss",
     "Mean",
     "MeanAbsoluteError",
@@ -76,7 +80,9 @@ __all__ = [
     "Metric",
     "Perplexity",
     "PrecisionRecall",
+    "Ranking",
     "RootMeanSquaredError",
     "Total",
     "merge_stacked",
+    "rank_catalogue",
 ]
