@@ -21,6 +21,18 @@ from jaxdl.data._builders import Builder, cache_folder, prepare
 from jaxdl.data._csv import describe, format_table, read_csv
 from jaxdl.data._idx import read_idx, read_mnist
 from jaxdl.data._images import to_unit
+from jaxdl.data._interactions import (
+    Interactions,
+    ItemLists,
+    interactions,
+    load_interactions,
+    low_rank_truth,
+    read_movielens,
+    sample_negatives,
+    split_last,
+    split_per_user,
+    split_random,
+)
 from jaxdl.data._load import SOURCES, Source, load
 from jaxdl.data._photos import CIFAR10, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
@@ -73,6 +85,8 @@ __all__ = [
     "DataError",
     "Fill",
     "Info",
+    "Interactions",
+    "ItemLists",
     "Source",
     "Split",
     "Splits",
@@ -97,10 +111,13 @@ __all__ = [
     "fit_vocabulary",
     "format_table",
     "host_batch",
+    "interactions",
     "length_buckets",
     "letters",
     "load",
+    "load_interactions",
     "load_text",
+    "low_rank_truth",
     "manual_paragraphs",
     "missing_share",
     "num_batches",
@@ -114,8 +131,13 @@ __all__ = [
     "read_idx",
     "read_image_folders",
     "read_mnist",
+    "read_movielens",
     "resident_batch",
+    "sample_negatives",
     "shuffled",
+    "split_last",
+    "split_per_user",
+    "split_random",
     "streams",
     "to_unit",
     "whole",

@@ -1,0 +1,353 @@
+"""Who rated what: MovieLens files, splits of ratings, item lists of users, negatives.
+
+Columns "user" and "item" (int32, 0..U-1 and 0..I-1), "rating" (float32) and "timestamp" (int64
+seconds, where the source has them); `Interactions.users[u]` and `.items[i]` are the ids of the
+source. The catalogue is all items of the source: training and test sets share it.
+"""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxdl.data._builders import Builder, prepare
+from jaxdl.data._splits import DataError, Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Interactions:
+    """Ratings of items by users, at most one for each pair."""
+
+    ratings: Split  # "user", "item", "rating", maybe "timestamp"
+    users: np.ndarray  # [U] ids of the source, by number
+    items: np.ndarray  # [I]
+    titles: Mapping[int, str] = dataclasses.field(default_factory=dict)  # by id of the source
+
+    @property
+    def num_users(self) -> int:
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the table of users and items that holds nothing."""
+        return 1 - len(self.ratings) / (self.num_users * self.num_items)
+
+    def user(self, source_id: int) -> int:
+        """Number of a user. Raises: ValueError if the source does not know the id."""
+        return _number("user", self.users, source_id)
+
+    def item(self, source_id: int) -> int:
+        """Number of an item. Raises: ValueError if the source does not know the id."""
+        return _number("item", self.items, source_id)
+
+    def title(self, item: int) -> str:
+        """Title of item number `item`, or its id where the source has none."""
+        source_id = int(self.items[item])
+        return self.titles.get(source_id, f"item {source_id}")
+
+
+def _number(kind: str, ids: np.ndarray, source_id: int) -> int:
+    place = int(np.searchsorted(ids, source_id))
+    if place == len(ids) or ids[place] != source_id:
+        raise ValueError(f"unknown {kind} {source_id}; there are {len(ids)}")
+    return place
+
+
+def interactions(
+    user: np.ndarray,
+    item: np.ndarray,
+    rating: np.ndarray,
+    timestamp: np.ndarray | None = None,
+    *,
+    titles: Mapping[int, str] | None = None,
+    scale: tuple[float, float] = (0.5, 5.0),
+    duplicates: Literal["raise", "last"] = "raise",
+) -> Interactions:
+    """Numbers the users and items of ratings, in the order of their ids.
+
+    Args:
+        user, item: integer ids `[N]` of any size.
+        rating: `[N]`.
+        timestamp: seconds `[N]`, or None.
+        titles: of items, by id; an item with a title and no rating is in the catalogue too.
+        scale: least and greatest rating.
+        duplicates: what to do about a second rating of one item by one user; "last" keeps the one
+            with the latest timestamp, and of those the last row.
+    Raises: ValueError for no ratings, ratings outside the scale (or NaN), or duplicates.
+    """
+    rating = np.asarray(rating, np.float32)
+    if not len(rating):
+        raise ValueError("there are no ratings")
+    wrong = np.flatnonzero(~((rating >= scale[0]) & (rating <= scale[1])))
+    if len(wrong):
+        raise ValueError(f"rating {rating[wrong[0]]} in row {wrong[0]} is outside {scale}")
+    users, user_number = np.unique(user, return_inverse=True)
+    catalogue = np.union1d(np.asarray(item), np.array(sorted(titles or ()), np.int64))
+    columns = {
+        "user": user_number.astype(np.int32),
+        "item": np.searchsorted(catalogue, item).astype(np.int32),
+        "rating": rating,
+    }
+    if timestamp is not None:
+        columns["timestamp"] = np.asarray(timestamp, np.int64)
+    pair = columns["user"].astype(np.int64) * len(catalogue) + columns["item"]
+    when = columns.get("timestamp", np.zeros(len(pair), np.int64))
+    order = np.lexsort((np.arange(len(pair)), when, pair))
+    repeated = np.flatnonzero(np.diff(pair[order]) == 0)
+    if len(repeated) and duplicates == "raise":
+        row = order[repeated[0] + 1]
+        raise ValueError(
+            f"user {user[row]} rated item {item[row]} twice (row {row}; {len(repeated)} such); "
+            'duplicates="last" keeps the last'
+        )
+    kept = np.sort(np.delete(order, repeated))
+    return Interactions(Split(columns).take(kept), users, catalogue, dict(titles or {}))
+
+
+def read_movielens(folder: str | pathlib.Path) -> Interactions:
+    """Reads a MovieLens folder: u.data (100K), ratings.dat (1M, 10M) or ratings.csv (later ones).
+
+    Titles come from u.item, movies.dat or movies.csv, if that is there.
+
+    Raises: DataError if no such file is there, or a line is malformed (named by its number).
+    """
+    folder = pathlib.Path(folder)
+    kinds = (
+        ("u.data", "\t", "u.item", "|"),
+        ("ratings.dat", "::", "movies.dat", "::"),
+        ("ratings.csv", ",", "movies.csv", ","),
+    )
+    for ratings, delimiter, movies, movie_delimiter in kinds:
+        if (folder / ratings).is_file():
+            path = folder / ratings
+            table = _table(path, delimiter)
+            try:
+                titles = dict(_titles(folder / movies, movie_delimiter))
+                return interactions(*table, titles=titles)
+            except DataError:
+                raise
+            except ValueError as error:
+                raise DataError(f"{path}: {error}") from error
+    raise DataError(f"{folder}: expected u.data, ratings.dat or ratings.csv")
+
+
+def _rows(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    encoding = "utf-8" if path.suffix == ".csv" else "latin-1"
+    with path.open(encoding=encoding, newline="") as lines:
+        if delimiter == ",":
+            reader = csv.reader(lines)
+            next(reader, None)
+            yield from ((reader.line_num, row) for row in reader)
+        else:
+            for number, line in enumerate(lines, start=1):
+                yield number, line.rstrip("\r\n").split(delimiter)
+
+
+def _table(path: pathlib.Path, delimiter: str) -> tuple[np.ndarray, ...]:
+    users, items, ratings, times = [], [], [], []
+    for number, row in _rows(path, delimiter):
+        try:
+            user, item, rating, time = row
+            users.append(int(user))
+            items.append(int(item))
+            ratings.append(float(rating))
+            times.append(int(time))
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number}: expected user, item, rating and timestamp, got "
+                f"{delimiter.join(row)[:80]!r}"
+            ) from error
+    return np.array(users), np.array(items), np.array(ratings, np.float32), np.array(times)
+
+
+def _titles(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, str]]:
+    if not path.is_file():
+        return
+    for number, row in _rows(path, delimiter):
+        if len(row) < 2 or not row[0].isdigit():
+            raise DataError(f"{path}, line {number}: expected an id and a title")
+        yield int(row[0]), row[1]
+
+
+# Splits: the training rows and the test rows; numbers and catalogue stay those of the whole.
+
+
+def split_random(ratings: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Holds out a share of all ratings, drawn anywhere."""
+    _check_share(share)
+    held = np.zeros(len(ratings), bool)
+    drawn = np.random.default_rng(seed).permutation(len(ratings))
+    held[drawn[: round(share * len(ratings))]] = True
+    return ratings.take(~held), ratings.take(held)
+
+
+def split_last(ratings: Split, count: int = 1) -> tuple[Split, Split]:
+    """Holds out the last ratings of each user by time; of one time, those that come later.
+
+    A user with no more than `count` ratings has none held out.
+
+    Raises: ValueError if the ratings have no timestamps.
+    """
+    if "timestamp" not in ratings.columns:
+        raise ValueError("a split by time needs timestamps, and these ratings have none")
+    order = np.lexsort((np.arange(len(ratings)), ratings["timestamp"], ratings["user"]))
+    return _hold_out_tail(ratings, order, lambda size: np.where(size > count, count, 0))
+
+
+def split_per_user(ratings: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Holds out a share of the ratings of each user, rounded down: one of few keeps them all."""
+    _check_share(share)
+    drawn = np.random.default_rng(seed).permutation(len(ratings))
+    order = drawn[np.argsort(ratings["user"][drawn], kind="stable")]
+    return _hold_out_tail(ratings, order, lambda size: np.floor(share * size).astype(int))
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        raise ValueError(f"share must lie between 0 and 1, got {share}")
+
+
+def _hold_out_tail(ratings: Split, order: np.ndarray, how_many) -> tuple[Split, Split]:
+    user = ratings["user"][order]
+    size = np.bincount(user)
+    end = np.cumsum(size)
+    held = np.zeros(len(ratings), bool)
+    held[order] = np.arange(len(ratings)) >= (end - how_many(size))[user]
+    return ratings.take(~held), ratings.take(held)
+
+
+# On the device.
+
+
+@struct.dataclass
+class ItemLists:
+    """The items of each user, ascending, one list after the other."""
+
+    offsets: jax.Array  # [U + 1] int32
+    items: jax.Array  # [N] int32
+    num_items: int = struct.field(pytree_node=False)
+    longest: int = struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, ratings: Split, num_users: int, num_items: int) -> "ItemLists":
+        """Lists the items of ratings, those of users without any being empty."""
+        user, item = ratings["user"], ratings["item"]
+        size = np.bincount(user, minlength=num_users)
+        offsets = np.concatenate([[0], np.cumsum(size)]).astype(np.int32)
+        items = item[np.lexsort((item, user))].astype(np.int32)
+        return cls(
+            jnp.asarray(offsets),
+            jnp.asarray(items),
+            num_items=num_items,
+            longest=int(size.max(initial=0)),
+        )
+
+    def rows(self, users: jax.Array) -> jax.Array:
+        """Items `[B, longest]` of users `[B]`, padded with I."""
+        place = self.offsets[users][:, None] + jnp.arange(self.longest)[None]
+        real = place < self.offsets[users + 1][:, None]
+        return jnp.where(real, self.items.at[place].get(mode="clip"), self.num_items)
+
+
+def sample_negatives(key: jax.Array, known: ItemLists, users: jax.Array) -> jax.Array:
+    """Draws for each user an item uniformly among those not in its list, exactly.
+
+    The r-th item that is not in a list is `r + j`, where j items of the list have no more than r
+    such items before them: a binary search and no second draw. A user who knows everything gets I.
+
+    Args:
+        users: `[...]`; one item is drawn for each.
+    Returns: int32 items `[...]`.
+    """
+    start, stop = known.offsets[users], known.offsets[users + 1]
+    free = known.num_items - (stop - start)
+    uniform = jax.random.uniform(key, users.shape)
+    r = jnp.minimum((uniform * free).astype(jnp.int32), jnp.maximum(free - 1, 0))
+    low, high = start, stop  # the first place whose item has more than r free ones before it
+    for _ in range(known.longest.bit_length()):
+        middle = (low + high) // 2
+        before = known.items.at[middle].get(mode="clip") - (middle - start) <= r
+        searching = low < high
+        low = jnp.where(searching & before, middle + 1, low)
+        high = jnp.where(searching & ~before, middle, high)
+    return jnp.where(free > 0, r + low - start, known.num_items)
+
+
+# The embedded default: a world whose truth is known.
+
+_USERS, _ITEMS, _RANK, _PER_USER, _NOISE = 200, 300, 4, 40, 0.25
+
+
+def low_rank_truth() -> np.ndarray:
+    """The expected rating `[200, 300]` of the embedded world, before noise; rank 4 and biases."""
+    rng = np.random.default_rng(0)
+    taste, kind = rng.normal(size=(_USERS, _RANK)), rng.normal(size=(_ITEMS, _RANK))
+    bias = 0.3 * rng.normal(size=(_USERS, 1)) + 0.4 * rng.normal(size=(1, _ITEMS))
+    return np.clip(3.0 + bias + 0.5 * taste @ kind.T / np.sqrt(_RANK), 1.0, 5.0)
+
+
+def _low_rank(downloads: object) -> dict[str, Split]:
+    rng = np.random.default_rng(1)
+    truth = low_rank_truth()
+    popularity = 1 / np.arange(1, _ITEMS + 1) ** 0.8  # a few items have most of the ratings
+    users = np.repeat(np.arange(_USERS), _PER_USER)
+    # People rate what they like sooner than what they do not: drawn without replacement.
+    weight = np.log(popularity)[None] + truth + rng.gumbel(size=truth.shape)
+    items = np.argsort(-weight, axis=1)[:, :_PER_USER].reshape(-1)
+    rating = truth[users, items] + _NOISE * rng.normal(size=len(users))
+    return {
+        "ratings": Split(
+            {
+                "user": users.astype(np.int32),
+                "item": items.astype(np.int32),
+                "rating": np.clip(rating, 0.5, 5.5).astype(np.float32),
+                "timestamp": rng.permutation(len(users)).astype(np.int64),
+            }
+        )
+    }
+
+
+LOW_RANK = Builder(
+    name="low_rank",
+    features={
+        "user": ((), np.int32),
+        "item": ((), np.int32),
+        "rating": ((), np.float32),
+        "timestamp": ((), np.int64),
+    },
+    make_splits=_low_rank,
+)
+
+
+def load_interactions(
+    name: Literal["low_rank", "movielens"], data_dir: str | pathlib.Path | None = None
+) -> Interactions:
+    """Ratings of the embedded low-rank world, or of a MovieLens folder.
+
+    In the world the best possible RMSE is the noise, 0.25, and `low_rank_truth` the best scorer.
+
+    Raises: DataError if the name is unknown or there is no such folder.
+    """
+    if name == "low_rank" and data_dir is None:
+        ratings = prepare(LOW_RANK)["ratings"]
+        titles = {i: f"item {i}" for i in range(_ITEMS)}
+        columns: Sequence[np.ndarray] = [ratings[key] for key in LOW_RANK.features]
+        return interactions(*columns, titles=titles, scale=(0.5, 5.5))
+    if name == "movielens" and data_dir is not None and pathlib.Path(data_dir).is_dir():
+        return read_movielens(data_dir)
+    if name == "movielens":
+        raise DataError(
+            f"{data_dir}: no such folder; get ml-100k.zip (or a later one) from "
+            "https://grouplens.org/datasets/movielens and name its folder as data_dir (--data-dir)"
+        )
+    raise DataError(f"{name} with data_dir {data_dir}: there are low_rank (embedded) and movielens")
