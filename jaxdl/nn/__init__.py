@@ -4,6 +4,12 @@ Dropout has one convention, here and in Flax: what is kept is divided by the sha
 while training, and nothing happens when evaluating, so expectations agree (T19).
 """
 
+from jaxdl.nn._attention import (
+    AdditiveAttention,
+    DotAttention,
+    MultiHeadAttention,
+    attention_from_torch,
+)
 from jaxdl.nn._bptt import linear_state_gradients, rnn_gradients, rnn_outputs
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell
 from jaxdl.nn._conv import Conv, ConvTranspose
@@ -24,15 +30,19 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
     "BatchNorm",
     "Cell",
     "Conv",
     "ConvTranspose",
+    "DotAttention",
     "Dropout",
     "GRUCell",
     "LSTMCell",
+    "MultiHeadAttention",
     "RNNCell",
     "Recurrent",
+    "attention_from_torch",
     "batch_statistics",
     "bilinear",
     "he",

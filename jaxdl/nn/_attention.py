@@ -1,0 +1,159 @@
+"""Attention layers; masks and maps as in `jaxdl.ops` (a mask is True where a query may look).
+
+`AdditiveAttention` and `DotAttention` share one interface, for decoders that ask many times: keys
+are projected once by `project_keys`, and `attend` takes the projected ones.
+"""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxdl import ops
+
+Attended = tuple[jax.Array, jax.Array]  # outputs [..., T, E], weights [..., T, S]
+
+
+class AdditiveAttention(nn.Module):
+    """`v . tanh(W_q q + W_k k)` (Bahdanau et al. 2015); `hidden_size` is the length of v."""
+
+    hidden_size: int
+
+    def setup(self) -> None:
+        self.query = nn.Dense(self.hidden_size, use_bias=False)
+        self.key = nn.Dense(self.hidden_size, use_bias=False)
+        self.v = self.param(
+            "v", nn.initializers.normal(self.hidden_size**-0.5), (self.hidden_size,)
+        )
+
+    def project_keys(self, keys: jax.Array) -> jax.Array:
+        """`W_k k`: `[..., S, D] -> [..., S, hidden_size]`."""
+        return self.key(keys)
+
+    def attend(
+        self, queries: jax.Array, projected: jax.Array, values: jax.Array, mask: jax.Array | None
+    ) -> Attended:
+        """Outputs `[..., T, E]` and weights `[..., T, S]`, from `project_keys`."""
+        return ops.attend(ops.additive_scores(self.query(queries), projected, self.v), values, mask)
+
+    def __call__(
+        self,
+        queries: jax.Array,
+        keys: jax.Array,
+        values: jax.Array,
+        mask: jax.Array | None = None,
+    ) -> Attended:
+        """Queries `[..., T, D]`, keys `[..., S, D']`, values `[..., S, E]`, mask `[..., T, S]`."""
+        return self.attend(queries, self.project_keys(keys), values, mask)
+
+
+class DotAttention(nn.Module):
+    """`q . W_k k / sqrt(D)`, with queries as they come (Luong et al. 2015, their "general").
+
+    `scaled` is whether scores are divided by the root of the queries' width, `hidden_size`.
+    """
+
+    hidden_size: int
+    scaled: bool = True
+
+    def setup(self) -> None:
+        self.key = nn.Dense(self.hidden_size, use_bias=False)
+
+    def project_keys(self, keys: jax.Array) -> jax.Array:
+        """`W_k k`: `[..., S, D] -> [..., S, hidden_size]`."""
+        return self.key(keys)
+
+    def attend(
+        self, queries: jax.Array, projected: jax.Array, values: jax.Array, mask: jax.Array | None
+    ) -> Attended:
+        """Outputs `[..., T, E]` and weights `[..., T, S]`, from `project_keys`."""
+        return ops.dot_product_attention(queries, projected, values, mask=mask, scaled=self.scaled)
+
+    def __call__(
+        self,
+        queries: jax.Array,
+        keys: jax.Array,
+        values: jax.Array,
+        mask: jax.Array | None = None,
+    ) -> Attended:
+        """Queries `[..., T, hidden_size]`, keys `[..., S, D]`, values `[..., S, E]`."""
+        return self.attend(queries, self.project_keys(keys), values, mask)
+
+
+class MultiHeadAttention(nn.Module):
+    """Several attentions side by side on projections (Vaswani et al. 2017, sec. 3.2.2).
+
+    The parameters are those of torch's `MultiheadAttention`; see `attention_from_torch`.
+
+    Attributes:
+        num_heads: the width of the queries must divide by it.
+        dropout: share of the weights dropped in training.
+    """
+
+    num_heads: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        queries: jax.Array,
+        keys: jax.Array,
+        values: jax.Array,
+        mask: jax.Array | None = None,
+        *,
+        train: bool,
+    ) -> Attended:
+        """Attends from queries `[B, T, D]` to keys and values `[B, S, *]`.
+
+        Args:
+            mask: boolean `[B, heads, T, S]`, each axis equal or 1.
+            train: whether weights are dropped (with the "dropout" key).
+        Returns: outputs `[B, T, D]`, and each head's weights before dropout `[B, heads, T, S]`.
+        Raises: ValueError for shapes that do not fit.
+        """
+        width = queries.shape[-1]
+        if queries.ndim != 3 or width % self.num_heads:
+            raise ValueError(
+                f"queries need shape [B, T, D] with D a multiple of num_heads={self.num_heads}, "
+                f"got {queries.shape}"
+            )
+
+        def heads(x: jax.Array, name: str) -> jax.Array:  # [B, S, *] -> [B, heads, S, D / heads]
+            x = nn.Dense(width, name=name)(x)
+            return jnp.swapaxes(x.reshape(*x.shape[:2], self.num_heads, -1), 1, 2)
+
+        q, k, v = heads(queries, "query"), heads(keys, "key"), heads(values, "value")
+        outputs, weights = ops.dot_product_attention(q, k, v, mask=mask)
+        if self.dropout and train:
+            kept = nn.Dropout(self.dropout, deterministic=False)(weights)
+            outputs = jnp.einsum("bhts,bhsd->bhtd", kept, v)
+        outputs = jnp.swapaxes(outputs, 1, 2).reshape(queries.shape)
+        return nn.Dense(width, name="out")(outputs), weights
+
+
+def attention_from_torch(state_dict: Mapping[str, ArrayLike]) -> dict[str, dict[str, jax.Array]]:
+    """Parameters of `MultiHeadAttention` from the state dict of torch's `MultiheadAttention`.
+
+    Raises: ValueError if arrays are missing, or there are others (`bias_k`, say).
+    """
+    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    names = ("query", "key", "value")
+    try:
+        bias = np.split(arrays.pop("in_proj_bias"), 3)
+        if "in_proj_weight" in arrays:
+            kernels = np.split(arrays.pop("in_proj_weight"), 3)
+        else:  # keys and values of another width
+            kernels = [arrays.pop(f"{letter}_proj_weight") for letter in "qkv"]
+        params = {
+            n: {"kernel": k.T, "bias": b} for n, k, b in zip(names, kernels, bias, strict=True)
+        }
+        out = {"kernel": arrays.pop("out_proj.weight").T, "bias": arrays.pop("out_proj.bias")}
+    except KeyError as error:
+        raise ValueError(f"the state dict lacks {error}") from error
+    if arrays:
+        raise ValueError(f"arrays that have no place here: {sorted(arrays)}")
+    converted: dict[str, dict[str, jax.Array]] = jax.tree.map(jnp.asarray, {**params, "out": out})
+    return converted

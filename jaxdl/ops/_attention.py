@@ -1,0 +1,95 @@
+"""Attention: scores of queries against keys, and the values they weight.
+
+T queries attend to S keys, which carry S values; leading axes `[...]` (examples, heads) are shared.
+A boolean mask is True where a query may look, as in torch's `scaled_dot_product_attention` (the
+`attn_mask` of torch's `MultiheadAttention` is the other way round). It has as many axes as the
+scores, each equal or 1: padding is `mask[:, None, :]`, heads add one more axis. A query that may
+look nowhere gets zeros, with zero gradients (T10).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl.ops._activations import masked_softmax
+
+
+def dot_scores(queries: jax.Array, keys: jax.Array, *, scale: float = 1.0) -> jax.Array:
+    """Dot products `scale * q . k` (Luong et al. 2015, arXiv:1508.04025).
+
+    Args:
+        queries: `[..., T, D]`.
+        keys: `[..., S, D]`.
+        scale: `D**-0.5` keeps the variance that the queries and keys had.
+    Returns: `[..., T, S]`.
+    Raises: ValueError if the shapes differ in more than T and S.
+    """
+    _check(queries, keys)
+    return jnp.einsum("...td,...sd->...ts", queries * scale, keys)
+
+
+def additive_scores(queries: jax.Array, keys: jax.Array, v: jax.Array) -> jax.Array:
+    """`v . tanh(q + k)` of projected queries and keys (Bahdanau et al. 2015, arXiv:1409.0473).
+
+    Args:
+        queries: `[..., T, H]`, already projected: `W_q q`.
+        keys: `[..., S, H]`, already projected: `W_k k`, once for all queries to come.
+        v: `[H]`.
+    Returns: `[..., T, S]`.
+    Raises: ValueError if the shapes differ in more than T and S.
+    """
+    _check(queries, keys)
+    if v.shape != queries.shape[-1:]:
+        raise ValueError(f"v needs shape {queries.shape[-1:]}, got {v.shape}")
+    return jnp.tanh(queries[..., :, None, :] + keys[..., None, :, :]) @ v
+
+
+def attend(
+    scores: jax.Array, values: jax.Array, mask: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Means of values, weighted by the softmax of scores over S.
+
+    Args:
+        scores: `[..., T, S]`.
+        values: `[..., S, D]`.
+        mask: boolean, as above; everything by default.
+    Returns: outputs `[..., T, D]`, and the weights `[..., T, S]`, which are the attention map.
+    Raises: ValueError if scores and values do not fit, or the mask would broadcast the scores.
+    """
+    if scores.shape[:-2] != values.shape[:-2] or scores.shape[-1] != values.shape[-2]:
+        raise ValueError(f"scores {scores.shape} do not fit values {values.shape}")
+    weights = jax.nn.softmax(scores) if mask is None else masked_softmax(scores, mask)
+    return jnp.einsum("...ts,...sd->...td", weights, values), weights
+
+
+def dot_product_attention(
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    scaled: bool = True,
+) -> tuple[jax.Array, jax.Array]:
+    """`softmax(q k^T / sqrt(D)) v` (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
+
+    >>> outputs, weights = dot_product_attention(*[jnp.ones((2, 3, 4))] * 3)
+    >>> outputs.shape, weights.shape
+    ((2, 3, 4), (2, 3, 3))
+
+    Args:
+        queries, keys, values: `[..., T, D]`, `[..., S, D]`, `[..., S, E]`.
+        mask: boolean, as above; `jnp.tri(T, dtype=bool)[None]` hides what is to come.
+        scaled: whether scores are divided by `sqrt(D)`.
+    Returns: outputs `[..., T, E]`, and the weights `[..., T, S]`.
+    """
+    scale = 1 / math.sqrt(queries.shape[-1]) if scaled else 1.0
+    return attend(dot_scores(queries, keys, scale=scale), values, mask)
+
+
+def _check(queries: jax.Array, keys: jax.Array) -> None:
+    same = queries.shape[:-2] == keys.shape[:-2] and queries.shape[-1] == keys.shape[-1]
+    if queries.ndim < 2 or queries.ndim != keys.ndim or not same:
+        raise ValueError(
+            f"need queries [..., T, D] and keys [..., S, D], got {queries.shape} and {keys.shape}"
+        )
