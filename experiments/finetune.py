@@ -3,8 +3,8 @@
     python -m experiments.finetune                  # digits 0-4, then 5-9 with 10 examples of each
     python -m experiments.finetune --data hymenoptera --data-dir DIR --weights resnet18.safetensors
 
-On the digits the old body does not help: .883 from scratch, .717 frozen, .778 slow and same (one
-seed, 50 training examples): 0-4 are too narrow a school for 5-9.
+On the digits a body that has seen 0-4 alone is no help: with 50 examples of 5-9 the mean test
+accuracy of three seeds is .852 from scratch, .757 frozen, .765 slow and .859 at the same rate.
 
 Four ways on the same data and steps: from scratch; body frozen; body at a tenth of the head's rate;
 body at the same rate. torch's published ResNet-18 weights (.safetensors or .pth) serve as the body
@@ -24,7 +24,7 @@ from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
 from jaxdl.models import weights
 
 WAYS = ("scratch", "frozen", "slow", "same")
-HEAD = {"digits": ("dense1", "head"), "hymenoptera": ("head",)}  # the layers made anew
+HEAD = {"digits": ("dense2", "head"), "hymenoptera": ("head",)}  # the layers made anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def main(config: Config) -> dict[str, float]:
     with runs.open(config, name="finetune", out=config.out) as run:
         if config.data == "digits":
             splits = dict(data.load("digits").items())
-            model: Any = models.MnistCNN(num_classes=5)
+            model: Any = models.LeNet(num_classes=5)
             size, channels = 28, 1
             old = {name: some(split, range(5), 100_000) for name, split in splits.items()}
             fresh = start(model, key, size, channels)
