@@ -18,6 +18,7 @@ from jaxdl.data._batches import (
     shuffled,
 )
 from jaxdl.data._builders import Builder, cache_folder, prepare
+from jaxdl.data._corpus import Corpus, sentences
 from jaxdl.data._csv import describe, format_table, read_csv
 from jaxdl.data._idx import read_idx, read_mnist
 from jaxdl.data._images import to_unit
@@ -71,6 +72,7 @@ from jaxdl.data._text import (
     windows,
     words,
 )
+from jaxdl.data._vectors import WordVectors, read_questions, read_similarities
 
 __all__ = [
     "CIFAR10",
@@ -82,6 +84,7 @@ __all__ = [
     "Bounds",
     "Builder",
     "Categories",
+    "Corpus",
     "DataError",
     "Fill",
     "Info",
@@ -91,6 +94,7 @@ __all__ = [
     "Split",
     "Splits",
     "Vocabulary",
+    "WordVectors",
     "bag_of_words",
     "batch_indices",
     "batches",
@@ -132,8 +136,11 @@ __all__ = [
     "read_image_folders",
     "read_mnist",
     "read_movielens",
+    "read_questions",
+    "read_similarities",
     "resident_batch",
     "sample_negatives",
+    "sentences",
     "shuffled",
     "split_last",
     "split_per_user",

@@ -59,6 +59,7 @@ from jaxdl.metrics._regression import (
     RootMeanSquaredError,
 )
 from jaxdl.metrics._segmentation import MeanIoU
+from jaxdl.metrics._vectors import analogies, nearest, rank_correlation
 
 __all__ = [
     "BLEU",
@@ -83,6 +84,9 @@ __all__ = [
     "Ranking",
     "RootMeanSquaredError",
     "Total",
+    "analogies",
     "merge_stacked",
+    "nearest",
     "rank_catalogue",
+    "rank_correlation",
 ]

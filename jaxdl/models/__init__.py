@@ -4,7 +4,7 @@ Every module is called as `model(x, train=...)` and holds nothing: `params = mod
 `y = model.apply(...)`.
 """
 
-from jaxdl.models import weights
+from jaxdl.models import weights, word2vec
 from jaxdl.models._images import features
 from jaxdl.models.alexnet import AlexNet
 from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
@@ -62,4 +62,5 @@ __all__ = [
     "features",
     "token_step",
     "weights",
+    "word2vec",
 ]

@@ -34,6 +34,7 @@ from jaxdl.train._step import (
 from jaxdl.train._stopping import EarlyStopping
 from jaxdl.train._sweep import Hyper, Method, SweepResult, grid, sweep
 from jaxdl.train._transfer import transfer
+from jaxdl.train._word2vec import make_word2vec
 
 __all__ = [
     "Aux",
@@ -67,6 +68,7 @@ __all__ = [
     "make_eval",
     "make_step",
     "make_stream_eval",
+    "make_word2vec",
     "merge_metrics",
     "per_example_gradients",
     "scalars",
