@@ -36,6 +36,7 @@ from jaxdl.classical._nearest import (
     nearest_neighbours,
     neighbour_votes,
 )
+from jaxdl.classical._neighbours import neighbour_ratings, rating_similarity
 from jaxdl.classical._ngram import NGram, ngram
 from jaxdl.classical._perceptron import (
     perceptron,
@@ -96,12 +97,14 @@ __all__ = [
     "mean_squared_error",
     "multinomial_bayes",
     "nearest_neighbours",
+    "neighbour_ratings",
     "neighbour_votes",
     "ngram",
     "one_vs_rest",
     "one_vs_rest_scores",
     "perceptron",
     "r_squared",
+    "rating_similarity",
     "ridge",
     "ridge_path",
     "soft_threshold",

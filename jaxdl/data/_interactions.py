@@ -273,13 +273,20 @@ def sample_negatives(key: jax.Array, known: ItemLists, users: jax.Array) -> jax.
     free = known.num_items - (stop - start)
     uniform = jax.random.uniform(key, users.shape)
     r = jnp.minimum((uniform * free).astype(jnp.int32), jnp.maximum(free - 1, 0))
-    low, high = start, stop  # the first place whose item has more than r free ones before it
-    for _ in range(known.longest.bit_length()):
+
+    def halve(_: int, between: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low, high = between
         middle = (low + high) // 2
         before = known.items.at[middle].get(mode="clip") - (middle - start) <= r
         searching = low < high
-        low = jnp.where(searching & before, middle + 1, low)
-        high = jnp.where(searching & ~before, middle, high)
+        return (
+            jnp.where(searching & before, middle + 1, low),
+            jnp.where(searching & ~before, middle, high),
+        )
+
+    # The first place whose item has more than r free ones before it. A loop, for XLA would fuse the
+    # unrolled steps into one that computes each anew for both of its uses.
+    low, _ = jax.lax.fori_loop(0, known.longest.bit_length(), halve, (start, stop))
     return jnp.where(free > 0, r + low - start, known.num_items)
 
 

@@ -14,6 +14,14 @@ from jaxdl.models.lenet import LeNet, LeNetSigmoid
 from jaxdl.models.mlp import MLP, MLP64x25x15x1
 from jaxdl.models.mnist_cnn import MnistCNN
 from jaxdl.models.nin import NiN
+from jaxdl.models.recommender import (
+    AutoRec,
+    MatrixFactorization,
+    NeuMF,
+    factor_scores,
+    recommend,
+    similar_items,
+)
 from jaxdl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
 from jaxdl.models.signal import SignalCNN
 from jaxdl.models.vgg import (
@@ -40,6 +48,7 @@ __all__ = [
     "VGG19",
     "VGG19BN",
     "AlexNet",
+    "AutoRec",
     "DenseNet",
     "DenseNet121",
     "DenseNetSmall",
@@ -52,14 +61,19 @@ __all__ = [
     "LeNet",
     "LeNetSigmoid",
     "MLP64x25x15x1",
+    "MatrixFactorization",
     "MnistCNN",
+    "NeuMF",
     "NiN",
     "ResNet",
     "ResNet18",
     "ResNet34",
     "ResNet50",
     "SignalCNN",
+    "factor_scores",
     "features",
+    "recommend",
+    "similar_items",
     "token_step",
     "weights",
     "word2vec",

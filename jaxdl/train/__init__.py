@@ -16,6 +16,7 @@ from jaxdl.train._backprop import (
 )
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
 from jaxdl.train._drivers import Driver
+from jaxdl.train._factors import pairwise_sgd, pointwise_sgd
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
 from jaxdl.train._language import language_model, make_stream_eval
 from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
@@ -70,7 +71,9 @@ __all__ = [
     "make_stream_eval",
     "make_word2vec",
     "merge_metrics",
+    "pairwise_sgd",
     "per_example_gradients",
+    "pointwise_sgd",
     "scalars",
     "supervised",
     "sweep",

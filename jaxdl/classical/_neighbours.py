@@ -1,0 +1,113 @@
+"""Memory-based collaborative filtering: ratings from similar users, or from similar items.
+
+U users, I items. Similarities count co-rated entries only, as Surprise defines them, and are shrunk
+towards 0 by `n / (n + shrinkage)` for n co-rated entries.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+Similarity = Literal["cosine", "pearson"]
+
+
+def rating_similarity(
+    ratings: ArrayLike,
+    observed: ArrayLike,
+    rows: ArrayLike,
+    *,
+    kind: Similarity = "pearson",
+    shrinkage: float = 0.0,
+) -> jax.Array:
+    """Similarity of some rows of a table of ratings with all rows, over what both have.
+
+    Args:
+        ratings: `[N, M]`; what unobserved cells hold has no part.
+        observed: boolean `[N, M]`.
+        rows: `[B]`.
+        kind: "cosine" of the ratings, or "pearson", of their differences from the means over what
+            both rows have.
+        shrinkage: of pairs with little in common, >= 0.
+    Returns: `[B, N]` in -1..1; 0 for rows with nothing in common, or without variance.
+    Raises: ValueError on shapes that do not fit, an unknown kind or a negative shrinkage.
+    """
+    x, w = _table(ratings, observed)
+    if kind not in ("cosine", "pearson") or shrinkage < 0:
+        raise ValueError(f"need cosine or pearson and shrinkage >= 0, got {kind}, {shrinkage}")
+    if kind == "pearson":  # a shift changes no covariance, and keeps the sums small
+        x = (x - jnp.sum(x) / jnp.maximum(jnp.sum(w), 1)) * w
+    a, wa = x[jnp.asarray(rows)], w[jnp.asarray(rows)]
+    n = wa @ w.T
+    product, square, other_square = a @ x.T, (a * a) @ w.T, wa @ (x * x).T
+    if kind == "pearson":
+        safe = jnp.maximum(n, 1)
+        total, other_total = a @ w.T, wa @ x.T
+        product = product - total * other_total / safe
+        square = square - total * total / safe
+        other_square = other_square - other_total * other_total / safe
+    # below rounding of the sums there is no variance
+    defined = (square > 1e-5 * n) & (other_square > 1e-5 * n)
+    root = jnp.sqrt(jnp.where(defined, square * other_square, 1))
+    similarity = jnp.where(defined, jnp.clip(product / root, -1, 1), 0)
+    return similarity * n / jnp.maximum(n + shrinkage, 1e-9)
+
+
+def neighbour_ratings(
+    ratings: ArrayLike,
+    observed: ArrayLike,
+    *,
+    by: Literal["user", "item"] = "item",
+    k: int = 40,
+    kind: Similarity = "pearson",
+    shrinkage: float = 0.0,
+    chunk: int = 16,
+) -> jax.Array:
+    """Predicted ratings of every item by every user, from the k nearest that rated it.
+
+    `mean_u + sum_v s_uv (r_vi - mean_v) / sum_v |s_uv|` over the k users v most like u, of positive
+    similarity, that rated i; by items with the roles exchanged. Without such neighbours it is the
+    mean of the row, and for a row without ratings the mean of all.
+
+    Args:
+        ratings, observed: `[U, I]`; what unobserved cells hold has no part.
+        by: whose similarity counts.
+        k: neighbours, at least 1.
+        kind, shrinkage: of `rating_similarity`.
+        chunk: users (or items) at a time: `chunk * U * I` numbers are held while they are ranked.
+    Returns: `[U, I]`, not clipped to a scale.
+    Raises: ValueError as `rating_similarity`, or for k or chunk below 1.
+    """
+    if by not in ("user", "item") or k < 1 or chunk < 1:
+        raise ValueError(f"need by user or item, k and chunk at least 1, got {by}, {k}, {chunk}")
+    x, w = _table(ratings, observed)
+    if by == "item":
+        x, w = x.T, w.T
+    num_rows = len(x)
+    everything = jnp.sum(x) / jnp.maximum(jnp.sum(w), 1)
+    size = jnp.sum(w, axis=1)
+    mean = jnp.where(size > 0, jnp.sum(x, axis=1) / jnp.maximum(size, 1), everything)
+    off = (x - mean[:, None]) * w
+    k = min(k, num_rows)
+
+    def one(row: jax.Array) -> jax.Array:
+        like = rating_similarity(x, w > 0, row[None], kind=kind, shrinkage=shrinkage)[0]
+        like = jnp.where(jnp.arange(num_rows) == row, 0, jnp.maximum(like, 0))
+        # Who rated column m, nearest first: the k-th of them is found by walking down the order.
+        order = jnp.argsort(-like)
+        rated = w[order] * (like[order] > 0)[:, None]
+        weight = rated * (jnp.cumsum(rated, axis=0) <= k) * like[order][:, None]
+        total = jnp.sum(weight, axis=0)
+        moved = jnp.sum(weight * off[order], axis=0) / jnp.where(total > 0, total, 1)
+        return mean[row] + moved
+
+    predicted = jax.lax.map(one, jnp.arange(num_rows), batch_size=min(chunk, num_rows))
+    return predicted if by == "user" else predicted.T
+
+
+def _table(ratings: ArrayLike, observed: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    ratings, observed = jnp.asarray(ratings), jnp.asarray(observed, bool)
+    if ratings.ndim != 2 or ratings.shape != observed.shape:
+        raise ValueError(f"need one shape [U, I]: {ratings.shape}, {observed.shape}")
+    return jnp.where(observed, ratings, 0).astype(jnp.float32), observed.astype(jnp.float32)

@@ -1,0 +1,128 @@
+"""Recommenders: pairs and catalogue agree, masks hold, sparse descent is descent."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdl import data, losses, models, train
+
+U, I = 6, 9
+
+
+def initialised(model):
+    users, items = jnp.array([0, 5, 3]), jnp.array([8, 0, 3])
+    return model.init(jax.random.key(0), users, items, train=False), users, items
+
+
+@pytest.mark.parametrize(
+    "model", [models.MatrixFactorization(U, I, 4), models.NeuMF(U, I, 4, (5, 3), 0.5)]
+)
+def test_catalogue_holds_the_scores_of_pairs(model):
+    variables, users, items = initialised(model)
+    pairs = model.apply(variables, users, items, train=False)
+    every = model.apply(variables, users, method="catalogue")
+    assert every.shape == (3, I)
+    np.testing.assert_allclose(every[jnp.arange(3), items], pairs, rtol=1e-5, atol=1e-6)
+    if isinstance(model, models.NeuMF):
+        loss = lambda v: jnp.sum(model.apply(v, users, items, train=False) ** 2)  # noqa: E731
+        assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(jax.grad(loss)(variables)))
+    with pytest.raises(ValueError, match=r"users \(3,\), items \(2,\)"):
+        model.apply(variables, users, items[:2], train=False)
+
+
+def test_autorec_never_sees_unobserved_cells():
+    """T3: garbage there changes neither the outputs nor, with the loss masked, the gradients."""
+    rng = np.random.default_rng(0)
+    ratings, observed = jnp.float32(rng.integers(1, 6, (4, U))), jnp.array(rng.random((4, U)) < 0.5)
+    model = models.AutoRec(U, hidden=5)
+    variables = model.init(jax.random.key(0), ratings, observed, train=False)
+
+    @jax.jit
+    def run(ratings):
+        def loss(v):
+            out = model.apply(v, ratings, observed, train=True, rngs={"dropout": jax.random.key(1)})
+            error = losses.squared_error(out, jnp.where(observed, ratings, 0))
+            return jnp.sum(jnp.where(observed, error, 0)), out
+
+        return jax.value_and_grad(loss, has_aux=True)(variables)
+
+    first, second = run(ratings), run(jnp.where(observed, ratings, jnp.nan))
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    with pytest.raises(ValueError, match="need 6 ratings a row, got 5"):
+        model.apply(variables, ratings[:, :5], observed[:, :5], train=False)
+
+
+def score(params, users):
+    return params[users]
+
+
+def test_what_is_known_is_not_recommended():
+    scores = jnp.array([[4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
+    ratings = data.Split({"user": np.array([0, 1, 1, 1]), "item": np.array([0, 3, 1, 2])})
+    known = data.ItemLists.of(ratings, 2, 4)
+    items, best = models.recommend(score, scores, jnp.arange(2), 2, known)
+    assert items[0].tolist() == [1, 2]
+    assert items[1, 0] == 0
+    assert best.tolist() == [[3.0, 2.0], [1.0, -np.inf]]
+    assert models.recommend(score, scores, jnp.array([1]), 1)[0].tolist() == [[3]]
+    with pytest.raises(ValueError, match=r"k must lie in 1..4, got 5"):
+        models.recommend(score, scores, jnp.arange(2), 5)
+
+
+def test_similar_items_are_others():
+    vectors = jnp.array([[1.0, 0.0], [2.0, 0.1], [0.0, 3.0], [0.0, 0.0]])
+    found, cosine = models.similar_items(vectors, jnp.array([0, 3]), 3)
+    assert found[0].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(cosine[0], [1 / np.sqrt(1 + 0.05**2), 0, 0], rtol=1e-6)
+    assert cosine[1].tolist() == [0, 0, 0]
+
+
+def start(world, factors=4, mean=0.0):
+    model = models.MatrixFactorization(world.num_users, world.num_items, factors)
+    pair = jnp.zeros(1, jnp.int32)
+    params = model.init(jax.random.key(0), pair, pair, train=False)["params"]
+    return model, {**params, "mean": jnp.asarray(mean)}
+
+
+@pytest.fixture(scope="module")
+def world():
+    return data.load_interactions("low_rank")
+
+
+def test_a_step_on_rows_is_a_step_on_tables(world):
+    """The whole set as one batch: rows are added up as the dense gradient has them."""
+    model, params = start(world, mean=3.0)
+    r = {name: jnp.asarray(world.ratings[name]) for name in ("user", "item", "rating")}
+
+    def loss(p):
+        out = model.apply({"params": p}, r["user"], r["item"], train=False)
+        return jnp.sum(losses.squared_error(out, r["rating"]))
+
+    value, gradient = jax.value_and_grad(loss)(params)
+    after, history = train.pointwise_sgd(
+        params, r, epochs=1, seed=0, learning_rate=0.01, l2=0.0, batch_size=len(r["user"])
+    )
+    np.testing.assert_allclose(history[0], value / len(r["user"]), rtol=1e-5)
+    for name in ("user", "item"):
+        np.testing.assert_allclose(
+            after[name], params[name] - 0.01 * gradient[name], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_factors_learn_ratings_and_ranks(world):
+    """From 1.0 down to near the noise, .25; and pairs from chance to order."""
+    _, params = start(world, mean=float(world.ratings["rating"].mean()))
+    train_set, test_set = data.split_per_user(world.ratings, 0.1, seed=0)
+    r = {name: train_set[name] for name in ("user", "item", "rating")}
+    fitted, history = train.pointwise_sgd(params, r, epochs=15, seed=0, l2=0.02, learning_rate=0.01)
+    out = fitted["mean"] + models.factor_scores(
+        fitted["user"][test_set["user"]], fitted["item"][test_set["item"]]
+    )
+    rmse = float(jnp.sqrt(jnp.mean((out - test_set["rating"]) ** 2)))
+    constant = float(test_set["rating"].std())
+    assert rmse < 0.8 * constant, (rmse, constant, history)
+    known = data.ItemLists.of(train_set, world.num_users, world.num_items)
+    _, history = train.pairwise_sgd(params, known, epochs=10, seed=0, batch_size=512)
+    np.testing.assert_allclose(history[0], np.log(2), atol=0.15)
+    assert history[-1] < 0.8 * history[0]
