@@ -7,6 +7,15 @@ A batch is a dict of arrays with one leading axis and a boolean "mask" that is F
 batch k is a function of `(seed, k)` alone.
 """
 
+from jaxdl.data._augment import (
+    augmentation,
+    cutout,
+    random_affine,
+    random_colour,
+    random_flip,
+    random_noise,
+    random_resized_crop,
+)
 from jaxdl.data._bag_of_words import bag_of_words, fit_vocabulary
 from jaxdl.data._batches import (
     batch_indices,
@@ -95,6 +104,7 @@ __all__ = [
     "Splits",
     "Vocabulary",
     "WordVectors",
+    "augmentation",
     "bag_of_words",
     "batch_indices",
     "batches",
@@ -103,6 +113,7 @@ __all__ = [
     "cache_folder",
     "characters",
     "complete_rows",
+    "cutout",
     "describe",
     "fill_backward",
     "fill_forward",
@@ -130,6 +141,11 @@ __all__ = [
     "pad_sequences",
     "polynomial_features",
     "prepare",
+    "random_affine",
+    "random_colour",
+    "random_flip",
+    "random_noise",
+    "random_resized_crop",
     "read_cifar10",
     "read_csv",
     "read_idx",

@@ -2,7 +2,7 @@
 
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._curves import compare, confusion, curves
-from jaxdl.plots._images import tiles
+from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
 from jaxdl.plots._scaling import scaling
@@ -16,6 +16,7 @@ __all__ = [
     "compare",
     "confusion",
     "curves",
+    "gallery",
     "gradient_by_distance",
     "gradient_flow",
     "heat_maps",

@@ -1,6 +1,7 @@
-"""Many small images side by side: kernels, feature maps, examples."""
+"""Images side by side: kernels, feature maps, examples, the steps of a method."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,4 +31,26 @@ def tiles(images: ArrayLike, *, signed: bool = False) -> Any:
         axes.set_axis_off()
         if number < len(images):
             axes.imshow(images[number], interpolation="nearest", **style)
+    return figure
+
+
+def gallery(images: Mapping[str, ArrayLike], *, columns: int = 4) -> Any:
+    """Draws images `[H, W]`, `[H, W, 1]` or `[H, W, 3]` in rows, each under its name.
+
+    Grey ones run between their own extremes; colours are uint8, or floats in 0..1 (else clipped).
+    """
+    from matplotlib.figure import Figure
+
+    if not images:
+        raise ValueError("gallery needs at least one image")
+    rows = math.ceil(len(images) / columns)
+    figure = Figure(figsize=(3 * columns, 2.6 * rows), layout="constrained")
+    for number in range(rows * columns):
+        figure.add_subplot(rows, columns, number + 1).set_axis_off()
+    for axes, (name, image) in zip(figure.axes, images.items(), strict=False):
+        image = np.squeeze(np.asarray(image))
+        if image.dtype != np.uint8 and image.ndim == 3:
+            image = np.clip(image, 0, 1)
+        axes.imshow(image, cmap="gray", interpolation="nearest")
+        axes.set_title(name, fontsize=9)
     return figure

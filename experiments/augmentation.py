@@ -1,0 +1,118 @@
+"""Augmentation: one photograph in many versions, and what it is worth on a small training set.
+
+    python -m experiments.augmentation --examples 100 --seeds 3
+
+The same network sees a few of scikit-learn's digits as they are, or turned, moved and scaled anew
+in every epoch; the mean over the seeds is reported.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    examples: int = 100  # training images
+    epochs: int = 200  # passes over them
+    batch_size: int = 50  # examples per step
+    learning_rate: float = 3e-3  # of Adam, at the start of a cosine to zero
+    degrees: float = 12.0  # augmentation: turned by up to so many degrees
+    translate: float = 0.1  # augmentation: moved by up to this share of the side
+    seed: int = 0  # of the first run
+    seeds: int = 3  # runs each, with and without
+    smoke: bool = False  # a few seconds: two epochs, one seed
+    out: pathlib.Path | None = None  # run folder; runs/augmentation/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    if config.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {config.seeds}")
+    splits = data.load("digits")
+    if not config.batch_size <= config.examples <= len(splits["train"]):
+        raise ValueError(
+            f"examples must be between batch_size {config.batch_size} and {len(splits['train'])}, "
+            f"got {config.examples}"
+        )
+    small = splits["train"].take(slice(config.examples))
+    move = functools.partial(
+        data.random_affine,
+        degrees=config.degrees,
+        translate=config.translate,
+        scale=(0.9, 1.1),
+    )
+    with runs.open(config, name="augmentation", out=config.out, data=splits) as run:
+        run.figure("versions", versions(config.seed))
+        accuracy: dict[str, list[float]] = {"plain": [], "augmented": []}
+        for seed in range(config.seed, config.seed + (1 if config.smoke else config.seeds)):
+            for name, augment in (("plain", None), ("augmented", data.augmentation(move))):
+                accuracy[name].append(train_and_test(config, seed, small, splits["test"], augment))
+                run.note(f"seed {seed} {name}: test accuracy {accuracy[name][-1]:.4f}")
+        return run.finish({f"test/{n}": float(np.mean(each)) for n, each in accuracy.items()})
+
+
+def train_and_test(config: Config, seed: int, small: data.Split, test: data.Split, augment):
+    """Test accuracy of a LeNet after training on `small`."""
+
+    def prepare(batch: dict) -> dict:
+        image = data.to_unit(batch)["image"]  # the 8x8 digits are drawn twice as large
+        return {**batch, "image": jax.image.resize(image, (len(image), 16, 16, 1), "linear")}
+
+    model = models.LeNet(num_classes=10)
+    key, init_key = jax.random.split(jax.random.key(seed))
+    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, 16, 16, 1)))
+    epochs = 2 if config.smoke else config.epochs
+    steps = data.num_steps(len(small), config.batch_size, epochs)
+    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+    objective = train.supervised(
+        model,
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.Accuracy.from_batch},
+        prepare=prepare,
+        augment=augment,
+    )
+    step = train.make_step(objective, tx)
+    result = train.fit(step, state, small, epochs=epochs, batch_size=config.batch_size, seed=seed)
+    final = train.evaluate(jax.jit(train.make_eval(objective)), result.state, test, 300)
+    return train.scalars(final)["accuracy"]
+
+
+def versions(seed: int):
+    """A figure of one photograph under every transform."""
+    from sklearn.datasets import load_sample_images
+
+    photo = jnp.asarray(load_sample_images().images[1][::4, 50:590:4]) / 255.0
+    crop = functools.partial(data.random_resized_crop, size=photo.shape[:2])
+    turn = functools.partial(data.random_affine, degrees=30, translate=0.1, scale=(0.8, 1.2))
+    transforms: dict[str, Callable[..., dict[str, jax.Array]]] = {
+        "flip": data.random_flip,
+        "crop": crop,
+        "turn, move, scale": turn,
+        "colour": data.random_colour,
+        "noise": functools.partial(data.random_noise, sigma=0.1, specks=0.02),
+        "cutout": functools.partial(data.cutout, size=40),
+    }
+    panels: dict[str, jax.Array] = {"as it is": photo}
+    for number, (name, transform) in enumerate(transforms.items()):
+        batch = {"image": jnp.stack([photo] * 2)}
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        for version, image in enumerate(data.augmentation(transform)(key, batch)["image"]):
+            panels[f"{name} {version + 1}"] = image
+    every = data.augmentation(data.random_flip, crop, data.random_colour)
+    batch = {"image": jnp.stack([photo] * 3)}
+    for version, image in enumerate(every(jax.random.key(seed), batch)["image"]):
+        panels[f"flip, crop, colour {version + 1}"] = image
+    return plots.gallery(panels)
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)

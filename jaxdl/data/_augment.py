@@ -1,0 +1,254 @@
+"""Augmentation inside the compiled step: one key per example, boxes and masks move along.
+
+    crop = functools.partial(data.random_resized_crop, size=(32, 32))
+    augment = data.augmentation(data.random_flip, crop, data.random_colour)
+    batch = augment(key, batch)  # or keys [B], one for each example
+
+A transform is a pure function `(key, example) -> example` of one example, a dict of
+    image         float `[H, W, C]` in 0..1 (see `to_unit`)
+    boxes         optional, `[N, 4]`: x1, y1, x2, y2 as shares of width and height
+    segmentation  optional, labels `[H, W]`
+Boxes are cut at the border; one that leaves the image altogether keeps no area.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl import ops
+
+Example = dict[str, jax.Array]
+Transform = Callable[[jax.Array, Example], Example]
+
+
+def augmentation(*transforms: Transform) -> Callable[[jax.Array, Example], Example]:
+    """Chains transforms of one example into a function of a key and a batch.
+
+    The function takes one key, from which example i gets `fold_in(key, i)`, or keys `[B]`, with
+    which an example comes out the same however the examples are split into batches. Columns other
+    than image, boxes and segmentation pass through.
+    """
+
+    def augment(key: jax.Array, batch: Example) -> Example:
+        image = batch["image"]
+        if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
+            raise ValueError(
+                f"need float images [B, H, W, C] in 0..1, got {image.dtype} {image.shape}; "
+                "see data.to_unit"
+            )
+        keys = key
+        if key.ndim == 0:
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(image)))
+        elif key.shape != image.shape[:1]:
+            raise ValueError(f"need one key or {len(image)}, one an example, got {key.shape}")
+
+        def one(key: jax.Array, example: Example) -> Example:
+            for number, transform in enumerate(transforms):
+                example = transform(jax.random.fold_in(key, number), example)
+            return example
+
+        moved = {n: a for n, a in batch.items() if n in ("image", "boxes", "segmentation")}
+        return {**batch, **jax.vmap(one)(keys, moved)}
+
+    return augment
+
+
+def random_flip(
+    key: jax.Array, example: Example, *, vertical: bool = False, probability: float = 0.5
+) -> Example:
+    """Mirrors left and right (or top and bottom, if `vertical`) with `probability`."""
+    flip = jax.random.uniform(key) < _share("probability", probability)
+    axis = 0 if vertical else 1
+
+    def mirror(array: jax.Array) -> jax.Array:
+        return jnp.where(flip, jnp.flip(array, axis), array)
+
+    moved = {n: mirror(a) for n, a in example.items() if n != "boxes"}
+    if "boxes" in example:
+        x1, y1, x2, y2 = example["boxes"].T
+        turned = (x1, 1 - y2, x2, 1 - y1) if vertical else (1 - x2, y1, 1 - x1, y2)
+        moved["boxes"] = jnp.where(flip, jnp.stack(turned, axis=-1), example["boxes"])
+    return moved
+
+
+def random_resized_crop(
+    key: jax.Array,
+    example: Example,
+    *,
+    size: Sequence[int],
+    area: tuple[float, float] = (0.1, 1.0),
+    ratio: tuple[float, float] = (0.5, 2.0),
+) -> Example:
+    """Cuts out a random part and stretches it to `size`.
+
+    The part's share of the area is uniform in `area`, its width over height log-uniform in `ratio`;
+    a side that would be longer than the image's is shortened to it. Interpolation is linear,
+    smoothed where the part is larger than `size`: one product of matrices an axis, no gather.
+    """
+    if not 0 < area[0] <= area[1] <= 1:
+        raise ValueError(f"area must rise within (0, 1], got {area}")
+    if not 0 < ratio[0] <= ratio[1] < math.inf:
+        raise ValueError(f"ratio must rise and be positive, got {ratio}")
+    H, W, _ = example["image"].shape
+    pick_area, pick_ratio, pick_y, pick_x = jax.random.uniform(key, (4,))
+    pixels = H * W * (area[0] + pick_area * (area[1] - area[0]))
+    shape = jnp.exp(math.log(ratio[0]) + pick_ratio * math.log(ratio[1] / ratio[0]))
+    height = jnp.minimum(jnp.sqrt(pixels / shape), H)
+    width = jnp.minimum(jnp.sqrt(pixels * shape), W)
+    top, left = pick_y * (H - height), pick_x * (W - width)
+
+    rows = _interpolation(H, size[0], top, height)  # [h, H]
+    columns = _interpolation(W, size[1], left, width)  # [w, W]
+    image = jnp.einsum("hH,HWC->hWC", rows, example["image"])
+    moved = {"image": jnp.einsum("wW,hWC->hwC", columns, image)}
+    if "boxes" in example:
+        x1, y1, x2, y2 = example["boxes"].T
+        x1, x2 = (jnp.clip((x * W - left) / width, 0, 1) for x in (x1, x2))
+        y1, y2 = (jnp.clip((y * H - top) / height, 0, 1) for y in (y1, y2))
+        moved["boxes"] = jnp.stack([x1, y1, x2, y2], axis=-1)
+    if "segmentation" in example:
+        i = jnp.clip(_source(size[0], top, height).round().astype(int), 0, H - 1)
+        j = jnp.clip(_source(size[1], left, width).round().astype(int), 0, W - 1)
+        moved["segmentation"] = example["segmentation"][i[:, None], j[None]]
+    return moved
+
+
+def random_affine(
+    key: jax.Array,
+    example: Example,
+    *,
+    degrees: float = 0.0,
+    translate: float = 0.0,
+    scale: tuple[float, float] = (1.0, 1.0),
+    fill: float = 0.0,
+    fill_label: int = 0,
+) -> Example:
+    """Turns, moves and scales about the centre, all in one resampling.
+
+    Args:
+        degrees: the angle is uniform within plus or minus so many, counter-clockwise.
+        translate: each shift is uniform within plus or minus this share of the side.
+        scale: log-uniform factor; above 1 enlarges.
+        fill, fill_label: what comes in at the border, in the image and in the segmentation.
+    A box becomes the upright box around its turned corners.
+    """
+    if not 0 < scale[0] <= scale[1] < math.inf:
+        raise ValueError(f"scale must rise and be positive, got {scale}")
+    if not (0 <= degrees < math.inf and 0 <= translate < math.inf):
+        raise ValueError(f"degrees and translate must not be negative, got {degrees}, {translate}")
+    H, W, _ = example["image"].shape
+    pick = jax.random.uniform(key, (4,), minval=-1.0)
+    angle = pick[0] * math.radians(degrees)
+    size = jnp.array([W, H], jnp.float32)
+    shift = pick[1:3] * translate * size
+    factor = jnp.exp(
+        (math.log(scale[0]) + math.log(scale[1])) / 2
+        + pick[3] * (math.log(scale[1]) - math.log(scale[0])) / 2
+    )
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    forward = factor * jnp.array([[cos, sin], [-sin, cos]])  # y points down
+    back = jnp.array([[cos, -sin], [sin, cos]]) / factor
+    centre = (size - 1) / 2  # of pixels, in whole numbers at their centres
+    offset = centre - back @ (centre + shift)
+    matrix = jnp.concatenate([back, offset[:, None]], axis=1)
+    moved = {"image": ops.warp(example["image"], matrix, fill=fill)}
+    if "segmentation" in example:
+        labels = example["segmentation"][..., None]
+        moved["segmentation"] = ops.warp(labels, matrix, method="nearest", fill=fill_label)[..., 0]
+    if "boxes" in example:
+        corners = example["boxes"][:, jnp.array([[0, 1], [2, 1], [2, 3], [0, 3]])]  # [N, 4, 2]
+        middle = jnp.broadcast_to(size / 2, corners.shape)
+        at = (corners * size.reshape(1, 1, 2) - middle) @ forward.T + middle
+        at = jnp.clip((at + shift.reshape(1, 1, 2)) / size.reshape(1, 1, 2), 0, 1)
+        moved["boxes"] = jnp.concatenate([at.min(axis=1), at.max(axis=1)], axis=-1)
+    return moved
+
+
+def random_colour(
+    key: jax.Array,
+    example: Example,
+    *,
+    brightness: float = 0.4,
+    contrast: float = 0.4,
+    saturation: float = 0.4,
+    hue: float = 0.1,
+) -> Example:
+    """Shifts brightness, then scales contrast and saturation, then turns the hue; clipped to 0..1.
+
+    Args:
+        brightness: what is added to every value is uniform within plus or minus this.
+        contrast, saturation: the factor is uniform in `1 - it .. 1 + it`; at most 1.
+        hue: in turns of the colour circle, within plus or minus this.
+    Saturation and hue need three channels; set them to 0 for grey images.
+    Reference: the adjustments are dm-pix's (those of tf.image).
+    """
+    import dm_pix
+
+    for name, most in (("contrast", contrast), ("saturation", saturation)):
+        _share(name, most)
+    if brightness < 0 or hue < 0:
+        raise ValueError(f"brightness and hue must not be negative, got {brightness} and {hue}")
+    image = example["image"]
+    if (saturation or hue) and image.shape[-1] != 3:
+        raise ValueError(
+            f"saturation and hue need three channels, got {image.shape}; set both to 0 for grey"
+        )
+    pick = jax.random.uniform(key, (4,), image.dtype, minval=-1.0)
+    image = dm_pix.adjust_brightness(image, pick[0] * brightness)
+    if contrast:
+        image = dm_pix.adjust_contrast(image, 1 + pick[1] * contrast)
+    image = jnp.clip(image, 0, 1)
+    if saturation:
+        image = dm_pix.adjust_saturation(image, 1 + pick[2] * saturation)
+    if hue:
+        image = dm_pix.adjust_hue(image, pick[3] * hue)
+    return {**example, "image": jnp.clip(image, 0, 1)}
+
+
+def random_noise(
+    key: jax.Array, example: Example, *, sigma: float = 0.05, specks: float = 0.0
+) -> Example:
+    """Adds Gaussian noise, then salt and pepper to a share `specks` of the pixels; clipped."""
+    normal_key, speck_key = jax.random.split(key)
+    image = jnp.clip(ops.gaussian_noise(normal_key, example["image"], sigma), 0, 1)
+    if specks:
+        image = ops.salt_and_pepper(speck_key, image, specks)
+    return {**example, "image": image}
+
+
+def cutout(key: jax.Array, example: Example, *, size: int, fill: float = 0.0) -> Example:
+    """Fills a square of `size` pixels around a random pixel (DeVries & Taylor, arXiv:1708.04552).
+
+    The part of the square outside the image is lost; boxes and masks stay as they are.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    image = example["image"]
+    row, column = jnp.mgrid[: image.shape[0], : image.shape[1]]
+    top, left = (
+        jax.random.randint(k, (), 0, n) - size // 2
+        for k, n in zip(jax.random.split(key), image.shape[:2], strict=True)
+    )
+    inside = (row >= top) & (row < top + size) & (column >= left) & (column < left + size)
+    return {**example, "image": jnp.where(inside[..., None], jnp.asarray(fill, image.dtype), image)}
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in 0..1, got {value}")
+    return value
+
+
+def _source(size: int, start: jax.Array, length: jax.Array) -> jax.Array:
+    """Where the centres of `size` new pixels lie among the old ones, whole at old centres."""
+    return start + (jnp.arange(size) + 0.5) * (length / size) - 0.5
+
+
+def _interpolation(old: int, new: int, start: jax.Array, length: jax.Array) -> jax.Array:
+    """Weights `[new, old]` of linear interpolation, a wider triangle where it shrinks."""
+    reach = jnp.maximum(length / new, 1.0)
+    distance = _source(new, start, length)[:, None] - jnp.arange(old)[None]
+    weights = jnp.maximum(1 - jnp.abs(distance) / reach, 0)
+    return weights / jnp.sum(weights, axis=1, keepdims=True)

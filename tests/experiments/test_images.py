@@ -1,0 +1,34 @@
+"""The experiments about images run, write their figures and report their numbers."""
+
+import pytest
+
+from experiments import augmentation, edges, image_filters
+
+
+def test_image_filters(tmp_path):
+    config = image_filters.Config(smoke=True, batch_size=2, out=tmp_path / "run")
+    numbers = image_filters.main(config)
+    assert {f"{name}/jaxdl" for name in ("gaussian", "sobel", "median", "canny")} <= set(numbers)
+    assert min(numbers.values()) > 0
+    assert numbers["median/mean_error"] < 20  # of 255; the noise itself costs about 13 more
+    assert (tmp_path / "run" / "filters.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="must be at least 1"):
+        image_filters.main(image_filters.Config(size=0))
+
+
+def test_edges_step_by_step_are_cannys(tmp_path):
+    numbers = edges.main(edges.Config(smoke=True, out=tmp_path / "run"))
+    assert numbers["same_as_canny"] > 0.999
+    assert 0 < numbers["strong"] < numbers["edges"] <= numbers["weak"] < 0.5
+    assert (tmp_path / "run" / "steps.png").exists()
+    with pytest.raises(ValueError, match="need 0 <= low <= high"):
+        edges.main(edges.Config(low=0.5))
+
+
+def test_augmentation(tmp_path):
+    numbers = augmentation.main(augmentation.Config(smoke=True, out=tmp_path / "run"))
+    assert set(numbers) == {"test/plain", "test/augmented"}
+    assert all(0.05 < value <= 1 for value in numbers.values())
+    assert (tmp_path / "run" / "versions.png").exists()
+    with pytest.raises(ValueError, match="examples must be between batch_size"):
+        augmentation.main(augmentation.Config(examples=10))
