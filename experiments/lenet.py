@@ -61,7 +61,8 @@ def main(config: Config) -> dict[str, float]:
     key, init_key = jax.random.split(jax.random.key(config.seed))
     params, model_state = train.linen_init(model, init_key, jnp.zeros((1, size, size, 1)))
     steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
-    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    tx = optax.adam(schedule)
     state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
 
     # What is minimised, one step, one evaluation: pure functions.
@@ -76,7 +77,7 @@ def main(config: Config) -> dict[str, float]:
         augment=augment if config.max_shift else None,
     )
     compute_dtype = None if config.precision == "float32" else jnp.dtype(config.precision)
-    step = train.make_step(objective, tx, compute_dtype=compute_dtype)
+    step = train.make_step(objective, tx, compute_dtype=compute_dtype, grad_norm=True)
     eval_step = jax.jit(train.make_eval(objective))
 
     def test(state: train.TrainState) -> dict[str, float]:
@@ -94,6 +95,7 @@ def main(config: Config) -> dict[str, float]:
             batch_size=config.batch_size,
             seed=config.seed,
             evaluate=test,
+            observe=lambda state: {"learning_rate": schedule(state.step)},
             run=run,
             driver=config.driver,
             checkpoints=checkpoints,
