@@ -4,7 +4,7 @@ Every module is called as `model(x, train=...)` and holds nothing: `params = mod
 `y = model.apply(...)`.
 """
 
-from jaxdl.models import weights, word2vec
+from jaxdl.models import fasttext, glove, weights, word2vec
 from jaxdl.models._images import features
 from jaxdl.models.alexnet import AlexNet
 from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
@@ -71,7 +71,9 @@ __all__ = [
     "ResNet50",
     "SignalCNN",
     "factor_scores",
+    "fasttext",
     "features",
+    "glove",
     "recommend",
     "similar_items",
     "token_step",

@@ -18,6 +18,7 @@ from jaxdl.train._checkpoint import CheckpointError, Checkpoints
 from jaxdl.train._drivers import Driver
 from jaxdl.train._factors import pairwise_sgd, pointwise_sgd
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
+from jaxdl.train._glove import make_glove
 from jaxdl.train._language import language_model, make_stream_eval
 from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
 from jaxdl.train._signals import Interrupted
@@ -67,6 +68,7 @@ __all__ = [
     "language_model",
     "linen_init",
     "make_eval",
+    "make_glove",
     "make_step",
     "make_stream_eval",
     "make_word2vec",
