@@ -11,14 +11,17 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from typing import Any
 
 import jax
 import numpy as np
 
 HEARTBEAT_SECONDS = 10  # without a sign of life, a process counts as dead
+JOIN_SECONDS = 60  # for all processes to be there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ def initialize(launch: Launch, *, advice: str = "run the same command again") ->
             raise ValueError(
                 f"process_id must lie in 0..{launch.processes - 1}, got {launch.process_id}"
             )
+        _check_coordinator(launch.coordinator, is_first=launch.process_id == 0)
         options = {
             "coordinator_address": launch.coordinator,
             "num_processes": launch.processes,
@@ -63,12 +67,45 @@ def initialize(launch: Launch, *, advice: str = "run the same command again") ->
         }
     try:
         jax.distributed.initialize(
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS, initialization_timeout=60, **options
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            initialization_timeout=JOIN_SECONDS,
+            **options,
         )
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(f"cannot join the run at {launch.coordinator}: {first}") from error
     _leave_advice(f"process {jax.process_index()} was ended with the others; {advice}")
+
+
+def _check_coordinator(address: str, *, is_first: bool) -> None:
+    """Finds out in Python what would make JAX abort the process: no one there, or a stale one.
+
+    Raises: ValueError if the address is not HOST:PORT; in the first process if the port is taken;
+        in the others if nobody answers for `JOIN_SECONDS`.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"coordinator must be HOST:PORT, got {address!r}")
+    if is_first:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", int(port)))
+            except OSError as error:
+                message = f"port {port} is taken ({error.strerror}): an earlier run may be alive"
+                raise ValueError(message) from error
+        return
+    deadline = time.monotonic() + JOIN_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    f"nobody answers at the coordinator {address} ({error}): is process 0 running?"
+                ) from error
+            time.sleep(0.2)
 
 
 def _leave_advice(text: str) -> None:

@@ -125,8 +125,21 @@ def test_processes_that_disagree_say_so(tmp_path):
         ({"processes": 2}, "need a coordinator"),
         ({"coordinator": "h:1", "processes": 2}, "needs processes and process_id as well"),
         ({"coordinator": "h:1", "processes": 2, "process_id": 2}, r"must lie in 0..1, got 2"),
+        ({"coordinator": "h", "processes": 2, "process_id": 1}, "must be HOST:PORT, got 'h'"),
     ],
 )
 def test_half_a_launch_is_named(launch, message):
     with pytest.raises(ValueError, match=message):
         parallel.initialize(parallel.Launch(**launch))
+
+
+def test_a_coordinator_that_is_stale_or_absent_is_named(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        launch = parallel.Launch(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0)
+        with pytest.raises(ValueError, match=r"port \d+ is taken .*an earlier run may be alive"):
+            parallel.initialize(launch)
+    monkeypatch.setattr("jaxdl.parallel._processes.JOIN_SECONDS", 0.5)
+    with pytest.raises(ValueError, match="nobody answers at the coordinator .*is process 0"):
+        parallel.initialize(parallel.Launch(f"127.0.0.1:{free_port()}", 2, 1))
