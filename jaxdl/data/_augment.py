@@ -170,7 +170,7 @@ def random_colour(
     key: jax.Array,
     example: Example,
     *,
-    brightness: float = 0.4,
+    brightness: float = 0.2,
     contrast: float = 0.4,
     saturation: float = 0.4,
     hue: float = 0.1,

@@ -186,16 +186,12 @@ def _difference(image: ArrayLike, kernel: tuple[float, ...], border: Border) -> 
 def _smoothed_difference(
     image: ArrayLike, smooth: np.ndarray, normalised: bool, border: Border
 ) -> Gradient:
-    """Both slopes from one pass down the columns: smoothed rows and differences of rows."""
-    up, here, down = shifts(pad(to_compute(image), 1, border, (-3,)), 3, -3)
-    scale = 1 / smooth.sum() if normalised else 1.0
-    passes = up + down + smooth[1].item() * here, down - up
-    smoothed, difference = jax.lax.optimization_barrier(
-        tuple(pad(p, 1, border, (-2,)) for p in passes)
-    )
-    left, _, right = shifts(smoothed, 3, -2)
-    before, at, after = shifts(difference, 3, -2)
-    x, y = right - left, before + after + smooth[1].item() * at
+    """Both slopes in one pass over the nine windows: sharing sums would cost a second one."""
+    around = jax.lax.optimization_barrier(pad(to_compute(image), 1, border))
+    (nw, n, ne), (w, _, e), (sw, s, se) = (shifts(row, 3, -2) for row in shifts(around, 3, -3))
+    middle, scale = smooth[1].item(), 1 / smooth.sum().item()
+    x = (ne - nw) + middle * (e - w) + (se - sw)
+    y = (sw - nw) + middle * (s - n) + (se - ne)
     return Gradient(x * scale, y * scale) if normalised else Gradient(x, y)
 
 

@@ -102,6 +102,7 @@ def warp(
     image: ArrayLike,
     matrix: ArrayLike,
     *,
+    size: Sequence[int] | None = None,
     method: Literal["nearest", "linear"] = "linear",
     fill: float = 0,
 ) -> jax.Array:
@@ -111,19 +112,19 @@ def warp(
         image: `[H, W, C]`; `vmap` for many, each with its matrix.
         matrix: `[2, 3]`, from places in the result back to places in the image, in pixels, x
             first, whole numbers at the centres of pixels (OpenCV's WARP_INVERSE_MAP).
+        size: height and width of the result; None keeps those of the image.
         method: 'nearest' for masks of labels.
         fill: what lies outside.
-    Returns: `[H, W, C]` in the dtype of `image`; differentiable in image and matrix for 'linear'.
+    Returns: `[height, width, C]` in the dtype of `image`; with
+        gradients in image and matrix for 'linear'.
     """
     image, matrix = jnp.asarray(image), jnp.asarray(matrix)
     if image.ndim != 3 or matrix.shape != (2, 3):
         raise ValueError(f"need image [H, W, C], matrix [2, 3]: {image.shape}, {matrix.shape}")
     H, W, _ = image.shape
-    column, row = (
-        jnp.arange(W, dtype=matrix.dtype)[None],
-        jnp.arange(H, dtype=matrix.dtype)[:, None],
-    )
-    x = matrix[0, 0] * column + matrix[0, 1] * row + matrix[0, 2]  # [H, W]
+    height, width = (H, W) if size is None else _checked(size)
+    row, column = jnp.mgrid[:height, :width].astype(matrix.dtype)
+    x = matrix[0, 0] * column + matrix[0, 1] * row + matrix[0, 2]  # [height, width]
     y = matrix[1, 0] * column + matrix[1, 1] * row + matrix[1, 2]
     pixels = image.reshape(H * W, -1)
 
