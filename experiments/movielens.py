@@ -47,7 +47,13 @@ def main(config: Config) -> dict[str, float]:
         raise ValueError("seeds and learning_rate must be positive, and l2 not negative")
     world = data.load_interactions(config.data, config.data_dir)
     if config.smoke:
-        small = {"epochs": 2, "seeds": 2, "hidden": 16, "factors": 4, "neighbours": 10}
+        small: dict[str, Any] = {
+            "epochs": 2,
+            "seeds": 2,
+            "hidden": 16,
+            "factors": 4,
+            "neighbours": 10,
+        }
         config = dataclasses.replace(config, **small)
     if config.split == "last":
         train_set, test_set = data.split_last(world.ratings)
@@ -120,7 +126,7 @@ def autorec(config: Config, world: Any, train_set: data.Split, test_set: data.Sp
     scale = float(world.ratings["rating"].min()), float(world.ratings["rating"].max())
 
     def objective(params: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
-        out = model.apply(
+        out: Any = model.apply(
             {"params": params}, batch["x"], batch["observed"], train=train, rngs={"dropout": key}
         )
         counted = batch["wanted"] & batch["mask"][:, None]
@@ -129,7 +135,8 @@ def autorec(config: Config, world: Any, train_set: data.Split, test_set: data.Sp
         return loss, Aux({"rmse": error}, model_state)
 
     def member(hyper: train.Hyper) -> tuple[train.TrainState, train.Step]:
-        tx = optax.chain(optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate))
+        decay = optax.add_decayed_weights(config.l2, mask=lambda p: jax.tree.map(is_matrix, p))
+        tx = optax.chain(decay, optax.adam(config.learning_rate))
         key = jax.random.key(hyper["seed"])
         some = jnp.zeros((1, world.num_users))
         params, _ = train.linen_init(model, key, some, observed=some > 0)
@@ -146,6 +153,10 @@ def autorec(config: Config, world: Any, train_set: data.Split, test_set: data.Sp
         held_out={"test": held},
     )
     return result.final("test/rmse")
+
+
+def is_matrix(leaf: jax.Array) -> bool:
+    return leaf.ndim > 1
 
 
 Aux = train.Aux

@@ -62,10 +62,13 @@ def main(config: Config) -> dict[str, float]:
         rows = [test(score, params) for params in seeds]
         count = jnp.asarray(np.bincount(train_set["item"], minlength=world.num_items), jnp.float32)
         popular, chance = test(same_for_all, count), test(same_for_all, jnp.zeros_like(count))
-        results = {}
+        results: dict[str, float] = {}
         for name in rows[0]:
             values = [row[name] for row in rows]
-            results |= {f"test/{name}": np.mean(values), f"spread/{name}": np.std(values)}
+            results |= {
+                f"test/{name}": float(np.mean(values)),
+                f"spread/{name}": float(np.std(values)),
+            }
             results |= {f"popularity/{name}": popular[name], f"chance/{name}": chance[name]}
         best, _ = models.recommend(score, seeds[0], jnp.array([shown]), 10, known)
         mine = train_set.take(train_set["user"] == shown)
@@ -116,7 +119,8 @@ def neumf(config: Config, world: Any, train_set: data.Split, known: data.ItemLis
 
     def objective(params: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
         def logits(items: jax.Array) -> jax.Array:
-            return model.apply({"params": params}, batch["user"], items, train=train)
+            outputs: Any = model.apply({"params": params}, batch["user"], items, train=train)
+            return outputs
 
         negative = data.sample_negatives(key, known, batch["user"])
         there = batch["mask"] & (negative < world.num_items)
