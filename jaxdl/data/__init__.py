@@ -44,8 +44,18 @@ from jaxdl.data._interactions import (
     split_random,
 )
 from jaxdl.data._load import SOURCES, Source, load
+from jaxdl.data._pairs import (
+    BOS,
+    EOS,
+    RESERVED,
+    encode_pairs,
+    load_pairs,
+    normalise_sentence,
+    read_pairs,
+)
 from jaxdl.data._photos import CIFAR10, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
+from jaxdl.data._reviews import encode_texts, read_reviews, review_words, vector_table
 from jaxdl.data._splits import DataError, Info, Split, Splits
 from jaxdl.data._tables import manual_paragraphs, whole
 from jaxdl.data._tabular import (
@@ -84,8 +94,11 @@ from jaxdl.data._text import (
 from jaxdl.data._vectors import WordVectors, read_questions, read_similarities
 
 __all__ = [
+    "BOS",
     "CIFAR10",
+    "EOS",
     "PAD",
+    "RESERVED",
     "SOURCES",
     "UNKNOWN",
     "Affine",
@@ -115,6 +128,8 @@ __all__ = [
     "complete_rows",
     "cutout",
     "describe",
+    "encode_pairs",
+    "encode_texts",
     "fill_backward",
     "fill_forward",
     "fit_bins",
@@ -131,10 +146,12 @@ __all__ = [
     "letters",
     "load",
     "load_interactions",
+    "load_pairs",
     "load_text",
     "low_rank_truth",
     "manual_paragraphs",
     "missing_share",
+    "normalise_sentence",
     "num_batches",
     "num_bucket_batches",
     "num_steps",
@@ -152,9 +169,12 @@ __all__ = [
     "read_image_folders",
     "read_mnist",
     "read_movielens",
+    "read_pairs",
     "read_questions",
+    "read_reviews",
     "read_similarities",
     "resident_batch",
+    "review_words",
     "sample_negatives",
     "sentences",
     "shuffled",
@@ -163,6 +183,7 @@ __all__ = [
     "split_random",
     "streams",
     "to_unit",
+    "vector_table",
     "whole",
     "windows",
     "words",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from jaxdl.data import _builders, _idx, _photos, _tables
+from jaxdl.data import _builders, _idx, _photos, _reviews, _tables
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
 
@@ -56,6 +56,9 @@ SOURCES: dict[str, Source] = {
     ),
     "house_prices": Source(
         read=_tables.read_house_prices, where="Kaggle (house-prices-advanced-regression-techniques)"
+    ),
+    "imdb": Source(
+        read=_reviews.read_reviews, where="https://ai.stanford.edu/~amaas/data/sentiment (aclImdb)"
     ),
     "sms_spam": Source(read=_tables.read_sms_spam, where="https://archive.ics.uci.edu/dataset/228"),
 }

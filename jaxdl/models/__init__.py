@@ -23,7 +23,9 @@ from jaxdl.models.recommender import (
     similar_items,
 )
 from jaxdl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
+from jaxdl.models.sentiment import BiLSTMReader, GRUReader, TextCNN, with_vectors
 from jaxdl.models.signal import SignalCNN
+from jaxdl.models.translation import Translator, translation_step
 from jaxdl.models.vgg import (
     VGG,
     VGG11,
@@ -49,9 +51,11 @@ __all__ = [
     "VGG19BN",
     "AlexNet",
     "AutoRec",
+    "BiLSTMReader",
     "DenseNet",
     "DenseNet121",
     "DenseNetSmall",
+    "GRUReader",
     "GoogLeNet",
     "Inception",
     "LSTMLarge",
@@ -70,6 +74,8 @@ __all__ = [
     "ResNet34",
     "ResNet50",
     "SignalCNN",
+    "TextCNN",
+    "Translator",
     "factor_scores",
     "fasttext",
     "features",
@@ -77,6 +83,8 @@ __all__ = [
     "recommend",
     "similar_items",
     "token_step",
+    "translation_step",
     "weights",
+    "with_vectors",
     "word2vec",
 ]

@@ -1,5 +1,6 @@
 """Figures: each function returns a `matplotlib.figure.Figure`, to save, show or put in a page."""
 
+from jaxdl.plots._attention import attention_maps
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._curves import compare, confusion, curves
 from jaxdl.plots._images import gallery, tiles
@@ -11,6 +12,7 @@ from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, s
 
 __all__ = [
     "associations",
+    "attention_maps",
     "boxes",
     "coefficient_paths",
     "compare",

@@ -36,6 +36,7 @@ from jaxdl.train._step import (
 from jaxdl.train._stopping import EarlyStopping
 from jaxdl.train._sweep import Hyper, Method, SweepResult, grid, sweep
 from jaxdl.train._transfer import transfer
+from jaxdl.train._translation import translation
 from jaxdl.train._word2vec import make_word2vec
 
 __all__ = [
@@ -80,4 +81,5 @@ __all__ = [
     "supervised",
     "sweep",
     "transfer",
+    "translation",
 ]

@@ -1,0 +1,125 @@
+"""Is a film review good or bad? Read by a GRU, a bidirectional LSTM or convolutions.
+
+    python -m experiments.sentiment                                   # paragraphs of a manual
+    python -m experiments.sentiment --data imdb --data-dir aclImdb --vectors-file glove.txt.gz
+    python -m experiments.sentiment --data imdb --data-dir aclImdb --model bilstm
+
+Without reviews it tells paragraphs on one topic of Python's manual from the rest. Kim 2014,
+arXiv:1408.5882; Maas et al. 2011, Learning word vectors for sentiment analysis.
+"""
+
+import dataclasses
+import pathlib
+import re
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: Literal["manual", "imdb"] = "manual"  # paragraphs of Python's manual, or film reviews
+    data_dir: pathlib.Path | None = None  # folder of aclImdb, or of its tar.gz
+    model: Literal["textcnn", "bilstm", "gru"] = "textcnn"  # the reader
+    vectors: Literal["tuned", "frozen", "both"] = "both"  # word vectors that are trained, or not
+    vectors_file: pathlib.Path | None = None  # GloVe's text to start them from; random by default
+    embed_dim: int = 100  # width of the vectors; that of the file if there is one
+    units: int = 100  # hidden units each way, or filters of each width
+    dropout: float = 0.5  # before the last layer
+    length: int = 300  # words read of a text; the rest is cut off
+    min_count: int = 5  # words seen less often are unknown
+    epochs: int = 5  # passes over the training set
+    batch_size: int = 64  # texts per step
+    learning_rate: float = 1e-3  # of Adam
+    seed: int = 0  # of the weights and the order of the data
+    smoke: bool = False  # a few seconds: few texts, a narrow model
+    out: pathlib.Path | None = None  # run folder; runs/sentiment/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    # Data: texts to ids [N, T], 0 where there is no word.
+    if config.data == "manual":
+        raw = data.manual_paragraphs()
+    else:
+        raw = dict(data.load("imdb", config.data_dir))
+        if config.smoke:  # the files come class by class
+            raw = {key: split.take(slice(None, None, 20)) for key, split in raw.items()}
+    vocabulary = data.Vocabulary.build(
+        (word for text in raw["train"]["text"] for word in data.review_words(text)),
+        min_count=config.min_count,
+    )
+    length = min(config.length, 40) if config.smoke else config.length
+    splits, counts = {}, {}
+    for name, split in raw.items():
+        columns, counts[name] = data.encode_texts(split["text"], vocabulary, length)
+        splits[name] = data.Split({**columns, "label": split["label"]})
+    table = None
+    if config.vectors_file is not None:
+        vectors = data.WordVectors.load(config.vectors_file)
+        table, without = data.vector_table(vocabulary, vectors, seed=config.seed)
+
+    # Model, optimizer and the state of the run.
+    units = 8 if config.smoke else config.units
+    options: dict[str, Any] = {
+        "embed_dim": config.embed_dim if table is None else table.shape[1],
+        "vectors": config.vectors,
+        "dropout": config.dropout,
+    }
+    model: Any
+    if config.model == "textcnn":
+        model = models.TextCNN(len(vocabulary), filters=units, **options)
+    else:
+        reader = {"bilstm": models.BiLSTMReader, "gru": models.GRUReader}[config.model]
+        model = reader(len(vocabulary), hidden_size=units, **options)
+    key, init_key = jax.random.split(jax.random.key(config.seed))
+    params, _ = train.linen_init(model, init_key, jnp.zeros((1, length), jnp.int32))
+    if table is not None:
+        params = models.with_vectors(params, table)
+    tx = optax.adam(config.learning_rate)
+    state = train.TrainState.create(params=params, tx=tx, key=key)
+    objective = train.supervised(
+        model,
+        losses.softmax_cross_entropy,
+        inputs="tokens",
+        metrics={
+            "accuracy": metrics.Accuracy.from_batch,
+            "positive": lambda *batch: metrics.PrecisionRecall.from_batch(*batch, average="binary"),
+        },
+    )
+    eval_step = jax.jit(train.make_eval(objective))
+
+    def test(state: train.TrainState) -> dict[str, float]:
+        return train.scalars(train.evaluate(eval_step, state, splits["test"], 256), "test/")
+
+    with runs.open(config, name="sentiment", out=config.out, resume=False, data=splits) as run:
+        run.note(f"{len(vocabulary)} words; train {counts['train']}, test {counts['test']}")
+        if table is not None:
+            run.note(f"{without} of them without a vector in {config.vectors_file}")
+        result = train.fit(
+            train.make_step(objective, tx),
+            state,
+            splits["train"],
+            epochs=min(config.epochs, 2) if config.smoke else config.epochs,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            evaluate=test,
+            run=run,
+        )
+        some = slice(None, None, max(1, len(splits["test"]) // 500))
+        rows, texts = splits["test"].take(some), raw["test"]["text"][some]
+        logits = model.apply({"params": result.state.params}, rows["tokens"], train=False)
+        p = np.asarray(jax.nn.softmax(logits))[:, 1]
+        for i in np.argsort(-np.abs(p - rows["label"]))[:3]:  # what it got most wrong
+            text = re.sub(r"\s+", " ", texts[i])[:150]
+            run.note(f"label {rows['label'][i]}, said {p[i]:.3f}: {text}")
+        run.figure("curves", plots.curves(result.history))
+        return run.finish(test(result.state))
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)

@@ -1,0 +1,151 @@
+"""Translation with and without attention: dates from English to French, or Tatoeba's sentences.
+
+    python -m experiments.translation                                  # dates, letter by letter
+    python -m experiments.translation --attention none                 # the same without
+    python -m experiments.translation --data tatoeba --data-dir fra-eng.zip --limit 20000
+
+Measured for dates (8 epochs, 165 s of training on two shared CPU cores): all 1,000 held-out dates
+exactly right, greedily and by beam. The held-out perplexity is 1.001 from the third epoch on.
+Held-out pairs are translated greedily and by beam search; BLEU is sacrebleu's, "exact" is the share
+of whole sentences that equal the reference. Bahdanau et al. 2015, arXiv:1409.0473.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdl import cli, data, decode, metrics, models, plots, runs, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: Literal["dates", "tatoeba"] = "dates"  # which pairs
+    data_dir: pathlib.Path | None = None  # file or folder of Tatoeba's pairs
+    limit: int | None = None  # use the first, shortest pairs only
+    attention: Literal["additive", "dot", "none"] = "additive"  # score of the decoder's attention
+    hidden_size: int = 64  # of the decoder, and of the encoder each way
+    embed_dim: int = 32  # width of the embeddings
+    dropout: float = 0.0  # of embeddings and outputs
+    sampling: float = 0.0  # share of its own tokens that the decoder reads in training
+    min_count: int = 2  # words seen less often are unknown
+    length: int = 0  # tokens of a sentence with its end; 0 takes 36 for dates, 12 for sentences
+    epochs: int = 12  # passes over the training pairs
+    batch_size: int = 64  # pairs per step
+    learning_rate: float = 5e-3  # of Adam, at the start of a cosine to zero
+    beam_size: int = 5  # of beam search
+    penalty: Literal["power", "gnmt"] = "power"  # L^0.75, or ((5 + L) / 6)^0.6
+    seed: int = 0  # of the weights and the order of the data
+    smoke: bool = False  # a few seconds: few pairs, a narrow model
+    out: pathlib.Path | None = None  # run folder; runs/translation/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    # Data: ids of both languages, ended by <eos>; what no training sentence had is <unk>.
+    limit = 128 if config.smoke and config.data == "dates" else config.limit
+    pairs = data.load_pairs(config.data, config.data_dir, limit=limit)
+    letters = config.data == "dates"
+    tokenize, joint = (data.characters, "") if letters else (data.words, " ")
+    source, target = (
+        data.Vocabulary.build(
+            [token for pair in pairs["train"] for token in tokenize(pair[side])],
+            min_count=1 if letters else config.min_count,
+            reserved=data.RESERVED,
+        )
+        for side in (0, 1)
+    )
+    length = config.length or (36 if letters else 12)
+    splits, counts = {}, {}
+    for name, some in pairs.items():
+        splits[name], counts[name] = data.encode_pairs(
+            some, (source, target), tokenize, length, length
+        )
+
+    # Model, optimizer and the state of the run.
+    model = models.Translator(
+        len(source),
+        len(target),
+        embed_dim=8 if config.smoke else config.embed_dim,
+        hidden_size=8 if config.smoke else config.hidden_size,
+        attention=None if config.attention == "none" else config.attention,
+        dropout=config.dropout,
+    )
+    bos, eos = target.id(data.BOS), target.id(data.EOS)
+    key, init_key = jax.random.split(jax.random.key(config.seed))
+    example = jnp.asarray(splits["train"]["source"][:1])
+    params, _ = train.linen_init(model, init_key, example, target=example)
+    epochs = min(config.epochs, 2) if config.smoke else config.epochs
+    steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
+    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    state = train.TrainState.create(params=params, tx=tx, key=key)
+    objective = train.translation(model, bos_id=bos, sampling=config.sampling)
+    eval_step = jax.jit(train.make_eval(objective))
+
+    @jax.jit
+    def translate(params: Any, source: jax.Array) -> dict[str, jax.Array]:
+        step, carry = models.translation_step(model, params, source)
+        start = jnp.full(len(source), bos)
+        penalty = decode.power_penalty() if config.penalty == "power" else decode.gnmt_penalty()
+        options: dict[str, Any] = {"num_steps": length, "end_id": eos, "penalty": penalty}
+        greedy = decode.greedy(step, carry, start, **options)
+        beam = decode.beam_search(step, carry, start, beam_size=config.beam_size, **options)
+        return {"greedy": greedy.tokens, "beam": beam.tokens[:, 0]}
+
+    def sentence(ids: np.ndarray, vocabulary: data.Vocabulary) -> list[str]:
+        ids = ids[: int(np.argmax(ids == eos))] if (ids == eos).any() else ids
+        return vocabulary.decode(ids)
+
+    with runs.open(config, name="translation", out=config.out, resume=False, data=splits) as run:
+        run.note(f"{len(source)} and {len(target)} tokens; train {counts['train']}")
+        run.note(f"test {counts['test']}")
+        result = train.fit(
+            train.make_step(objective, tx, clip_norm=1.0),
+            state,
+            splits["train"],
+            epochs=epochs,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            evaluate=lambda state: train.scalars(
+                train.evaluate(eval_step, state, splits["test"], 256), "test/"
+            ),
+            run=run,
+        )
+        params = result.state.params
+        found: dict[str, list[str]] = {"greedy": [], "beam": []}
+        for batch in data.batches(splits["test"], 128):
+            for name, ids in translate(params, batch["source"]).items():
+                kept = np.asarray(ids)[np.asarray(batch["mask"])]
+                found[name] += [joint.join(sentence(row, target)) for row in kept]
+        # All references of a source count: Tatoeba has several translations of a sentence.
+        references: dict[str, list[str]] = {}
+        for english, french in pairs["test"]:
+            references.setdefault(english, []).append(french)
+        wanted = [references[english] for english, _ in pairs["test"]]
+        results: dict[str, float] = {}
+        tokens = "char" if letters else "none"
+        for name, sentences in found.items():
+            bleu = metrics.BLEU.from_batch(sentences, wanted, tokenize=tokens).compute()
+            exact = [a in b for a, b in zip(sentences, wanted, strict=True)]
+            results |= {f"test/bleu_{name}": bleu, f"test/exact_{name}": float(np.mean(exact))}
+        for i in range(min(6, len(wanted))):
+            run.note(f"{pairs['test'][i][0]} -> {found['beam'][i]} ({wanted[i][0]})")
+        run.figure("curves", plots.curves(result.history))
+        if model.attention:
+            shown = splits["test"].take(slice(4))
+            read = jnp.pad(jnp.asarray(shown["target"])[:, :-1], ((0, 0), (1, 0)), mode="constant")
+            read = read.at[:, 0].set(bos)
+            maps: Any = model.apply({"params": params}, shown["source"], read, train=False)[1]
+            texts = [
+                [sentence(ids, v) for ids in shown[name]]
+                for name, v in (("source", source), ("target", target))
+            ]
+            run.figure("attention", plots.attention_maps(list(maps), *texts))
+        return run.finish(results)
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)

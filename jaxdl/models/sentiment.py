@@ -1,0 +1,135 @@
+"""Classifiers of texts: GRU, bidirectional LSTM, and a network of convolutions.
+
+All read ids `[B, T]` in which 0 is padding, at the end only, and give logits `[B, K]` that do not
+depend on how much padding there is (T12). A text without a word has defined logits, too. Words have
+vectors in up to two channels: "tuned" ones are trained, "frozen" ones stay as `with_vectors` set
+them, and "both" has the two side by side (Kim's "multichannel").
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxdl.nn import GRU, LSTM, Dropout
+
+Vectors = Literal["tuned", "frozen", "both"]
+
+
+class Words(nn.Module):
+    """Word vectors `[B, T, D]`, or `[B, T, 2D]` for "both"; zero where there is padding."""
+
+    vocab_size: int
+    embed_dim: int
+    vectors: Vectors
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise ValueError(f"tokens need shape [B, T] and integers, got {tokens.shape}")
+        shape = (self.vocab_size, self.embed_dim)
+        channels = []
+        for name in ("tuned", "frozen"):
+            if self.vectors in (name, "both"):
+                table = self.param(name, nn.initializers.normal(0.1), shape)
+                channels.append(table if name == "tuned" else jax.lax.stop_gradient(table))
+        x = jnp.concatenate([table[tokens] for table in channels], axis=-1)
+        return jnp.where((tokens > 0)[..., None], x, 0)
+
+
+def with_vectors(params: dict[str, Any], table: ArrayLike) -> dict[str, Any]:
+    """Parameters of one of these models with its word vectors, in every channel, set to `table`.
+
+    Raises: ValueError if the table is not `[vocab_size, embed_dim]`.
+    """
+    wanted = {array.shape for array in params["words"].values()}
+    if wanted != {jnp.shape(table)}:
+        raise ValueError(f"the model has vectors {wanted.pop()}, the table {jnp.shape(table)}")
+    words = {name: jnp.array(table, jnp.float32) for name in params["words"]}  # a copy for each
+    return {**params, "words": words}
+
+
+class GRUReader(nn.Module):
+    """A GRU reads the text; its state after the last word decides."""
+
+    vocab_size: int
+    num_classes: int = 2
+    embed_dim: int = 100
+    hidden_size: int = 100
+    vectors: Vectors = "tuned"
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        x = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
+        lengths = jnp.sum(tokens > 0, axis=1)
+        _, (h,) = GRU(self.hidden_size, name="reader")(x, lengths=lengths, train=train)
+        h = Dropout(self.dropout)(h[0], train=train)
+        return nn.Dense(self.num_classes, name="head")(h)
+
+
+class BiLSTMReader(nn.Module):
+    """An LSTM reads both ways; its outputs at the first and at the last word decide (4H numbers).
+
+    The last word is that of the text, not of the padding.
+    """
+
+    vocab_size: int
+    num_classes: int = 2
+    embed_dim: int = 100
+    hidden_size: int = 100
+    num_layers: int = 1
+    vectors: Vectors = "tuned"
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        x = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
+        lengths = jnp.sum(tokens > 0, axis=1)
+        h, _ = LSTM(self.hidden_size, self.num_layers, bidirectional=True, name="reader")(
+            x, lengths=lengths, train=train
+        )
+        last = jnp.maximum(lengths - 1, 0)[:, None, None]
+        ends = jnp.concatenate([h[:, 0], jnp.take_along_axis(h, last, axis=1)[:, 0]], axis=-1)
+        ends = Dropout(self.dropout)(ends, train=train)
+        return nn.Dense(self.num_classes, name="head")(ends)
+
+
+class TextCNN(nn.Module):
+    """Convolutions of several widths, each unit's maximum over time (Kim 2014, arXiv:1408.5882).
+
+    The text is padded with zeros at both ends, so that every word is the middle of a window. All
+    widths are one matrix product, whose shifted slices are added up.
+    """
+
+    vocab_size: int
+    num_classes: int = 2
+    embed_dim: int = 100
+    filters: int = 100  # F, for each width
+    widths: Sequence[int] = (3, 4, 5)
+    vectors: Vectors = "both"
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        x_BTD = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
+        D, F, T = x_BTD.shape[-1], self.filters, tokens.shape[1]
+        init = nn.initializers.lecun_normal(in_axis=(0, 1))
+        kernels = [self.param(f"kernel{w}", init, (w, D, F)) for w in self.widths]
+        bias = self.param("bias", nn.initializers.zeros, (len(kernels) * F,))
+        columns = jnp.concatenate([jnp.moveaxis(k, 0, 1).reshape(D, -1) for k in kernels], axis=1)
+        cuts = [F * sum(self.widths[:i]) for i in range(1, len(kernels))]
+        products = jnp.split(x_BTD @ columns, cuts, axis=-1)
+        sums = []
+        for width, product in zip(self.widths, products, strict=True):
+            before = (width - 1) // 2
+            padded = jnp.pad(product, ((0, 0), (before, width - 1 - before), (0, 0)))
+            sums.append(sum(padded[:, i : i + T, i * F : (i + 1) * F] for i in range(width)))
+        h_BTF = jnp.concatenate(sums, axis=-1)
+        h_BTF = nn.relu(h_BTF + jnp.broadcast_to(bias, h_BTF.shape))
+        pooled = jnp.max(jnp.where((tokens > 0)[..., None], h_BTF, 0), axis=1)
+        pooled = Dropout(self.dropout)(pooled, train=train)
+        return nn.Dense(self.num_classes, name="head")(pooled)

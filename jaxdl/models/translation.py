@@ -1,0 +1,148 @@
+"""Translation by a GRU encoder and a GRU decoder, with or without attention.
+
+The encoder reads the source both ways. A decoder step reads the token before and a context,
+`s' = GRU([y, c], s)`. With attention c is the mean of the encoder's outputs, weighted by how they
+match s (Bahdanau et al. 2015, arXiv:1409.0473); without, it is the encoder's two last states, the
+same at every step (Cho et al. 2014, arXiv:1406.1078).
+
+Legend: B examples, S source steps, T target steps, H hidden units; id 0 is padding, at the end.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdl.nn import AdditiveAttention, DotAttention, Dropout, GRUCell, Recurrent, uniform
+
+
+class Memory(NamedTuple):
+    """What the decoder knows of the source."""
+
+    values: jax.Array  # [B, S, 2H] outputs of the encoder
+    keys: jax.Array  # [B, S, H] their projections; without attention as the values
+    mask: jax.Array  # [B, 1, S]
+    summary: jax.Array  # [B, 2H] its last states, forward and backward
+
+
+class DecoderStep(nn.Module):
+    """One step of the decoder; the embedding's share of the input is projected outside."""
+
+    hidden_size: int
+    attention: Literal["additive", "dot"] | None
+
+    def setup(self) -> None:
+        H, init = self.hidden_size, uniform(self.hidden_size**-0.5)
+        self.kernel_ch = self.param("kernel_ch", init, (2 * H, 3 * H))
+        self.kernel_hh = self.param("kernel_hh", init, (H, 3 * H))
+        self.bias_hn = self.param("bias_hn", init, (H,))
+        if self.attention is not None:
+            layer = {"additive": AdditiveAttention, "dot": DotAttention}[self.attention]
+            self.attend = layer(H)
+
+    def project_keys(self, values: jax.Array) -> jax.Array:
+        return values if self.attention is None else self.attend.project_keys(values)
+
+    def __call__(
+        self, h: jax.Array, a: jax.Array, memory: Memory
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """Maps h `[B*K, H]` and a `[B*K, 3H]` to the next h, h again, and weights `[B*K, S]`.
+
+        K > 1 beams that share a source ask the same memory.
+        """
+        B, S, width = memory.values.shape
+        if self.attention is None:
+            context = jnp.repeat(memory.summary, len(h) // B, axis=0)
+            weights = jnp.zeros((len(h), S))
+        else:
+            queries = h.reshape(B, -1, self.hidden_size)
+            context, weights = self.attend.attend(queries, memory.keys, memory.values, memory.mask)
+            context, weights = context.reshape(-1, width), weights.reshape(-1, S)
+        w = {"kernel_hh": self.kernel_hh, "bias_hn": self.bias_hn}
+        (h,), _ = GRUCell().step(w, a + context @ self.kernel_ch, (h,))
+        return h, (h, weights)
+
+
+class Translator(nn.Module):
+    """Encoder and decoder; called with the target it is taught (teacher forcing).
+
+    Attributes:
+        source_size, target_size: of the vocabularies.
+        embed_dim, hidden_size: of both sides; the encoder has H units each way.
+        attention: the score, or None for a context that never changes.
+        dropout: of embeddings and before the last layer.
+    """
+
+    source_size: int
+    target_size: int
+    embed_dim: int = 64
+    hidden_size: int = 128
+    attention: Literal["additive", "dot"] | None = "additive"
+    dropout: float = 0.0
+
+    def setup(self) -> None:
+        init = nn.initializers.normal(self.embed_dim**-0.5)
+        self.source = nn.Embed(self.source_size, self.embed_dim, embedding_init=init)
+        self.target = nn.Embed(self.target_size, self.embed_dim, embedding_init=init)
+        self.encoder = Recurrent(GRUCell(), self.hidden_size, bidirectional=True)
+        self.bridge = nn.Dense(self.hidden_size)
+        self.project = nn.Dense(3 * self.hidden_size)
+        self.decoder = DecoderStep(self.hidden_size, self.attention)
+        self.head = nn.Dense(self.target_size)
+        self.drop = Dropout(self.dropout)
+
+    def encode(self, source: jax.Array, *, train: bool) -> tuple[Memory, jax.Array]:
+        """Reads ids `[B, S]`; returns the memory and the decoder's first state `[B, H]`."""
+        if source.ndim != 2 or not jnp.issubdtype(source.dtype, jnp.integer):
+            raise ValueError(f"source needs shape [B, S] and integers, got {source.shape}")
+        lengths = jnp.sum(source > 0, axis=1)
+        x = self.drop(self.source(source), train=train)
+        values, (h,) = self.encoder(x, lengths=lengths, train=train)
+        summary = jnp.concatenate([h[0], h[1]], axis=-1)
+        keys = self.decoder.project_keys(values)
+        memory = Memory(values, keys, (source > 0)[:, None, :], summary)
+        return memory, jnp.tanh(self.bridge(summary))
+
+    def step(self, memory: Memory, h: jax.Array, token: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """One token `[B*K]` further: h `[B*K, H]` and logits `[B*K, V]`."""
+        h, _ = self.decoder(h, self.project(self.target(token)), memory)
+        return h, self.head(h)
+
+    def __call__(
+        self, source: jax.Array, target: jax.Array, *, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """Maps ids `[B, S]` and the target so far `[B, T]`, from `<bos>` on, to what comes next.
+
+        Returns: logits `[B, T, V]` and attention weights `[B, T, S]` (zeros without attention).
+        """
+        memory, h = self.encode(source, train=train)
+        a = self.project(self.drop(self.target(target), train=train))
+        loop = nn.scan(
+            lambda decoder, h, a: decoder(h, a, memory),
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=1,
+            out_axes=1,
+        )
+        _, (hs, weights) = loop(self.decoder, h, a)
+        return self.head(self.drop(hs, train=train)), weights
+
+
+def translation_step(
+    model: Translator, params: Any, source: jax.Array
+) -> tuple[Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]], jax.Array]:
+    """The `step` and the carry that `jaxdl.decode` asks for, for sources `[B, S]`.
+
+    The memory of the source is in the step's closure, not in the carry: beams share it.
+    """
+    variables = {"params": params}
+    encoded: Any = model.apply(variables, source, train=False, method="encode")
+    memory, h = encoded
+
+    def step(h: jax.Array, token: jax.Array) -> tuple[jax.Array, jax.Array]:
+        stepped: Any = model.apply(variables, memory, h, token, method="step")
+        return stepped
+
+    return step, h
