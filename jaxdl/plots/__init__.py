@@ -9,6 +9,7 @@ from jaxdl.plots._language import gradient_by_distance, rank_frequency
 from jaxdl.plots._scaling import scaling
 from jaxdl.plots._sweeps import heat_maps, side_by_side
 from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
+from jaxdl.plots._vectors import word_map
 
 __all__ = [
     "associations",
@@ -30,4 +31,5 @@ __all__ = [
     "side_by_side",
     "tiles",
     "with_derivatives",
+    "word_map",
 ]

@@ -42,7 +42,7 @@ def make_word2vec(
     window: int = 5,
     shrink: bool = True,
     negatives: int = 5,
-    pool: int = 22,
+    pool: int = 6,
     power: float = 0.75,
     subsample: float = 1e-3,
     keep_rule: Literal["paper", "c"] = "paper",
@@ -84,7 +84,7 @@ def make_word2vec(
         raise ValueError(f"word vectors need 2 words that occur, got {np.count_nonzero(counts)}")
     keep = word2vec.keep_probability(counts, subsample, rule=keep_rule)
     # Wide groups multiply every path of a tree with every centre, mostly in vain.
-    group = group or {"negative": 32, "hierarchical": 8, "softmax": 128}[output]
+    group = group or {"negative": 16, "hierarchical": 8, "softmax": 128}[output]
     if chunk is None:
         most = np.max(counts * keep) / np.sum(counts * keep)
         chunk = min(1024, int(16 / most)) if output == "negative" else 128
