@@ -4,7 +4,12 @@
     python -m experiments.movielens --data movielens --data-dir DIR --model autorec
 
 "last" holds out the last rating of every user by time, "random" a share of all; numbers of
-different splits do not compare.
+different splits do not compare. On MovieLens 100K, five seeds, two busy cores:
+
+    mf --split last                           RMSE 1.031 +- .009   19 s   (published 1.036)
+    autorec --learning-rate 1e-3 --l2 4e-3    RMSE  .901 +- .003  132 s   (published  .904)
+        --epochs 40
+    mf --share .2, three splits, a seed each  RMSE  .937 to .940    6 s   (published  .944, 5-fold)
 """
 
 import dataclasses

@@ -4,7 +4,11 @@
     python -m experiments.recommend --data movielens --data-dir DIR --user 196
 
 The last item of every user by time is held out; the others are taken out of the catalogue before
-it is ranked. Popularity and chance stand beside.
+it is ranked. Popularity and chance stand beside. On MovieLens 100K, two busy cores:
+
+    --model neumf --learning-rate .005 --l2 1e-6    hit@50 .355 +- .008, AUC .8825 +- .0025
+    --factors 30 --learning-rate .05                hit@50 .354, AUC .888, one seed
+    popularity                                      hit@50 .199, AUC .797; published .352, .883
 """
 
 import dataclasses
