@@ -1,6 +1,3 @@
-import os
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -35,12 +32,3 @@ def test_vectors_of_another_width_are_refused(tmp_path):
 def test_dates_are_translated_exactly_with_attention(tmp_path):
     results = translation.main(translation.Config(out=tmp_path / "run"))
     assert results["test/exact_beam"] >= 0.99
-
-
-@pytest.mark.slow
-def test_film_reviews(tmp_path):
-    folder = pathlib.Path(os.environ.get("JAXDL_DATA", "/nowhere")) / "aclImdb"
-    if not folder.is_dir():
-        pytest.skip("no reviews in JAXDL_DATA")
-    config = sentiment.Config(data="imdb", data_dir=folder, length=200, epochs=3, out=tmp_path)
-    assert sentiment.main(config)["test/accuracy"] >= 0.8
