@@ -57,6 +57,7 @@ from jaxdl.data._photos import CIFAR10, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
 from jaxdl.data._reviews import encode_texts, read_reviews, review_words, vector_table
 from jaxdl.data._splits import DataError, Info, Split, Splits
+from jaxdl.data._synthetic_text import FONTS, GlyphSheet, draw_text, glyph_sheet
 from jaxdl.data._tables import manual_paragraphs, whole
 from jaxdl.data._tabular import (
     Affine,
@@ -97,6 +98,7 @@ __all__ = [
     "BOS",
     "CIFAR10",
     "EOS",
+    "FONTS",
     "PAD",
     "RESERVED",
     "SOURCES",
@@ -109,6 +111,7 @@ __all__ = [
     "Corpus",
     "DataError",
     "Fill",
+    "GlyphSheet",
     "Info",
     "Interactions",
     "ItemLists",
@@ -128,6 +131,7 @@ __all__ = [
     "complete_rows",
     "cutout",
     "describe",
+    "draw_text",
     "encode_pairs",
     "encode_texts",
     "fill_backward",
@@ -140,6 +144,7 @@ __all__ = [
     "fit_standard",
     "fit_vocabulary",
     "format_table",
+    "glyph_sheet",
     "host_batch",
     "interactions",
     "length_buckets",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import augmentation, edges, image_filters
+from experiments import augmentation, edges, image_filters, ocr
 
 
 def test_image_filters(tmp_path):
@@ -32,3 +32,12 @@ def test_augmentation(tmp_path):
     assert (tmp_path / "run" / "versions.png").exists()
     with pytest.raises(ValueError, match="examples must be between batch_size"):
         augmentation.main(augmentation.Config(examples=10))
+
+
+def test_ocr(tmp_path):
+    numbers = ocr.main(ocr.Config(smoke=True, out=tmp_path / "run"))
+    assert set(numbers) == {"test/unseen_fonts", "test/handwriting"}
+    assert all(0 <= value <= 1 for value in numbers.values())
+    assert (tmp_path / "run" / "drawn.png").exists()
+    with pytest.raises(ValueError, match="must be at least 1"):
+        ocr.main(ocr.Config(steps=0))
