@@ -70,9 +70,10 @@ def main(config: Config) -> dict[str, float]:
             accuracy = metrics.Accuracy.empty()
             for batch in data.batches(splits["test"], 120):
                 accuracy = accuracy.merge(eval_step(params, batch))
-            numbers = {"train/loss": mean.compute(), "test/accuracy": accuracy.compute()}
+            values = {"train/loss": mean.compute(), "test/accuracy": accuracy.compute()}
+            numbers = {name: float(value) for name, value in values.items()}
             run.write(first + steps // epochs, {"epoch": epoch + 1, **numbers})
-        return run.finish({name: float(number) for name, number in numbers.items()})
+        return run.finish(numbers)
 
 
 if __name__ == "__main__":
