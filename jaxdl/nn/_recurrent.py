@@ -5,7 +5,7 @@ steps) spends its time in matrix products, thanks to three things:
   - the inputs of all steps are projected by one product, outside the loop;
   - the backward pass is written by hand, and the gradient of a weight is one product after it;
   - the loop carries each step's inputs, fetched one step ahead. Read in place they would be fused
-    into the step as a dynamic slice, which XLA for CPU does not vectorise (five times slower).
+    into the step as a dynamic slice, which is slow on a CPU (8.6 against 4.8 ms measured).
 The hand-written backward is itself differentiable in reverse mode; forward mode (`jax.jvp`) is not
 available.
 """

@@ -5,7 +5,7 @@ from, stands next to it in the text, so all its inner products are one product `
 under a band mask; its negatives are drawn once for the group, a pool of K that each weigh
 `negatives / K`, the same in expectation. The gradient of every objective in its scores is
 `probability - label`, two more products, and rows are added to the tables once a chunk. Plain SGD,
-as in word2vec. Pairs with negatives of their own, row by row, ran seven times slower.
+as in word2vec. Pairs with negatives of their own would leave no matrix product.
 
 Ji et al., Parallelizing word2vec in shared and distributed memory, 2016, arXiv:1604.04661.
 """
