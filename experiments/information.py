@@ -4,7 +4,7 @@
     python -m experiments.information --text text --data-dir book.txt
 
 Also the entropy of its letters and words, and how much a word tells of the next one: in the manual
-4.14 bits a letter and 8.82 a word. About five seconds on two shared CPU cores.
+4.14 bits a letter and 8.82 a word. About eight seconds on two shared CPU cores.
 Church & Hanks, Word association norms, mutual information, and lexicography, 1990.
 """
 

@@ -128,6 +128,7 @@ def _loop_blocks(x, size, stride, pads, out_size, carry, visit):
 
 
 def forward_channels_last(x, kernel, stride, pads):
+    """The convolution as products over the patches of one block of output pixels at a time."""
     (kh, kw, _, O), N = kernel.shape, x.shape[0]
     oh, ow = _out_size(x.shape, kernel.shape, stride, pads)
     images, rows = _blocks(N, oh, ow)
@@ -142,6 +143,7 @@ def forward_channels_last(x, kernel, stride, pads):
 
 
 def kernel_gradient_channels_last(x, g, kernel_size, stride, pads):
+    """The gradient at the kernel, `P^T G` summed over blocks of output pixels."""
     (N, oh, ow, O), (kh, kw) = g.shape, kernel_size
     images, rows = _blocks(N, oh, ow)
 
@@ -202,6 +204,7 @@ def _patches(x: jax.Array, size: tuple[int, int], rows: int, ow: int) -> jax.Arr
 
 
 def forward_batch_last(x, kernel, pads):
+    """The convolution of few channels, with the batch as the last (vector) axis."""
     (kh, kw, C, O), (oh, ow) = kernel.shape, _out_size(x.shape, kernel.shape, 1, pads)
     x = jnp.pad(_to_batch_last(x), ((0, 0), *pads, (0, 0)))
     N, rows = x.shape[-1], _rows((kh, kw), C, oh, ow, x.shape[-1])
@@ -217,6 +220,7 @@ def forward_batch_last(x, kernel, pads):
 
 
 def kernel_gradient_batch_last(x, g, kernel_size, pads):
+    """The gradient at the kernel for few channels, with the batch as the last axis."""
     x = jnp.pad(_to_batch_last(x), ((0, 0), *pads, (0, 0)))
     g = _to_batch_last(g)
     (kh, kw), C, (O, oh, ow, N) = kernel_size, x.shape[0], g.shape
