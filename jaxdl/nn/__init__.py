@@ -25,6 +25,7 @@ from jaxdl.nn._recurrent import (
     recurrent_scan,
     recurrent_to_torch,
 )
+from jaxdl.nn._upsampling import Upsample
 
 __all__ = [
     "GRU",
@@ -42,6 +43,7 @@ __all__ = [
     "MultiHeadAttention",
     "RNNCell",
     "Recurrent",
+    "Upsample",
     "attention_from_torch",
     "batch_statistics",
     "bilinear",

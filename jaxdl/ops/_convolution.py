@@ -100,11 +100,24 @@ def conv_transpose(
         (d * (k - 1) - p, d * (k - 1) - p + e)
         for k, d, p, e in zip(kernel.shape[:-2], dilation, edges, extra, strict=True)
     ]
-    return lax.conv_general_dilated(
-        x, jnp.flip(kernel, range(axes)), (1,) * axes, pads,
-        lhs_dilation=strides, rhs_dilation=dilation, feature_group_count=groups,
-        dimension_numbers=_dimension_numbers(axes),
-    )  # fmt: skip
+
+    def dilated(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x, jnp.flip(kernel, range(axes)), (1,) * axes, pads,
+            lhs_dilation=strides, rhs_dilation=dilation, feature_group_count=groups,
+            dimension_numbers=_dimension_numbers(axes),
+        )  # fmt: skip
+
+    one_stride = axes == 2 and strides[0] == strides[1] > 1
+    if not one_stride or groups > 1 or dilation != (1, 1):
+        return dilated(x, kernel)
+    size = jax.eval_shape(dilated, x, kernel).shape[1:3]
+
+    def phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        kernel = jnp.swapaxes(kernel, 2, 3)
+        return _convolution_cpu.by_phases(x, kernel, size, strides[0], edges)
+
+    return lax.platform_dependent(x, kernel, cpu=phases, default=dilated)
 
 
 def conv_output_size(

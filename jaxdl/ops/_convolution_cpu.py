@@ -161,20 +161,29 @@ def input_gradient_channels_last(g, kernel, x_shape, stride, pads):
 
     With `u = s q + a` counting rows of the padded input, `dx[u] = sum_m g[q - m] kernel[a + s m]`.
     """
+    O = kernel.shape[-1]
+    conv = forward_channels_last if O <= 64 else xla_conv
+    return by_phases(g, kernel, x_shape[1:3], stride, (pads[0][0], pads[1][0]), conv)
+
+
+def by_phases(g, kernel, size, stride, start, conv=xla_conv):
+    """The transpose of a convolution that read `size` pixels, padded by `start` at the top left.
+
+    Nothing is multiplied by the zeros that a dilated input has between its pixels: XLA's own takes
+    `stride^2` as many products on CPU.
+    """
     s = stride
-    (N, H, W, C), (kh, kw, _, O) = x_shape, kernel.shape
+    (N, oh, ow, _), (kh, kw, C, O) = g.shape, kernel.shape
+    (H, W), (top, left) = size, start
     mh, mw = math.ceil(kh / s), math.ceil(kw / s)  # taps of a phase
     kernel = jnp.pad(kernel, ((0, mh * s - kh), (0, mw * s - kw), (0, 0), (0, 0)))
     phases = kernel.reshape(mh, s, mw, s, C, O)[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)
     phases = phases.reshape(mh, mw, O, s * s * C)
     # Rows of q that the input needs: from the first one not cut off by the padding to the last.
-    (top, _), (left, _) = pads
     q0, r0 = top // s, left // s
     q1, r1 = (H + top - 1) // s + 1, (W + left - 1) // s + 1
-    oh, ow = g.shape[1:3]
     edges = ((0, 0), (mh - 1 - q0, q1 - oh), (mw - 1 - r0, r1 - ow), (0, 0))
     g = lax.pad(g, jnp.zeros((), g.dtype), [(a, b, 0) for a, b in edges])
-    conv = forward_channels_last if O <= 64 else xla_conv
     dx = conv(g, phases, 1, ((0, 0), (0, 0)))
     if s > 1:
         dx = dx.reshape(N, q1 - q0, r1 - r0, s, s, C).transpose(0, 1, 3, 2, 4, 5)

@@ -1,0 +1,39 @@
+"""Enlarging feature maps by a learnt transposed convolution that starts as interpolation."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdl import ops
+from jaxdl.nn._initialisers import Initialiser, bilinear
+
+
+class Upsample(nn.Module):
+    """Enlarges `[B, H, W, C]` to `[B, H factor, W factor, C]`, at first bilinearly.
+
+    The kernel `[k, k, C, C]`, `k = 2 factor - factor % 2`, is learnt like any other. As initialised
+    it equals `jax.image.resize(..., "bilinear")`, pixel centres at half pixels, `factor` pixels and
+    more from the border; nearer the border values fade, for outside the map there are zeros.
+    Reference: Long, Shelhamer & Darrell 2015, arXiv:1411.4038, sec. 3.3.
+    """
+
+    factor: int
+    dtype: jnp.dtype | None = None  # of the computation; the parameters' by default
+    kernel_init: Initialiser = bilinear()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, H, W, C]` to `[B, H factor, W factor, C]`.
+
+        Raises: ValueError if factor is below 1 or x has not four axes.
+        """
+        if self.factor < 1 or x.ndim != 4:
+            raise ValueError(
+                f"Upsample needs x [B, H, W, C] and a factor of 1 or more, got {x.shape} and "
+                f"{self.factor}"
+            )
+        size = 2 * self.factor - self.factor % 2
+        kernel = self.param("kernel", self.kernel_init, (size, size, x.shape[-1], x.shape[-1]))
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        padding = (size - self.factor) // 2
+        return ops.conv_transpose(x, kernel, strides=self.factor, padding=padding)
