@@ -56,6 +56,7 @@ from jaxdl.data._pairs import (
 from jaxdl.data._photos import CIFAR10, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
 from jaxdl.data._reviews import encode_texts, read_reviews, review_words, vector_table
+from jaxdl.data._scattered import scatter_digits
 from jaxdl.data._splits import DataError, Info, Split, Splits
 from jaxdl.data._synthetic_text import FONTS, GlyphSheet, draw_text, glyph_sheet
 from jaxdl.data._tables import manual_paragraphs, whole
@@ -181,6 +182,7 @@ __all__ = [
     "resident_batch",
     "review_words",
     "sample_negatives",
+    "scatter_digits",
     "sentences",
     "shuffled",
     "split_last",

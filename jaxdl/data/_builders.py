@@ -88,7 +88,12 @@ def _tfds_builder(builder: Builder, folder: pathlib.Path) -> Any:
 
         def _info(self) -> Any:
             features = {
-                key: tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype).type)
+                key: tfds.features.Tensor(
+                    shape=shape,
+                    dtype=np.dtype(dtype).type,
+                    # pixels as they lie in memory, where TFDS would write a list of integers
+                    encoding="bytes" if dtype == np.uint8 else "none",
+                )
                 for key, (shape, dtype) in builder.features.items()
             }
             return tfds.core.DatasetInfo(
@@ -150,7 +155,7 @@ DIGITS = Builder(
     name="digits",
     features={"image": ((8, 8, 1), np.uint8), "label": ((), np.int32), "row": ((), np.int32)},
     make_splits=_digits,
-    version="1.1.0",
+    version="1.2.0",
     class_names=tuple("0123456789"),
 )
 
@@ -179,5 +184,6 @@ def idx_builder(name: str, mirror: str, class_names: tuple[str, ...]) -> Builder
         name=name,
         features={"image": ((28, 28, 1), np.uint8), "label": ((), np.int32)},
         make_splits=lambda downloads: _fetch_idx(downloads, mirror),
+        version="1.1.0",
         class_names=class_names,
     )

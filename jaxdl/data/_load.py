@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from jaxdl.data import _builders, _idx, _photos, _reviews, _tables
+from jaxdl.data import _builders, _idx, _photos, _reviews, _scattered, _tables
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
 
@@ -60,6 +60,7 @@ SOURCES: dict[str, Source] = {
     "imdb": Source(
         read=_reviews.read_reviews, where="https://ai.stanford.edu/~amaas/data/sentiment (aclImdb)"
     ),
+    "scattered_digits": Source(builder=_scattered.SCATTERED_DIGITS, embedded=True),
     "sms_spam": Source(read=_tables.read_sms_spam, where="https://archive.ics.uci.edu/dataset/228"),
 }
 
