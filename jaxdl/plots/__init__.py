@@ -3,6 +3,7 @@
 from jaxdl.plots._attention import attention_maps
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._curves import compare, confusion, curves
+from jaxdl.plots._detection import framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
@@ -19,10 +20,12 @@ __all__ = [
     "compare",
     "confusion",
     "curves",
+    "framed",
     "gallery",
     "gradient_by_distance",
     "gradient_flow",
     "heat_maps",
+    "precision_recall",
     "predicted",
     "rank_frequency",
     "regions",

@@ -1,0 +1,90 @@
+"""Boxes drawn over images, and the precision and recall of a detector."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def framed(
+    images: ArrayLike,
+    boxes: Sequence[ArrayLike] | np.ndarray,
+    texts: Sequence[Sequence[str]] | None = None,
+    *,
+    truth: Sequence[ArrayLike] | np.ndarray | None = None,
+    titles: Sequence[str] | None = None,
+    columns: int = 4,
+) -> Any:
+    """Draws boxes over images.
+
+    Args:
+        images: `[N, H, W]` or `[N, H, W, C]`, grey or colour, uint8 or floats in 0..1.
+        boxes: N arrays `[M, 4]`, x1, y1, x2, y2 as shares of width and height; those without area
+            (padding) are left out.
+        texts: what is written at each box of each image; boxes of one text have one colour.
+        truth: N arrays of boxes drawn beneath, white and dashed.
+        titles: of the images.
+        columns: images in a row.
+    Raises: ValueError unless there is one entry for every image.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    images = np.asarray(images)
+    given = (images, boxes, *(part for part in (texts, truth, titles) if part is not None))
+    lengths = {len(part) for part in given}
+    if len(lengths) != 1 or images.ndim not in (3, 4):
+        raise ValueError(f"framed needs images [N, H, W, C] and N of all else, got {lengths}")
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    height = 3.0 * images.shape[1] / images.shape[2] + (0.1 if titles is None else 0.3)
+    figure = Figure(figsize=(3 * columns, height * rows), layout="constrained")
+    kinds = sorted({text.split()[0] for line in texts or () for text in line if text})
+    for n, image in enumerate(images):
+        axes = figure.add_subplot(rows, columns, n + 1)
+        axes.set_axis_off()
+        axes.imshow(np.squeeze(image), cmap="gray", extent=(0, 1, 1, 0), aspect="auto")
+        for box in () if truth is None else np.asarray(truth[n]):
+            _frame(axes, box, color="white", linestyle=(0, (2, 2)), linewidth=1)
+        for m, box in enumerate(np.asarray(boxes[n])):
+            text = "" if texts is None else texts[n][m]
+            colour = colormaps["tab10"](kinds.index(text.split()[0]) % 10 if text else m % 10)
+            _frame(axes, box, color=colour, text=text, linewidth=1.4)
+        if titles is not None:
+            axes.set_title(titles[n], fontsize=9)
+    return figure
+
+
+def precision_recall(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, scores: Mapping[str, float] | None = None
+) -> Any:
+    """Draws precision against recall, one line a class.
+
+    Args:
+        curves: by class, recall and precision along the detections by falling score.
+        scores: what the legend gives behind a class, its average precision say.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, (recall, precision) in curves.items():
+        label = name if scores is None else f"{name}  {scores[name]:.3f}"
+        recall, precision = np.asarray(recall), np.asarray(precision)
+        axes.step(recall, precision, where="post", label=label, linewidth=1.3)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
+    return figure
+
+
+def _frame(axes: Any, box: np.ndarray, *, text: str = "", **style: Any) -> None:
+    x1, y1, x2, y2 = box
+    if x2 <= x1 or y2 <= y1:
+        return
+    axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], **style)
+    if text:
+        label = {"facecolor": style["color"], "edgecolor": "none", "pad": 0.8}
+        axes.text(x1, y1, text, color="white", size=6.5, va="bottom", bbox=label, clip_on=True)
