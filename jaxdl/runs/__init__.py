@@ -1,0 +1,32 @@
+"""Run records: one folder per run, readable by a person, a script and TensorBoard.
+
+    with runs.open(config, name="lenet", out=config.out) as run:
+        run.write(step, {"train/loss": 0.3})
+
+    python -m jaxdl.runs list [FOLDER]         every run below the folder with its closing numbers
+    python -m jaxdl.runs compare RUN RUN ...   options and numbers that differ, and their curves
+    python -m jaxdl.runs page RUN ...          one HTML file that holds all of it, to send or keep
+
+config.json       what was asked for            metrics.jsonl   one line per `write`
+environment.json  what it ran on                events.*        the same for TensorBoard
+*.png             figures                       result.json     the closing numbers
+"""
+
+from jaxdl.runs._command import main
+from jaxdl.runs._environment import environment
+from jaxdl.runs._page import page
+from jaxdl.runs._read import Record, find, read, read_json, read_metrics
+from jaxdl.runs._record import Run, open
+
+__all__ = [
+    "Record",
+    "Run",
+    "environment",
+    "find",
+    "main",
+    "open",
+    "page",
+    "read",
+    "read_json",
+    "read_metrics",
+]

@@ -1,0 +1,3 @@
+from jaxdl.runs._command import main
+
+main()
