@@ -1,7 +1,8 @@
 """Matrix factorisation by stochastic gradient descent on the rows that a batch touches.
 
 A gradient of the tables would be dense; here the rows are gathered, the loss is differentiated with
-respect to them, and the steps are added back. All epochs are one program, negatives included.
+respect to them, and the steps are added back. All epochs are one program, negatives included: what
+an epoch sees is drawn in one go (16 to 20 bytes an example), far quicker than batch by batch.
 """
 
 import functools
@@ -29,7 +30,7 @@ def pairwise_sgd(
     loss: Callable[[jax.Array, jax.Array], jax.Array] = losses.bpr_loss,
     learning_rate: ArrayLike = 0.05,
     l2: ArrayLike = 0.01,
-    batch_size: int = 4096,
+    batch_size: int = 512,
 ) -> tuple[Tables, jax.Array]:
     """Ranks what a user knows above what is drawn from the rest of the catalogue.
 
@@ -42,6 +43,7 @@ def pairwise_sgd(
         loss: `(positive, negative) -> [B]`, of scores.
         learning_rate, l2: the step is `row -= learning_rate * (gradient + l2 * row)` for each
             example, those of a batch added up.
+        batch_size: a CPU is quickest where the rows of a batch stay in its cache, as 512 of 32 do.
     Returns: the tables, and the mean loss of each epoch.
     Raises: ValueError if the batch size is not in 1..number of pairs.
     """
@@ -49,32 +51,19 @@ def pairwise_sgd(
     owner = jnp.repeat(
         jnp.arange(num_users), jnp.diff(known.offsets), total_repeat_length=num_pairs
     )
-    steps = data.num_batches(num_pairs, batch_size)
     key = jax.random.key(seed)
 
-    def step(tables: tuple[jax.Array, jax.Array], k: jax.Array) -> Any:
-        user_table, item_table = tables
-        pair, mask = data.batch_indices(jnp, num_pairs, batch_size, k, seed)  # type: ignore[arg-type]
+    def draw(epoch: jax.Array) -> Any:
+        pair, mask = _order(num_pairs, batch_size, seed, epoch)
         user, positive = owner[pair], known.items[pair]
-        negative = data.sample_negatives(jax.random.fold_in(key, k), known, user)
+        negative = data.sample_negatives(jax.random.fold_in(key, epoch), known, user)
         mask &= negative < known.num_items  # who knows everything teaches nothing
-        item = jnp.concatenate([positive, jnp.minimum(negative, known.num_items - 1)])
+        return user, (positive, jnp.minimum(negative, known.num_items - 1)), mask, None
 
-        def total(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
-            user_rows, (good, bad) = rows[0], jnp.split(rows[1], 2)
-            ranked = loss(factor_scores(user_rows, good), factor_scores(user_rows, bad))
-            return jnp.sum(jnp.where(mask, ranked, 0))
+    def score(user: jax.Array, items: tuple[jax.Array, ...], _: None) -> jax.Array:
+        return loss(*(factor_scores(user, item) for item in items))
 
-        rows = user_table[user], item_table[item]
-        value, gradient = jax.value_and_grad(total)(rows)
-        decayed = mask[:, None], jnp.concatenate([mask, mask])[:, None]
-        moves = [
-            -jnp.asarray(learning_rate) * (g + l2 * jnp.where(m, row, 0))
-            for g, m, row in zip(gradient, decayed, rows, strict=True)
-        ]
-        return (user_table.at[user].add(moves[0]), item_table.at[item].add(moves[1])), value
-
-    return _run(params, step, steps, epochs, num_pairs)
+    return _descend(params, draw, score, epochs, num_pairs, learning_rate, l2)
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC)
@@ -90,39 +79,62 @@ def pointwise_sgd(
     batch_size: int = 64,
 ) -> tuple[Tables, jax.Array]:
     """Fits ratings: columns "user", "item", "rating" `[N]`; the rest as in `pairwise_sgd`."""
-    columns = {name: jnp.asarray(ratings[name]) for name in ("user", "item", "rating")}
-    num_ratings = len(columns["user"])
-    steps = data.num_batches(num_ratings, batch_size)
+    users, items, targets = (jnp.asarray(ratings[name]) for name in ("user", "item", "rating"))
     mean = params["mean"]
 
-    def step(tables: tuple[jax.Array, jax.Array], k: jax.Array) -> Any:
-        user_table, item_table = tables
-        index, mask = data.batch_indices(jnp, num_ratings, batch_size, k, seed)  # type: ignore[arg-type]
-        user, item, rating = (columns[name][index] for name in ("user", "item", "rating"))
+    def draw(epoch: jax.Array) -> Any:
+        index, mask = _order(len(users), batch_size, seed, epoch)
+        return users[index], (items[index],), mask, targets[index]
 
-        def total(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
-            return jnp.sum(jnp.where(mask, loss(mean + factor_scores(*rows), rating), 0))
+    def score(user: jax.Array, items: tuple[jax.Array, ...], target: jax.Array) -> jax.Array:
+        return loss(mean + factor_scores(user, *items), target)
 
-        rows = user_table[user], item_table[item]
-        value, gradient = jax.value_and_grad(total)(rows)
-        moves = [
-            -jnp.asarray(learning_rate) * (g + l2 * jnp.where(mask[:, None], row, 0))
-            for g, row in zip(gradient, rows, strict=True)
-        ]
-        return (user_table.at[user].add(moves[0]), item_table.at[item].add(moves[1])), value
-
-    return _run(params, step, steps, epochs, num_ratings)
+    return _descend(params, draw, score, epochs, len(users), learning_rate, l2)
 
 
-def _run(
-    params: Tables, step: Any, steps: int, epochs: int, num_examples: int
+def _order(
+    num_examples: int, batch_size: int, seed: ArrayLike, epoch: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Examples of an epoch, a row for each batch, and where they are real."""
+    steps = data.num_batches(num_examples, batch_size)
+    position = jnp.arange(steps * batch_size).reshape(steps, batch_size)
+    within = jnp.minimum(position, num_examples - 1)
+    return data.shuffled(within, num_examples, seed, epoch), position < num_examples
+
+
+def _descend(
+    params: Tables,
+    draw: Callable[[jax.Array], Any],
+    score: Callable[..., jax.Array],
+    epochs: int,
+    num_examples: int,
+    learning_rate: ArrayLike,
+    l2: ArrayLike,
 ) -> tuple[Tables, jax.Array]:
-    tables = params["user"], params["item"]
-    numbers = jnp.arange(epochs * steps, dtype=jnp.int32).reshape(epochs, steps)
+    rate = jnp.asarray(learning_rate)
 
-    def epoch(tables: Any, ks: jax.Array) -> Any:
-        tables, values = jax.lax.scan(step, tables, ks)
+    def step(tables: tuple[jax.Array, jax.Array], batch: Any) -> Any:
+        user_table, item_table = tables
+        user, items, mask, target = batch
+
+        def total(user_rows: jax.Array, item_rows: tuple[jax.Array, ...]) -> jax.Array:
+            return jnp.sum(jnp.where(mask, score(user_rows, item_rows, target), 0))
+
+        def move(row: jax.Array, gradient: jax.Array) -> jax.Array:
+            return -rate * (gradient + l2 * jnp.where(mask[:, None], row, 0))
+
+        rows = user_table[user], tuple(item_table[item] for item in items)
+        value, gradients = jax.value_and_grad(total, argnums=(0, 1))(*rows)
+        user_moves, item_moves = jax.tree.map(move, rows, gradients)
+        user_table = user_table.at[user].add(user_moves)
+        for item, moves in zip(items, item_moves, strict=True):
+            item_table = item_table.at[item].add(moves)
+        return (user_table, item_table), value
+
+    def epoch(tables: tuple[jax.Array, jax.Array], number: jax.Array) -> Any:
+        tables, values = jax.lax.scan(step, tables, draw(number))
         return tables, jnp.sum(values) / num_examples
 
-    (user, item), history = jax.lax.scan(epoch, tables, numbers)
+    tables = params["user"], params["item"]
+    (user, item), history = jax.lax.scan(epoch, tables, jnp.arange(epochs))
     return {**params, "user": user, "item": item}, history

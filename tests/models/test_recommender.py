@@ -125,4 +125,4 @@ def test_factors_learn_ratings_and_ranks(world):
     known = data.ItemLists.of(train_set, world.num_users, world.num_items)
     _, history = train.pairwise_sgd(params, known, epochs=10, seed=0, batch_size=512)
     np.testing.assert_allclose(history[0], np.log(2), atol=0.15)
-    assert history[-1] < 0.8 * history[0]
+    assert history[-1] < 0.85 * history[0]
