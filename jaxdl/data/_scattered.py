@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxdl.data import _builders
+from jaxdl.data._masks import UNLABELLED
 from jaxdl.data._splits import Split
 
 _INK, _EDGE = 128, 64  # of 255: a pixel is ink from the first, and of nobody between the two
-_UNLABELLED = 255
 _SPLITS = ("train", "test")
 
 
@@ -151,7 +151,7 @@ def _paint(
     colour = rng.uniform(0, 80, 3) if image.mean() > 120 else rng.uniform(175, 255, 3)
     ink = np.clip((tile[..., None] - float(_EDGE)) / (255 - 2 * _EDGE), 0, 1)
     image[:] = np.rint(image * (1 - ink) + colour * ink)
-    labels[:] = np.where(tile >= _INK, digit + 1, np.where(tile >= _EDGE, _UNLABELLED, labels))
+    labels[:] = np.where(tile >= _INK, digit + 1, np.where(tile >= _EDGE, UNLABELLED, labels))
 
 
 def _scattered(downloads: Any) -> dict[str, Split]:

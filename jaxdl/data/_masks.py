@@ -1,0 +1,97 @@
+"""Images with a class for every pixel: palette files of PASCAL VOC, and the folders of CamVid."""
+
+import functools
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxdl.data._photos import open_image
+from jaxdl.data._splits import DataError, Info, Split, Splits
+
+CAMVID = (
+    *("sky", "building", "pole", "road", "pavement", "tree"),
+    *("sign", "fence", "car", "pedestrian", "bicyclist"),
+)
+UNLABELLED = 255  # of a segmentation: a pixel without a class, which losses and metrics ignore
+
+
+def voc_palette(num_colours: int = 256) -> np.ndarray:
+    """The colours `[K, 3]` uint8 of VOC's class indices.
+
+    Bits 0, 1, 2 of the index are the highest bits of red, green, blue, bits 3, 4, 5 the next, ...
+    """
+    if not 1 <= num_colours <= 256:
+        raise ValueError(f"num_colours must lie in 1..256, got {num_colours}")
+    index = np.arange(num_colours)[:, None]
+    colour = np.zeros((num_colours, 3), np.int64)
+    for place in range(8):
+        colour |= ((index >> (3 * place + np.arange(3))) & 1) << (7 - place)
+    return colour.astype(np.uint8)
+
+
+def read_palette_mask(path: pathlib.Path) -> np.ndarray:
+    """Reads class indices `[H, W]` uint8 from a palette or grey PNG, or from VOC's colours.
+
+    Raises: DataError if it is no image, or has a colour that is not in VOC's palette.
+    """
+    image = open_image(path, None)
+    if image.mode in ("P", "L"):
+        return np.asarray(image)
+    colours = np.asarray(image.convert("RGB")).astype(np.int64)
+    index = _index_of_colour()[colours @ [1 << 16, 1 << 8, 1]]
+    if (index < 0).any():
+        wrong = tuple(colours[index < 0][0].tolist())
+        raise DataError(f"{path}: the colour {wrong} is not in the palette of VOC")
+    return index.astype(np.uint8)
+
+
+@functools.cache
+def _index_of_colour() -> np.ndarray:
+    table = np.full(1 << 24, -1, np.int16)
+    table[voc_palette().astype(np.int64) @ [1 << 16, 1 << 8, 1]] = np.arange(256)
+    return table
+
+
+def read_camvid(folder: pathlib.Path, size: Sequence[int] | None = None) -> Splits:
+    """Reads `{train,val}/X.png` with classes in `{train,val}annot/X.png`, 0 to 10 and 11 for void.
+
+    Args:
+        folder: of the four (or with `test` and `testannot` six) folders.
+        size: height and width to bring images (smoothed) and classes (nearest) to; None keeps them.
+    Returns: splits "train", "test" (from `val`) and, where there is one, "held_out" (from `test`):
+        "image" uint8 `[N, H, W, 3]` and "segmentation" uint8 `[N, H, W]`, void as 255.
+    Raises: DataError if a file is missing, is no image, differs in size, or has other classes.
+    """
+    folders = {"train": "train", "test": "val", "held_out": "test"}
+    if not (folder / "test").is_dir():
+        del folders["held_out"]
+    splits = {}
+    for split, name in folders.items():
+        paths = sorted((folder / name).glob("*.png"))
+        if not paths:
+            raise DataError(f"{folder / name}: expected images .png, found none")
+        pairs = [_read_pair(path, folder / f"{name}annot" / path.name, size) for path in paths]
+        shapes = {image.shape for image, _ in pairs}
+        if len(shapes) > 1:
+            raise DataError(f"{folder / name}: images of several sizes {sorted(shapes)}: give size")
+        images, classes = zip(*pairs, strict=True)
+        splits[split] = Split({"image": np.stack(images), "segmentation": np.stack(classes)})
+    return Splits(splits, Info(name="camvid", source=str(folder), class_names=CAMVID))
+
+
+def _read_pair(
+    image_path: pathlib.Path, mask_path: pathlib.Path, size: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    from PIL import Image
+
+    image, mask = open_image(image_path), open_image(mask_path, None)
+    if image.size != mask.size:
+        raise DataError(f"{mask_path}: {mask.size} pixels for an image of {image.size}")
+    if size is not None:
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        mask = mask.resize((size[1], size[0]), Image.Resampling.NEAREST)
+    classes = np.asarray(mask)
+    if classes.ndim != 2 or classes.max() > len(CAMVID):
+        raise DataError(f"{mask_path}: expected classes 0 to {len(CAMVID)}, found others")
+    return np.asarray(image), np.where(classes == len(CAMVID), UNLABELLED, classes).astype(np.uint8)
