@@ -62,7 +62,7 @@ def neighbour_ratings(
     k: int = 40,
     kind: Similarity = "pearson",
     shrinkage: float = 0.0,
-    chunk: int = 16,
+    chunk: int = 32,
 ) -> jax.Array:
     """Predicted ratings of every item by every user, from the k nearest that rated it.
 
@@ -75,7 +75,7 @@ def neighbour_ratings(
         by: whose similarity counts.
         k: neighbours, at least 1.
         kind, shrinkage: of `rating_similarity`.
-        chunk: users (or items) at a time: `chunk * U * I` numbers are held while they are ranked.
+        chunk: users (or items) at a time.
     Returns: `[U, I]`, not clipped to a scale.
     Raises: ValueError as `rating_similarity`, or for k or chunk below 1.
     """
@@ -89,20 +89,29 @@ def neighbour_ratings(
     size = jnp.sum(w, axis=1)
     mean = jnp.where(size > 0, jnp.sum(x, axis=1) / jnp.maximum(size, 1), everything)
     off = (x - mean[:, None]) * w
-    k = min(k, num_rows)
+    chunk = min(chunk, num_rows)
 
-    def one(row: jax.Array) -> jax.Array:
-        like = rating_similarity(x, w > 0, row[None], kind=kind, shrinkage=shrinkage)[0]
-        like = jnp.where(jnp.arange(num_rows) == row, 0, jnp.maximum(like, 0))
-        # Who rated column m, nearest first: the k-th of them is found by walking down the order.
-        order = jnp.argsort(-like)
-        rated = w[order] * (like[order] > 0)[:, None]
-        weight = rated * (jnp.cumsum(rated, axis=0) <= k) * like[order][:, None]
-        total = jnp.sum(weight, axis=0)
-        moved = jnp.sum(weight * off[order], axis=0) / jnp.where(total > 0, total, 1)
-        return mean[row] + moved
+    def some(rows: jax.Array) -> jax.Array:
+        """Predictions `[B, M]`, who is nearest taking part first; each column takes k raters."""
+        like = rating_similarity(x, w > 0, rows, kind=kind, shrinkage=shrinkage)
+        like = jnp.maximum(like, 0).at[jnp.arange(chunk), rows].set(0)
+        order = jnp.argsort(-like, axis=1)
+        like = jnp.take_along_axis(like, order, axis=1)
 
-    predicted = jax.lax.map(one, jnp.arange(num_rows), batch_size=min(chunk, num_rows))
+        def take(t: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+            count, weight, moved = carry
+            chosen = (w[order[:, t]] > 0) & (count < k)
+            weight_t = jnp.where(chosen, like[:, t, None], 0)
+            return count + chosen, weight + weight_t, moved + weight_t * off[order[:, t]]
+
+        nobody = jnp.zeros((chunk, x.shape[1]))
+        steps = jnp.max(jnp.sum(like > 0, axis=1))
+        start = (nobody.astype(jnp.int32), nobody, nobody)
+        _, weight, moved = jax.lax.fori_loop(0, steps, take, start)
+        return mean[rows, None] + moved / jnp.where(weight > 0, weight, 1)
+
+    rows = jnp.pad(jnp.arange(num_rows), (0, -num_rows % chunk), mode="edge").reshape(-1, chunk)
+    predicted = jax.lax.map(some, rows).reshape(-1, x.shape[1])[:num_rows]
     return predicted if by == "user" else predicted.T
 
 
