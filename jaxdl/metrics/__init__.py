@@ -26,6 +26,9 @@ Conventions, what others do, and the test that shows it:
   occurs; scikit-learn's top-k prefers the higher. `test_top_k_prefers_the_lower_class`
 - Macro means are over all K classes; scikit-learn leaves out those that never occur unless given
   `labels`. `test_macro_counts_absent_classes`
+- Detectors are judged by mAP: a score over all anchors rewards background everywhere (T4).
+  `test_predicting_background_everywhere_scores_nothing`. COCO's and PASCAL's rules differ in which
+  ground truth a detection finds, and in interpolation. `test_average_precision_is_pycocotools`
 - BLEU is sacrebleu's (T8). `test_bleu_against_sacrebleu`
 - Mean IoU leaves out void pixels and absent classes; pixel accuracy is dominated by background
   (T24). `test_mean_iou_ignores_void`
@@ -50,6 +53,7 @@ from jaxdl.metrics._curves import (
     ApproximateROCAUC,
     AveragePrecision,
 )
+from jaxdl.metrics._detection import MeanAveragePrecision
 from jaxdl.metrics._language import BLEU, Perplexity
 from jaxdl.metrics._ranking import ItemLists, Ranking, rank_catalogue
 from jaxdl.metrics._regression import (
@@ -76,6 +80,7 @@ __all__ = [
     "LogLoss",
     "Mean",
     "MeanAbsoluteError",
+    "MeanAveragePrecision",
     "MeanIoU",
     "MeanSquaredError",
     "Metric",

@@ -147,14 +147,16 @@ def anchor_targets(
 
     Args:
         anchors, boxes, mask, iou_threshold: as `match_anchors`.
-        labels: integers `[M]` or `[B, M]`, 0..K-1 without background.
+        labels: integers `[M]` or `[B, M]`, 0..K-1 without background; negative ones are padding,
+            as what the mask leaves out.
         variances: as `encode_boxes`.
     Raises: ValueError as `match_anchors`, or if the labels do not fit the boxes.
     """
     boxes, labels = jnp.asarray(boxes), jnp.asarray(labels)
     if labels.shape != boxes.shape[:-1]:
         raise ValueError(f"need one label a box {boxes.shape[:-1]}, got {labels.shape}")
-    matched = match_anchors(anchors, boxes, mask, iou_threshold=iou_threshold)
+    real = labels >= 0 if mask is None else (labels >= 0) & jnp.asarray(mask)
+    matched = match_anchors(anchors, boxes, real, iou_threshold=iou_threshold)
     positive = matched >= 0
     if boxes.shape[-2] == 0:
         nothing = jnp.zeros((*matched.shape, 4), jnp.promote_types(boxes.dtype, jnp.float32))

@@ -48,8 +48,8 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     Returns: `[..., N, M]` in 0..1; 0 where one of the two has no area.
     Raises: ValueError if the shapes do not fit.
     """
-    iou, _, _, _ = _pairs(a, b)
-    return iou
+    intersection, union, _, _ = _pairs(a, b)
+    return ratio(intersection, union)
 
 
 def generalized_box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
@@ -59,11 +59,21 @@ def generalized_box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     Returns: `[..., N, M]` in -1..1; the second term is 0 where the hull has no area.
     Reference: Rezatofighi et al. 2019, arXiv:1902.09630.
     """
-    iou, union, (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = _pairs(a, b)
+    intersection, union, (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = _pairs(a, b)
     hull = _area(
         jnp.minimum(ax1, bx1), jnp.minimum(ay1, by1), jnp.maximum(ax2, bx2), jnp.maximum(ay2, by2)
     )
-    return iou - ratio(hull - union, hull)
+    return ratio(intersection, union) - ratio(hull - union, hull)
+
+
+def box_coverage(a: ArrayLike, b: ArrayLike) -> jax.Array:
+    """Share of each box of `a` that lies in each of `b`, `|A n B| / |A|`.
+
+    Args, Raises: as `box_iou`.
+    Returns: `[..., N, M]` in 0..1; 0 where one of the two has no area.
+    """
+    intersection, _, a_corners, _ = _pairs(a, b)
+    return ratio(intersection, _area(*a_corners))
 
 
 def coordinates(name: str, boxes: ArrayLike) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -85,7 +95,7 @@ def _area(x1: jax.Array, y1: jax.Array, x2: jax.Array, y2: jax.Array) -> jax.Arr
 
 
 def _pairs(a: ArrayLike, b: ArrayLike):
-    """IoU and union `[..., N, M]`, and the corners of both with the axis of the other added."""
+    """Intersection and union `[..., N, M]`, and the corners of both, laid to broadcast."""
     if jnp.ndim(a) < 2 or jnp.shape(a)[:-2] != jnp.shape(b)[:-2]:
         raise ValueError(
             "need boxes [..., N, 4] and [..., M, 4] with equal leading axes, "
@@ -97,4 +107,4 @@ def _pairs(a: ArrayLike, b: ArrayLike):
         jnp.maximum(ax1, bx1), jnp.maximum(ay1, by1), jnp.minimum(ax2, bx2), jnp.minimum(ay2, by2)
     )
     union = _area(*a_corners) + _area(*b_corners) - intersection
-    return ratio(intersection, union), union, a_corners, b_corners
+    return intersection, union, a_corners, b_corners
