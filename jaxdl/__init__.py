@@ -5,8 +5,8 @@ Every sub-package is imported on first use, so that `import jaxdl` costs nothing
     from jaxdl import losses, metrics, models, train
 
 The rooms, each of which may use the ones before it: `ops`, `information`, `losses`, `metrics`,
-`nn`, `models`, `optim`, `classical`, `decode`, `data`, `parallel`, `train`, `plots`, `runs`,
-`cli`.
+`nn`, `models`, `optim`, `classical`, `decode`, `data`, `parallel`, `train`, `bench`, `plots`,
+`runs`, `cli`.
 """
 
 import importlib
@@ -15,6 +15,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "bench",
     "classical",
     "cli",
     "data",

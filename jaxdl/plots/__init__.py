@@ -2,12 +2,14 @@
 
 from jaxdl.plots._attention import attention_maps
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
+from jaxdl.plots._bench import growth, roofline
 from jaxdl.plots._curves import compare, confusion, curves
 from jaxdl.plots._detection import framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
 from jaxdl.plots._scaling import scaling
+from jaxdl.plots._segmentation import segmentation_colours, segmentations
 from jaxdl.plots._sweeps import heat_maps, side_by_side
 from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
 from jaxdl.plots._vectors import word_map
@@ -24,13 +26,17 @@ __all__ = [
     "gallery",
     "gradient_by_distance",
     "gradient_flow",
+    "growth",
     "heat_maps",
     "precision_recall",
     "predicted",
     "rank_frequency",
     "regions",
+    "roofline",
     "scaling",
     "score_curves",
+    "segmentation_colours",
+    "segmentations",
     "side_by_side",
     "tiles",
     "with_derivatives",

@@ -1,0 +1,175 @@
+"""How fast every kind of program is on this device, and what share of its peaks that is.
+
+    python -m experiments.benchmark                              # quick, below 3 minutes on a CPU
+    python -m experiments.benchmark --suite full --precisions float32 bfloat16
+    python -m experiments.benchmark --workloads lenet gru_lm --devices 1 2 4
+    python -m jaxdl.bench compare A/report.json B/report.json    # what became faster or slower
+
+Seconds are medians with the 95 % interval of the median, compilation apart. The share is of the
+roofline: the seconds that the measured peaks allow at least, over those it took; operations are
+those of products and convolutions, bytes are XLA's estimate, so programs with inner loops or
+without products show little. Time to the target is a LeNet on digits to 97 %, median of studies.
+"""
+
+import dataclasses
+import math
+import pathlib
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdl import bench, cli, data, losses, metrics, models, plots, runs, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    suite: Literal["quick", "full"] = "quick"  # small batches without ResNet-50, or all of it
+    workloads: tuple[str, ...] = ()  # only these; all of the suite if none is named
+    precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32",)  # of training steps
+    devices: tuple[int, ...] = (1,)  # how many, for training steps
+    batch_size: int = 0  # of every workload; 0 takes each one's own
+    repeats: int = 10  # numbers taken of each
+    studies: int = 3  # training runs to the target, of which the median counts; 0 leaves it out
+    smoke: bool = False  # a few seconds: three workloads, small
+    out: pathlib.Path | None = None  # run folder; runs/benchmark/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    unknown = set(config.workloads) - set(bench.WORKLOADS)
+    if unknown:
+        raise ValueError(f"no workload {sorted(unknown)}; there are {', '.join(bench.WORKLOADS)}")
+    if config.repeats < 1 or config.batch_size < 0 or config.studies < 0:
+        raise ValueError("repeats must be at least 1, batch_size and studies at least 0")
+    names = config.workloads or tuple(bench.WORKLOADS)
+    if config.suite == "quick" and not config.workloads:
+        names = tuple(name for name in names if name != "resnet50")
+    if config.smoke:
+        names = config.workloads or ("linear", "ranking", "gaussian")
+    repeats = 3 if config.smoke else config.repeats
+    with runs.open(config, name="benchmark", out=config.out, resume=False) as run:
+        small: Any = {"sizes": (256,), "megabytes": 8, "repeats": 2} if config.smoke else {}
+        peaks = bench.measure_peaks(dtypes=tuple({"float32", *config.precisions}), **small)
+        run.note(describe(peaks))
+        rows = []
+        for done, name in enumerate(names):
+            run.progress(done, len(names), name)
+            for precision, devices in variants(config, name):
+                rows.append(row(config, name, precision, devices, peaks, repeats))
+                run.note(sentence(rows[-1]))
+        bench.write_report(run.folder / "report.json", rows, runs.environment())
+        points = {r.name: (r.flops / r.bytes, r.flops / r.timing.median) for r in rows if r.flops}
+        run.figure("roofline", plots.roofline(points, peaks.flops["float32"], peaks.bytes))
+        noisy = sum(r.timing.noisy for r in rows)
+        if noisy:
+            run.note(f"{noisy} of {len(rows)} are noisy: their medians are known to 5 % or worse")
+        numbers = {f"{r.name}/{r.precision}/{r.devices}/{r.unit}_per_s": r.rate for r in rows}
+        if config.studies:
+            target = 0.5 if config.smoke else 0.97
+            numbers["seconds_to_target"] = seconds_to_target(config.studies, target)
+            run.note(
+                f"LeNet on digits to {target}: {numbers['seconds_to_target']:.2f} s of training"
+            )
+        return run.finish({**numbers, "noisy": float(noisy)})
+
+
+def variants(config: Config, name: str) -> list[tuple[str, int]]:
+    """Precisions and numbers of devices a workload is run at."""
+    if not bench.WORKLOADS[name].trains:
+        return [("float32", 1)]
+    return [(precision, devices) for precision in config.precisions for devices in config.devices]
+
+
+def row(
+    config: Config, name: str, precision: str, devices: int, peaks: bench.Peaks, repeats: int
+) -> bench.Row:
+    """Builds one workload and measures it."""
+    workload = bench.WORKLOADS[name]
+    batch = config.batch_size or (workload.large if config.suite == "full" else workload.batch)
+    if config.smoke:
+        batch = min(batch, 32)
+    work = workload.build(batch, precision, devices)
+    program, before = work.program, bench.energy_joules()
+    timing = bench.measure(work.call, repeats=repeats)
+    used = bench.energy_joules()
+    calls = (repeats + 1) * timing.calls + 1  # with those that warmed up
+    limit = peaks.limit(program.flops / devices, program.xla_bytes / devices, precision)
+    return bench.Row(
+        name,
+        timing.seconds,
+        work.items,
+        unit=work.unit,
+        precision=precision,
+        batch=batch,
+        devices=devices,
+        flops=program.flops,
+        bytes=program.xla_bytes,
+        peak_bytes=program.peak_bytes,
+        compile_seconds=program.trace_seconds + program.compile_seconds,
+        share=limit / timing.median,
+        joules=math.nan if before is None or used is None else (used - before) / calls,
+    )
+
+
+def describe(peaks: bench.Peaks) -> str:
+    """One line of what the device can do at best."""
+    products = ", ".join(f"{dtype} {n / 1e9:,.0f} GFLOP/s" for dtype, n in peaks.flops.items())
+    memory, host = peaks.bytes / 1e9, peaks.host_to_device / 1e9
+    return f"{products}, memory {memory:.1f} GB/s, from the host {host:.1f} GB/s"
+
+
+def sentence(row: bench.Row) -> str:
+    """One line of a workload."""
+    low, high = (row.items / seconds for seconds in reversed(row.timing.interval))
+    joules = "" if math.isnan(row.joules) else f", {row.joules:.3g} J"
+    return (
+        f"{row.name:10} {row.precision:8} batch {row.batch:7} on {row.devices}: {row.rate:11,.0f} "
+        f"[{low:,.0f}, {high:,.0f}] {row.unit}/s, {row.share:4.0%} of the roof, "
+        f"{row.peak_bytes / 1e6:,.0f} MB, compiled in {row.compile_seconds:.1f} s{joules}"
+    )
+
+
+def seconds_to_target(studies: int, target: float) -> float:
+    """Median seconds of training until LeNet reads so many of the held-out digits."""
+    splits = data.load("digits")
+    model = models.LeNet(10)
+    objective = train.supervised(
+        model, losses.softmax_cross_entropy, prepare=data.to_unit,
+        metrics={"accuracy": metrics.Accuracy.from_batch},
+    )  # fmt: skip
+    tx = optax.adam(1e-3)
+    step, columns = train.make_step(objective, tx), splits["train"].columns
+    steps = data.num_batches(len(splits["train"]), 128)
+    eval_step = jax.jit(train.make_eval(objective))
+    image = jnp.zeros((1, *splits["train"]["image"].shape[1:]))
+
+    def fresh(seed: int) -> train.TrainState:
+        params, _ = train.linen_init(model, jax.random.key(seed), image)
+        return train.TrainState.create(params=params, tx=tx, key=jax.random.key(seed))
+
+    @jax.jit
+    def epoch(state: train.TrainState, columns: Any) -> train.TrainState:
+        def body(_: Any, state: train.TrainState) -> train.TrainState:
+            return step(state, data.resident_batch(columns, state.step, batch_size=128, seed=0))[0]
+
+        return jax.lax.fori_loop(0, steps, body, state)
+
+    def accuracy(state: train.TrainState) -> float:
+        evaluated = train.evaluate(eval_step, state, splits["test"], 512)
+        return train.scalars(evaluated)["accuracy"]
+
+    accuracy(epoch(fresh(0), columns))  # compiled before the clock runs
+    return bench.median_seconds(
+        bench.time_to_target(
+            lambda state: epoch(state, columns),
+            accuracy,
+            [fresh(seed) for seed in range(studies)],
+            target=target,
+            max_rounds=60,
+        )
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)

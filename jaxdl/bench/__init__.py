@@ -1,0 +1,66 @@
+"""Benchmarks: honest seconds, what a device can do at best, and what share of it a program gets.
+
+    timing = bench.measure(step, state, batch)          # waits for results, warms up, repeats
+    both = bench.interleave({"a": f, "b": g})           # in turns: A B A B
+    program = bench.analyse(step, state, batch)         # operations, bytes, memory, compile time
+    share = bench.measure_peaks().limit(program.flops, program.xla_bytes) / timing.median
+
+Rules the measurements of this library taught:
+
+- Numbers come with the confidence interval of their median; what differs by less than 5 %, or less
+  than the spread, is called the same, and a noisy machine is called noisy.
+- Two libraries are timed in two processes that take turns (`alternate`): in one they share threads,
+  allocator and device memory.
+- On a CPU, call short steps from one compiled loop; a step with XLA convolutions not (`train.fit`
+  knows). Recurrent layers want their input products hoisted and no unrolling; long `argmax`,
+  `sort` and `top_k` want two stages; tables want row updates, never dense gradients.
+"""
+
+from jaxdl.bench._device import Peaks, device_bytes, energy_joules, measure_peaks
+from jaxdl.bench._processes import Side, alternate, serve
+from jaxdl.bench._program import Program, analyse, count_flops
+from jaxdl.bench._report import Comparison, Row, compare, read_report, write_report
+from jaxdl.bench._target import Study, median_seconds, time_to_target
+from jaxdl.bench._timing import Ratio, Timing, interleave, measure, median_interval, ratio, stepper
+from jaxdl.bench._workloads import (
+    WORKLOADS,
+    Work,
+    Workload,
+    catalogue_ranking,
+    image_training,
+    language_training,
+)
+
+__all__ = [
+    "WORKLOADS",
+    "Comparison",
+    "Peaks",
+    "Program",
+    "Ratio",
+    "Row",
+    "Side",
+    "Study",
+    "Timing",
+    "Work",
+    "Workload",
+    "alternate",
+    "analyse",
+    "catalogue_ranking",
+    "compare",
+    "count_flops",
+    "device_bytes",
+    "energy_joules",
+    "image_training",
+    "interleave",
+    "language_training",
+    "measure",
+    "measure_peaks",
+    "median_interval",
+    "median_seconds",
+    "ratio",
+    "read_report",
+    "serve",
+    "stepper",
+    "time_to_target",
+    "write_report",
+]

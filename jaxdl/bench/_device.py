@@ -1,0 +1,112 @@
+"""What the device can do at best, measured, and what it has used."""
+
+import ctypes
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl.bench._timing import measure
+
+
+@dataclasses.dataclass(frozen=True)
+class Peaks:
+    """The best rates seen on one device, with the sizes they were seen at.
+
+    Attributes:
+        flops: by dtype, operations per second of a square matrix product.
+        bytes: bytes read and written per second by an array that is copied and scaled.
+        host_to_device: bytes per second of `device_put`; on a CPU no more than a copy, or nothing
+            at all where the array is shared.
+    """
+
+    flops: Mapping[str, float]
+    bytes: float
+    host_to_device: float
+
+    def limit(self, flops: float, bytes: float, dtype: str = "float32") -> float:
+        """Seconds the roofline allows at least: the slower of computing and moving."""
+        return max(flops / self.flops[dtype], bytes / self.bytes)
+
+
+def measure_peaks(
+    sizes: tuple[int, ...] | None = None,
+    dtypes: tuple[str, ...] = ("float32", "bfloat16"),
+    megabytes: int | None = None,
+    repeats: int = 5,
+) -> Peaks:
+    """Measures the peaks of the first device: products, memory, transfer from the host.
+
+    Products are at JAX's default precision, which is TF32 for float32 on an NVIDIA GPU and one
+    bfloat16 pass on a TPU.
+
+    Args:
+        sizes: of the square products, the fastest of which counts; (1024, 2048) on a CPU and
+            (4096, 8192, 16384) elsewhere if not given.
+        dtypes: of the products.
+        megabytes: of the array that is copied, several times the largest cache; 256 on a CPU, 1024
+            elsewhere if not given.
+        repeats: of each measurement, the median of which counts.
+    """
+    cpu = jax.default_backend() == "cpu"
+    sizes = sizes or ((1024, 2048) if cpu else (4096, 8192, 16384))
+    megabytes = megabytes or (256 if cpu else 1024)
+    flops = {dtype: max(_product(n, dtype, repeats) for n in sizes) for dtype in dtypes}
+    array = jnp.ones((megabytes << 20) // 4, jnp.float32)
+    # not donated: read from one place and written to another
+    copied = measure(jax.jit(lambda x: x * 1.5), array, repeats=repeats)
+    host = np.ones((min(megabytes, 256) << 20) // 4, np.float32)
+    put = measure(functools.partial(jax.device_put, may_alias=False), host, repeats=repeats)
+    return Peaks(flops, 2 * array.nbytes / copied.median, host.nbytes / put.median)
+
+
+def _product(size: int, dtype: str, repeats: int) -> float:
+    a = jax.random.normal(jax.random.key(0), (size, size)).astype(dtype)
+    timing = measure(jax.jit(jnp.matmul), a, a, repeats=repeats, min_seconds=0.02)
+    return 2 * size**3 / timing.median
+
+
+def device_bytes(device: Any = None) -> int | None:
+    """Most bytes in use on a device since the process began, or None where it does not tell."""
+    stats = (device or jax.devices()[0]).memory_stats()
+    return stats.get("peak_bytes_in_use") if stats else None
+
+
+def energy_joules() -> float | None:
+    """A counter of the energy used so far, or None where the machine does not tell.
+
+    NVIDIA's driver counts each GPU (the sum of all is returned); on a CPU Linux shows Intel's and
+    AMD's counters to those who may read them. Only differences mean something; the CPU's counters
+    wrap around every few minutes to hours.
+    """
+    if jax.default_backend() == "gpu":
+        return _nvidia_joules()
+    zones = pathlib.Path("/sys/class/powercap").glob("intel-rapl:[0-9]")
+    try:
+        counters = [int((zone / "energy_uj").read_text()) for zone in zones]
+    except OSError:
+        return None
+    return sum(counters) / 1e6 if counters else None
+
+
+def _nvidia_joules() -> float | None:
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None
+    count, total = ctypes.c_uint(), 0
+    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)):
+        return None
+    for index in range(count.value):
+        handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
+        if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)):
+            return None
+        if nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)):
+            return None
+        total += millijoules.value
+    return total / 1e3
