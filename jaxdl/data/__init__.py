@@ -35,16 +35,15 @@ from jaxdl.data._interactions import (
     Interactions,
     ItemLists,
     interactions,
-    load_interactions,
-    low_rank_truth,
-    read_movielens,
     sample_negatives,
+    split_folds,
     split_last,
     split_per_user,
     split_random,
 )
 from jaxdl.data._load import SOURCES, Source, load
 from jaxdl.data._masks import CAMVID, UNLABELLED, read_camvid, read_palette_mask, voc_palette
+from jaxdl.data._movielens import load_interactions, low_rank_truth, read_movielens
 from jaxdl.data._pairs import (
     BOS,
     EOS,
@@ -192,6 +191,7 @@ __all__ = [
     "scatter_digits",
     "sentences",
     "shuffled",
+    "split_folds",
     "split_last",
     "split_per_user",
     "split_random",

@@ -1,14 +1,12 @@
-"""Who rated what: MovieLens files, splits of ratings, item lists of users, negatives.
+"""Who rated what: splits of ratings, item lists of users, negatives.
 
 Columns "user" and "item" (int32, 0..U-1 and 0..I-1), "rating" (float32) and "timestamp" (int64
 seconds, where the source has them); `Interactions.users[u]` and `.items[i]` are the ids of the
 source. The catalogue is all items of the source: training and test sets share it.
 """
 
-import csv
 import dataclasses
-import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 import jax
@@ -16,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxdl.data._builders import Builder, prepare
-from jaxdl.data._splits import DataError, Split
+from jaxdl.data._splits import Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +38,19 @@ class Interactions:
     def sparsity(self) -> float:
         """Share of the table of users and items that holds nothing."""
         return 1 - len(self.ratings) / (self.num_users * self.num_items)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Least and greatest rating."""
+        return float(self.ratings["rating"].min()), float(self.ratings["rating"].max())
+
+    def table(self, ratings: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Some of the ratings as a table `[U, I]`, 0 where there is none, and where there is."""
+        table = np.zeros((self.num_users, self.num_items), np.float32)
+        observed = np.zeros(table.shape, bool)
+        table[ratings["user"], ratings["item"]] = ratings["rating"]
+        observed[ratings["user"], ratings["item"]] = True
+        return table, observed
 
     def user(self, source_id: int) -> int:
         """Number of a user. Raises: ValueError if the source does not know the id."""
@@ -114,71 +124,6 @@ def interactions(
     return Interactions(Split(columns).take(kept), users, catalogue, dict(titles or {}))
 
 
-def read_movielens(folder: str | pathlib.Path) -> Interactions:
-    """Reads a MovieLens folder: u.data (100K), ratings.dat (1M, 10M) or ratings.csv (later ones).
-
-    Titles come from u.item, movies.dat or movies.csv, if that is there.
-
-    Raises: DataError if no such file is there, or a line is malformed (named by its number).
-    """
-    folder = pathlib.Path(folder)
-    kinds = (
-        ("u.data", "\t", "u.item", "|"),
-        ("ratings.dat", "::", "movies.dat", "::"),
-        ("ratings.csv", ",", "movies.csv", ","),
-    )
-    for ratings, delimiter, movies, movie_delimiter in kinds:
-        if (folder / ratings).is_file():
-            path = folder / ratings
-            table = _table(path, delimiter)
-            try:
-                titles = dict(_titles(folder / movies, movie_delimiter))
-                return interactions(*table, titles=titles)
-            except DataError:
-                raise
-            except ValueError as error:
-                raise DataError(f"{path}: {error}") from error
-    raise DataError(f"{folder}: expected u.data, ratings.dat or ratings.csv")
-
-
-def _rows(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    encoding = "utf-8" if path.suffix == ".csv" else "latin-1"
-    with path.open(encoding=encoding, newline="") as lines:
-        if delimiter == ",":
-            reader = csv.reader(lines)
-            next(reader, None)
-            yield from ((reader.line_num, row) for row in reader)
-        else:
-            for number, line in enumerate(lines, start=1):
-                yield number, line.rstrip("\r\n").split(delimiter)
-
-
-def _table(path: pathlib.Path, delimiter: str) -> tuple[np.ndarray, ...]:
-    users, items, ratings, times = [], [], [], []
-    for number, row in _rows(path, delimiter):
-        try:
-            user, item, rating, time = row
-            users.append(int(user))
-            items.append(int(item))
-            ratings.append(float(rating))
-            times.append(int(time))
-        except ValueError as error:
-            raise DataError(
-                f"{path}, line {number}: expected user, item, rating and timestamp, got "
-                f"{delimiter.join(row)[:80]!r}"
-            ) from error
-    return np.array(users), np.array(items), np.array(ratings, np.float32), np.array(times)
-
-
-def _titles(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, str]]:
-    if not path.is_file():
-        return
-    for number, row in _rows(path, delimiter):
-        if len(row) < 2 or not row[0].isdigit():
-            raise DataError(f"{path}, line {number}: expected an id and a title")
-        yield int(row[0]), row[1]
-
-
 # Splits: the training rows and the test rows; numbers and catalogue stay those of the whole.
 
 
@@ -189,6 +134,17 @@ def split_random(ratings: Split, share: float, seed: int) -> tuple[Split, Split]
     drawn = np.random.default_rng(seed).permutation(len(ratings))
     held[drawn[: round(share * len(ratings))]] = True
     return ratings.take(~held), ratings.take(held)
+
+
+def split_folds(ratings: Split, folds: int, seed: int) -> list[tuple[Split, Split]]:
+    """Cuts the ratings into disjoint parts and holds out one after the other.
+
+    Raises: ValueError unless there are 2 folds at least, and a rating for each.
+    """
+    if not 2 <= folds <= len(ratings):
+        raise ValueError(f"folds must lie in 2..{len(ratings)}, got {folds}")
+    part = np.random.default_rng(seed).permutation(len(ratings)) % folds
+    return [(ratings.take(part != k), ratings.take(part == k)) for k in range(folds)]
 
 
 def split_last(ratings: Split, count: int = 1) -> tuple[Split, Split]:
@@ -288,73 +244,3 @@ def sample_negatives(key: jax.Array, known: ItemLists, users: jax.Array) -> jax.
     # unrolled steps into one that computes each anew for both of its uses.
     low, _ = jax.lax.fori_loop(0, known.longest.bit_length(), halve, (start, stop))
     return jnp.where(free > 0, r + low - start, known.num_items)
-
-
-# The embedded default: a world whose truth is known.
-
-_USERS, _ITEMS, _RANK, _PER_USER, _NOISE = 200, 300, 4, 40, 0.25
-
-
-def low_rank_truth() -> np.ndarray:
-    """The expected rating `[200, 300]` of the embedded world, before noise; rank 4 and biases."""
-    rng = np.random.default_rng(0)
-    taste, kind = rng.normal(size=(_USERS, _RANK)), rng.normal(size=(_ITEMS, _RANK))
-    bias = 0.3 * rng.normal(size=(_USERS, 1)) + 0.4 * rng.normal(size=(1, _ITEMS))
-    return np.clip(3.0 + bias + 0.5 * taste @ kind.T / np.sqrt(_RANK), 1.0, 5.0)
-
-
-def _low_rank(downloads: object) -> dict[str, Split]:
-    rng = np.random.default_rng(1)
-    truth = low_rank_truth()
-    popularity = 1 / np.arange(1, _ITEMS + 1) ** 0.8  # a few items have most of the ratings
-    users = np.repeat(np.arange(_USERS), _PER_USER)
-    # People rate what they like sooner than what they do not: drawn without replacement.
-    weight = np.log(popularity)[None] + truth + rng.gumbel(size=truth.shape)
-    items = np.argsort(-weight, axis=1)[:, :_PER_USER].reshape(-1)
-    rating = truth[users, items] + _NOISE * rng.normal(size=len(users))
-    return {
-        "ratings": Split(
-            {
-                "user": users.astype(np.int32),
-                "item": items.astype(np.int32),
-                "rating": np.clip(rating, 0.5, 5.5).astype(np.float32),
-                "timestamp": rng.permutation(len(users)).astype(np.int64),
-            }
-        )
-    }
-
-
-LOW_RANK = Builder(
-    name="low_rank",
-    features={
-        "user": ((), np.int32),
-        "item": ((), np.int32),
-        "rating": ((), np.float32),
-        "timestamp": ((), np.int64),
-    },
-    make_splits=_low_rank,
-)
-
-
-def load_interactions(
-    name: Literal["low_rank", "movielens"], data_dir: str | pathlib.Path | None = None
-) -> Interactions:
-    """Ratings of the embedded low-rank world, or of a MovieLens folder.
-
-    In the world the best possible RMSE is the noise, 0.25, and `low_rank_truth` the best scorer.
-
-    Raises: DataError if the name is unknown or there is no such folder.
-    """
-    if name == "low_rank" and data_dir is None:
-        ratings = prepare(LOW_RANK)["ratings"]
-        titles = {i: f"item {i}" for i in range(_ITEMS)}
-        columns: Sequence[np.ndarray] = [ratings[key] for key in LOW_RANK.features]
-        return interactions(*columns, titles=titles, scale=(0.5, 5.5))
-    if name == "movielens" and data_dir is not None and pathlib.Path(data_dir).is_dir():
-        return read_movielens(data_dir)
-    if name == "movielens":
-        raise DataError(
-            f"{data_dir}: no such folder; get ml-100k.zip (or a later one) from "
-            "https://grouplens.org/datasets/movielens and name its folder as data_dir (--data-dir)"
-        )
-    raise DataError(f"{name} with data_dir {data_dir}: there are low_rank (embedded) and movielens")

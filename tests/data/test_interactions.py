@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdl import data
+from jaxdl.data import _movielens
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +75,45 @@ def test_bad_lines_are_named(line, message, tmp_path):
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(data.DataError, match="expected u.data, ratings.dat or ratings.csv"):
         data.load_interactions("movielens", tmp_path)
-    with pytest.raises(data.DataError, match="grouplens"):
-        data.load_interactions("movielens")
+    with pytest.raises(data.DataError, match="nowhere: no such folder; get ml-100k.zip"):
+        data.load_interactions("movielens", tmp_path / "nowhere")
+    with pytest.raises(data.DataError, match="jester.*there are low_rank"):
+        data.load_interactions("jester")
     (tmp_path / "u.data").write_text("")
     with pytest.raises(data.DataError, match="no ratings"):
         data.read_movielens(tmp_path)
+
+
+class Downloads:
+    """TFDS's download manager, with or without a network."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def download_and_extract(self, url):
+        if self.folder is None:
+            raise ConnectionError(url)
+        return self.folder
+
+
+def test_movielens_is_fetched_where_there_is_a_network(tmp_path, monkeypatch):
+    """Prepared from a stand-in for the network, read again, and equal to the files themselves."""
+    (tmp_path / "ml-100k").mkdir()
+    for name, text in zip(*[iter(FORMATS["100k"])] * 2, strict=True):
+        (tmp_path / "ml-100k" / name).write_text(text)
+
+    def prepare_from(folder):
+        return lambda builder: builder.make_splits(Downloads(folder))
+
+    monkeypatch.setattr(_movielens, "prepare", prepare_from(tmp_path))
+    got, want = data.load_interactions("movielens"), data.read_movielens(tmp_path / "ml-100k")
+    assert (got.titles, got.users.tolist()) == (want.titles, want.users.tolist())
+    assert got.items.tolist() == want.items.tolist()
+    for name, column in want.ratings.columns.items():
+        np.testing.assert_array_equal(got.ratings[name], column)
+    monkeypatch.setattr(_movielens, "prepare", prepare_from(None))
+    with pytest.raises(data.DataError, match="cannot fetch .*ConnectionError.*--data-dir"):
+        data.load_interactions("movielens")
 
 
 def test_the_last_of_two_ratings_can_be_kept():
@@ -109,6 +144,15 @@ def test_splits_share_nothing_and_lose_nothing(world):
     np.maximum.at(latest, ratings["user"], ratings["timestamp"])
     assert (last["timestamp"] == latest[last["user"]]).all()
     assert np.bincount(data.split_per_user(ratings, 0.2, 0)[1]["user"]).tolist() == [8] * 200
+    folds = data.split_folds(ratings, 5, seed=0)
+    held = [
+        set(zip(test["user"].tolist(), test["item"].tolist(), strict=True)) for _, test in folds
+    ]
+    assert set.union(*held) == pairs
+    assert sum(map(len, held)) == len(pairs)
+    assert all(len(train) + len(test) == len(ratings) for train, test in folds)
+    with pytest.raises(ValueError, match=r"folds must lie in 2..8000, got 1"):
+        data.split_folds(ratings, 1, seed=0)
     with pytest.raises(ValueError, match="share must lie between 0 and 1, got 1"):
         data.split_random(ratings, 1, seed=0)
     without = data.Split({"user": np.zeros(2, int), "item": np.arange(2)})
