@@ -98,6 +98,7 @@ from jaxdl.ops._pooling import (
     max_pool,
 )
 from jaxdl.ops._resize import Letterbox, centre_crop, letterbox, resize, warp
+from jaxdl.ops._roi import roi_align, roi_pool
 from jaxdl.ops._signal import batched_matmul, convolve, exponential_moving_average
 
 __all__ = [
@@ -182,6 +183,8 @@ __all__ = [
     "receptive_field",
     "relu",
     "resize",
+    "roi_align",
+    "roi_pool",
     "salt_and_pepper",
     "sigmoid",
     "sigmoid_kernel",
