@@ -19,6 +19,12 @@ def sample(
 ) -> jax.Array:
     """Draws from `softmax(logits / temperature)`, cut to its most probable entries.
 
+    >>> logits = jnp.log(jnp.array([[0.1, 0.7, 0.2]]))
+    >>> sample(jax.random.key(0), logits, temperature=0.0)
+    Array([1], dtype=int32)
+    >>> sample(jax.random.key(0), logits, top_k=1)
+    Array([1], dtype=int32)
+
     Args:
         key: of the draw.
         logits: `[..., V]`.
@@ -62,6 +68,12 @@ def generate(
     top_p: float | None = None,
 ) -> tuple[jax.Array, Any]:
     """Samples `num_steps` tokens, each fed back to give the logits of the next.
+
+    >>> def step(count, token):
+    ...     return count + 1, 99.0 * jax.nn.one_hot(token + 1, 5)  # the next number comes next
+    >>> tokens, count = generate(step, 0, jnp.array([[99.0, 0, 0, 0, 0]]), jax.random.key(0), 4)
+    >>> tokens, int(count)
+    (Array([[0, 1, 2, 3]], dtype=int32), 4)
 
     Args:
         step: `(carry, token [B]) -> (carry, logits [B, V])`.

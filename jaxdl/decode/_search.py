@@ -39,12 +39,20 @@ class Decoded(NamedTuple):
 
 
 def power_penalty(alpha: float = 0.75) -> Penalty:
-    """`L^alpha`: 0 leaves log-probabilities as they are, 1 gives their mean."""
+    """`L^alpha`: 0 leaves log-probabilities as they are, 1 gives their mean.
+
+    >>> power_penalty(1.0)(4.0)
+    4.0
+    """
     return lambda length: length**alpha
 
 
 def gnmt_penalty(alpha: float = 0.6) -> Penalty:
-    """`((5 + L) / 6)^alpha` (Wu et al. 2016, arXiv:1609.08144, eq. 14)."""
+    """`((5 + L) / 6)^alpha` (Wu et al. 2016, arXiv:1609.08144, eq. 14).
+
+    >>> round(gnmt_penalty()(7.0), 3)
+    1.516
+    """
     return lambda length: ((5 + length) / 6) ** alpha
 
 
@@ -58,6 +66,11 @@ def greedy(
     penalty: Penalty | None = None,
 ) -> Decoded:
     """Takes the most probable token each time, the first of ties.
+
+    >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.2, 0.1, 0.7]]))  # by the token before
+    >>> found = greedy(lambda carry, token: (carry, logits[token]), (), jnp.array([0]), 4, end_id=2)
+    >>> found.tokens, found.lengths
+    (Array([[1, 2, 2, 2]], dtype=int32), Array([2], dtype=int32))
 
     Args:
         step: `(carry, token [B]) -> (carry, logits [B, V])`.
@@ -102,6 +115,12 @@ def beam_search(
     carry_axis: int = 0,
 ) -> Decoded:
     """Keeps the K best sequences at every step.
+
+    >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.4, 0.3, 0.3]]))  # by the token before
+    >>> step = lambda carry, token: (carry, logits[token])
+    >>> beam_search(step, (), jnp.array([0]), 2, beam_size=2, end_id=2).tokens
+    Array([[[1, 0],
+            [1, 1]]], dtype=int32)
 
     Args:
         step: `(carry, token [B*K]) -> (carry, logits [B*K, V])`; the K beams of an example are
@@ -186,6 +205,11 @@ def exhaustive(
     carry_axis: int = 0,
 ) -> Decoded:
     """Scores all sequences there are and returns the best: what a beam is tested with.
+
+    >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.4, 0.3, 0.3]]))  # by the token before
+    >>> step = lambda carry, token: (carry, logits[token])
+    >>> exhaustive(step, (), jnp.array([0]), 2, vocab_size=3, num_best=1, end_id=2).tokens
+    Array([[[1, 0]]], dtype=int32)
 
     Args: as of `beam_search`; `step` gets `B * V**N` rows, and `num_best` is K.
     Raises: ValueError for more than 65,536 sequences.

@@ -23,6 +23,10 @@ class Association(NamedTuple):
 def cooccurrence(ids: ArrayLike, num_words: int, *, window: int) -> jax.Array:
     """How often word y follows word x within `window` places, float32 `[num_words, num_words]`.
 
+    >>> cooccurrence(jnp.array([0, 1, 0]), 2, window=1)
+    Array([[0., 1.],
+           [1., 0.]], dtype=float32)
+
     Args:
         ids: a text as integers `[T]`; ids outside 0..num_words-1 (rare words, ends of sentences)
             keep their place but are not counted.
@@ -53,6 +57,9 @@ def word_associations(
     smoothing: float = 0.0,
 ) -> list[Association]:
     """The pairs of a text by how much more often they meet than chance, the most so first.
+
+    >>> word_associations("new york new york is new".split(), window=1, min_count=1)[0]
+    Association(first='new', second='york', times=2, pmi=1.322)
 
     Args:
         words: the text, one word after another.

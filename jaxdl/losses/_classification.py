@@ -45,6 +45,9 @@ def sigmoid_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     With labels `[B, L]` every label is a yes-or-no question of its own (multi-label); their sum or
     mean over L is the caller's.
 
+    >>> sigmoid_cross_entropy(jnp.array([0.0, 2.0]), jnp.array([1, 0]))
+    Array([0.693, 2.127], dtype=float32)
+
     Args:
         logits: any shape, computed in float32 or wider.
         labels: the same shape, 0 or 1, booleans, or probabilities between.
@@ -61,6 +64,10 @@ def masked_sigmoid_cross_entropy(
     logits: ArrayLike, labels: ArrayLike, mask: ArrayLike
 ) -> jax.Array:
     """Binary cross entropy of each row, the mean over the places its mask keeps.
+
+    >>> logits, labels = jnp.array([[0.0, 0.0, 9.0]]), jnp.array([[1, 0, 0]])
+    >>> masked_sigmoid_cross_entropy(logits, labels, jnp.array([[True, True, False]]))
+    Array([0.693], dtype=float32)
 
     Args:
         logits, labels, mask: one shape `[..., N]`; a row is one example, such as a centre word with
@@ -79,6 +86,9 @@ def masked_sigmoid_cross_entropy(
 def kl_divergence(logits: ArrayLike, probabilities: ArrayLike) -> jax.Array:
     """`KL(p || softmax(z)) = sum_k p_k (log p_k - log softmax(z)_k)`, in nats.
 
+    >>> kl_divergence(jnp.array([0.0, 0.0]), jnp.array([1.0, 0.0]))  # log 2
+    Array(0.693, dtype=float32)
+
     Args:
         logits, probabilities: one shape `[..., K]`; terms with `p_k = 0` count 0.
     Returns: `[...]`, the cross entropy less the entropy of p, >= 0 up to rounding.
@@ -94,6 +104,9 @@ def hinge_loss(
     scores: ArrayLike, signs: ArrayLike, *, margin: float = 1.0, squared: bool = False
 ) -> jax.Array:
     """Hinge loss of a two-class score, `max(0, margin - y s)`, or its square.
+
+    >>> hinge_loss(jnp.array([2.0, 0.5, -1.0]), jnp.array([1, 1, 1]))
+    Array([0., 0.5, 2.], dtype=float32)
 
     Args:
         scores: any shape.
@@ -115,6 +128,9 @@ def multiclass_hinge_loss(
 
     scikit-learn's `hinge_loss`; torch's `MultiMarginLoss` averages over the classes instead.
 
+    >>> multiclass_hinge_loss(jnp.array([[3.0, 2.5, 0.0]]), jnp.array([0]))
+    Array([0.5], dtype=float32)
+
     Args:
         scores: `[..., K]` with K >= 2.
         labels: integers `[...]`; one outside 0..K-1 gives NaN.
@@ -130,6 +146,9 @@ def sigmoid_focal_loss(
     logits: ArrayLike, labels: ArrayLike, *, gamma: float = 2.0, alpha: float | None = None
 ) -> jax.Array:
     """Binary focal loss, `-a_t (1 - p_t)^gamma log p_t` (Lin et al. 2017, arXiv:1708.02002).
+
+    >>> sigmoid_focal_loss(jnp.array([0.0, 9.0]), jnp.array([1, 1]))  # .5^2 log 2
+    Array([0.173, 0.], dtype=float32)
 
     Args:
         logits, labels: one shape; labels 0 or 1.
@@ -152,6 +171,9 @@ def sigmoid_focal_loss(
 
 def softmax_focal_loss(logits: ArrayLike, labels: ArrayLike, *, gamma: float = 2.0) -> jax.Array:
     """Focal loss over classes, `-(1 - p_y)^gamma log p_y`, p the softmax of `[..., K]` logits.
+
+    >>> softmax_focal_loss(jnp.array([[0.0, 0.0]]), jnp.array([1]))  # .5^2 log 2
+    Array([0.173], dtype=float32)
 
     Args, Returns, Raises: as `softmax_cross_entropy` with integer labels; gamma >= 0.
     """

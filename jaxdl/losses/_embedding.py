@@ -12,6 +12,9 @@ def negative_sampling_loss(
 ) -> jax.Array:
     """Negative sampling, `-log s(u_o . v_c) - sum_k log s(-u_k . v_c)`.
 
+    >>> negative_sampling_loss(jnp.array([0.0]), jnp.array([[0.0, 0.0]]))  # 3 log 2
+    Array([2.079], dtype=float32)
+
     Args:
         positive: inner products `[...]` with the true context.
         negatives: inner products `[..., K]` with the sampled words.
@@ -34,6 +37,10 @@ def negative_sampling_loss(
 def hierarchical_softmax_loss(scores: ArrayLike, turns: ArrayLike, mask: ArrayLike) -> jax.Array:
     """`-log p(word)` along its path in a binary tree, `-sum_l log s(+-u_l . v_c)`.
 
+    >>> scores, turns = jnp.array([[0.0, 0.0, 9.0]]), jnp.array([[1, 0, 0]])
+    >>> hierarchical_softmax_loss(scores, turns, jnp.array([[True, True, False]]))
+    Array([1.386], dtype=float32)
+
     Args:
         scores: inner products `[..., L]` with the inner nodes of the path.
         turns: `[..., L]`, 1 where the path goes left (sigmoid of the score), 0 where right.
@@ -51,6 +58,9 @@ def glove_loss(
     scores: ArrayLike, counts: ArrayLike, *, max_count: float = 100.0, power: float = 0.75
 ) -> jax.Array:
     """GloVe's weighted square, `h(x) (u . v + b + c - log x)^2`, `h(x) = min(1, (x / max)^power)`.
+
+    >>> glove_loss(jnp.array([1.0]), jnp.array([100.0]))  # (1 - log 100)^2
+    Array([12.997], dtype=float32)
 
     Args:
         scores: `u . v + b + c`, any shape.

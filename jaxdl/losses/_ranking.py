@@ -10,6 +10,9 @@ from jaxdl import _checks
 def bpr_loss(positive: ArrayLike, negative: ArrayLike) -> jax.Array:
     """Bayesian personalised ranking, `-log sigmoid(s_ui - s_uj)` (Rendle et al. 2009).
 
+    >>> bpr_loss(jnp.array([2.0, 0.0]), jnp.array([0.0, 2.0]))
+    Array([0.127, 2.127], dtype=float32)
+
     Args:
         positive, negative: scores of one shape, of the chosen item and of another.
     Returns: their shape; linear, not infinite, where the order is badly wrong.
@@ -22,6 +25,9 @@ def pairwise_hinge_loss(
     positive: ArrayLike, negative: ArrayLike, *, margin: float = 1.0
 ) -> jax.Array:
     """Pairwise hinge, `max(0, margin - s_ui + s_uj)`: zero once the lead reaches the margin.
+
+    >>> pairwise_hinge_loss(jnp.array([2.0, 0.5]), jnp.array([0.0, 0.0]))
+    Array([0., 0.5], dtype=float32)
 
     Args, Returns, Raises: as `bpr_loss`.
     """
@@ -37,6 +43,15 @@ def sampled_softmax_loss(
     mask: ArrayLike | None = None,
 ) -> jax.Array:
     """Cross entropy of one item among itself and N sampled ones (Jean et al. 2015).
+
+    >>> positive, negatives = jnp.array([0.0]), jnp.array([[0.0, 0.0]])
+    >>> sampled_softmax_loss(  # log 3
+    ...     positive,
+    ...     negatives,
+    ...     log_expected_positive=jnp.zeros(1),
+    ...     log_expected_negatives=jnp.zeros((1, 2)),
+    ... )
+    Array([1.099], dtype=float32)
 
     Args:
         positive: scores `[...]`.

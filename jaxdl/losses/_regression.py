@@ -9,29 +9,48 @@ from jaxdl.ops import absolute
 
 
 def squared_error(predictions: ArrayLike, targets: ArrayLike) -> jax.Array:
-    """`(y - t)^2`, element by element: the mean over a data set is the MSE."""
+    """`(y - t)^2`, element by element: the mean over a data set is the MSE.
+
+    >>> squared_error(jnp.array([1.0, 5.0]), jnp.array([2.0, 2.0]))
+    Array([1., 9.], dtype=float32)
+    """
     return jnp.square(_residual(predictions, targets))
 
 
 def absolute_error(predictions: ArrayLike, targets: ArrayLike) -> jax.Array:
-    """`|y - t|`, element by element: the mean over a data set is the MAE; slope 0 at 0."""
+    """`|y - t|`, element by element: the mean over a data set is the MAE; slope 0 at 0.
+
+    >>> absolute_error(jnp.array([1.0, 5.0]), jnp.array([2.0, 2.0]))
+    Array([1., 3.], dtype=float32)
+    """
     return absolute(_residual(predictions, targets))
 
 
 def mean_squared_error(predictions: ArrayLike, targets: ArrayLike) -> jax.Array:
-    """Mean of `(y - t)^2` over all axes but the first, `[B, ...]` to `[B]`."""
+    """Mean of `(y - t)^2` over all axes but the first, `[B, ...]` to `[B]`.
+
+    >>> mean_squared_error(jnp.array([[1.0, 3.0]]), jnp.array([[0.0, 0.0]]))
+    Array([5.], dtype=float32)
+    """
     error = squared_error(predictions, targets)
     return jnp.mean(error, axis=tuple(range(1, error.ndim)))
 
 
 def sum_squared_error(predictions: ArrayLike, targets: ArrayLike) -> jax.Array:
-    """Sum of `(y - t)^2` over all axes but the first, `[B, ...]` to `[B]` (SSE)."""
+    """Sum of `(y - t)^2` over all axes but the first, `[B, ...]` to `[B]` (SSE).
+
+    >>> sum_squared_error(jnp.array([[1.0, 3.0]]), jnp.array([[0.0, 0.0]]))
+    Array([10.], dtype=float32)
+    """
     error = squared_error(predictions, targets)
     return jnp.sum(error, axis=tuple(range(1, error.ndim)))
 
 
 def huber_loss(predictions: ArrayLike, targets: ArrayLike, *, delta: float = 1.0) -> jax.Array:
     """Huber's loss, `r^2 / 2` where `|r| <= delta`, `delta (|r| - delta / 2)` beyond.
+
+    >>> huber_loss(jnp.array([0.5, 3.0]), jnp.array([0.0, 0.0]))
+    Array([0.125, 2.5], dtype=float32)
 
     Raises: ValueError if the shapes differ or delta is not positive.
     """
@@ -47,6 +66,9 @@ def smooth_l1(predictions: ArrayLike, targets: ArrayLike, *, beta: float = 1.0) 
 
     It is `huber_loss(delta=beta) / beta`, and tends to `|r|` as beta goes to 0, which is allowed.
     SSD's `smooth_l1` with scalar s, `(s r)^2 / 2`, has `beta = 1 / s^2`.
+
+    >>> smooth_l1(jnp.array([0.5, 3.0]), jnp.array([0.0, 0.0]))
+    Array([0.125, 2.5], dtype=float32)
 
     Raises: ValueError if the shapes differ or beta is negative.
     """

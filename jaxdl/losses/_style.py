@@ -12,6 +12,10 @@ from jaxdl.ops import absolute
 def gram_matrix(features: ArrayLike) -> jax.Array:
     """Which channels fire together, `G = X X^T / (C H W)` with X the features as `[C, H W]`.
 
+    >>> gram_matrix(jnp.ones((1, 2, 2, 2)))
+    Array([[[0.5, 0.5],
+            [0.5, 0.5]]], dtype=float32)
+
     Args:
         features: `[B, H, W, C]`.
     Returns: `[B, C, C]`, symmetric; the division keeps layers of any size comparable.
@@ -24,12 +28,20 @@ def gram_matrix(features: ArrayLike) -> jax.Array:
 
 
 def content_loss(features: ArrayLike, target: ArrayLike) -> jax.Array:
-    """Mean squared difference of two layers' features `[B, H, W, C]`, as `[B]`."""
+    """Mean squared difference of two layers' features `[B, H, W, C]`, as `[B]`.
+
+    >>> content_loss(jnp.ones((1, 2, 2, 3)), jnp.zeros((1, 2, 2, 3)))
+    Array([1.], dtype=float32)
+    """
     return mean_squared_error(features, target)
 
 
 def style_loss(features: ArrayLike, target_gram: ArrayLike) -> jax.Array:
     """Mean squared difference of the features' Gram matrix and the style image's, as `[B]`.
+
+    >>> features = jnp.ones((1, 2, 2, 2))
+    >>> style_loss(features, gram_matrix(2 * features))
+    Array([2.25], dtype=float32)
 
     Args:
         features: `[B, H, W, C]` of the image that is being painted.
@@ -42,6 +54,9 @@ def total_variation(images: ArrayLike) -> jax.Array:
     """`sum |x[i, j] - x[i + 1, j]| + |x[i, j] - x[i, j + 1]|` over pixels and channels, as `[B]`.
 
     TensorFlow's `tf.image.total_variation`; some books take the mean of each term instead.
+
+    >>> total_variation(jnp.array([[0.0, 1.0], [2.0, 3.0]])[None, :, :, None])
+    Array([6.], dtype=float32)
 
     Raises: ValueError if there are not four axes `[B, H, W, C]`.
     """

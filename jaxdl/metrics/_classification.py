@@ -16,7 +16,11 @@ Average = Literal["binary", "macro", "micro", "weighted"] | None
 
 @struct.dataclass
 class Accuracy(OfMean):
-    """Share of examples whose label has the greatest logit, or one of the k greatest."""
+    """Share of examples whose label has the greatest logit, or one of the k greatest.
+
+    >>> Accuracy.from_batch(jnp.array([[2.0, 1.0], [2.0, 1.0]]), jnp.array([0, 1])).compute()
+    Array(0.5, dtype=float32)
+    """
 
     @classmethod
     def from_batch(
@@ -53,7 +57,11 @@ class Accuracy(OfMean):
 
 @struct.dataclass
 class LogLoss(OfMean):
-    """Mean cross entropy in nats, from logits."""
+    """Mean cross entropy in nats, from logits.
+
+    >>> LogLoss.from_batch(jnp.array([[0.0, 0.0]]), jnp.array([1])).compute()
+    Array(0.693, dtype=float32)
+    """
 
     @classmethod
     def from_batch(
@@ -69,7 +77,13 @@ class LogLoss(OfMean):
 
 @struct.dataclass
 class ConfusionMatrix:
-    """Counts `[K, K]`, rows the true class, columns the predicted one, as in scikit-learn."""
+    """Counts `[K, K]`, rows the true class, columns the predicted one, as in scikit-learn.
+
+    >>> predicted, labels = jnp.array([0, 1, 1]), jnp.array([0, 0, 1])
+    >>> ConfusionMatrix.from_batch(predicted, labels, num_classes=2).compute()
+    Array([[1., 1.],
+           [0., 1.]], dtype=float32)
+    """
 
     counts: jax.Array
     lost: jax.Array  # what rounding lost in merging, see Total
@@ -134,6 +148,11 @@ class PrecisionRecall:
     counts added over all classes, None one number for each. Where a ratio has denominator 0 it is
     `zero_division`. Unlike scikit-learn's default, classes that never occur are part of the macro
     mean, as its `labels=range(K)` does it.
+
+    >>> labels, options = jnp.array([0, 0, 1]), {"num_classes": 2, "average": None}
+    >>> state = PrecisionRecall.from_batch(jnp.array([0, 1, 1]), labels, **options)
+    >>> state.precision(), state.recall()
+    (Array([1., 0.5], dtype=float32), Array([0.5, 1.], dtype=float32))
     """
 
     hits: Total  # true positives of each class
@@ -262,6 +281,9 @@ class CalibrationError:
     """Expected calibration error, `sum_b n_b / n |accuracy_b - confidence_b|` (Guo et al. 2017).
 
     Bins are `(i / M, (i + 1) / M]` of the confidence, the probability of the predicted class.
+
+    >>> CalibrationError.from_batch(jnp.array([[9.0, -9.0]] * 2), jnp.array([0, 1])).compute()
+    Array(0.5, dtype=float32)
     """
 
     confidence: Total  # [M] sums

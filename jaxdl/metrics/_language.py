@@ -16,7 +16,11 @@ from jaxdl.metrics._base import Mean, OfMean
 
 @struct.dataclass
 class Perplexity(OfMean):
-    """`exp` of the mean negative log-likelihood of all tokens together (T1); 1 for no tokens."""
+    """`exp` of the mean negative log-likelihood of all tokens together (T1); 1 for no tokens.
+
+    >>> Perplexity.from_batch(jnp.zeros((1, 2, 4)), jnp.array([[0, 3]])).compute()
+    Array(4., dtype=float32)
+    """
 
     @classmethod
     def from_batch(
@@ -36,6 +40,9 @@ class BLEU:
 
     Four n-grams of equal weight, the closest reference length, exponential smoothing: sacrebleu's
     conventions and tokenizer. Books differ in all of them (T8). No sentence at all scores 0.
+
+    >>> round(float(BLEU.from_batch(["the cat sat on it"], [["the cat sat on it"]]).compute()), 1)
+    100.0
     """
 
     matches: np.ndarray  # [4] n-grams found in a reference

@@ -14,7 +14,11 @@ from jaxdl.metrics._base import Mean, OfMean, Total, broadcast_weights, two_sum
 
 @struct.dataclass
 class MeanSquaredError(OfMean):
-    """Mean of `(y - t)^2` over every element of `[B, ...]`."""
+    """Mean of `(y - t)^2` over every element of `[B, ...]`.
+
+    >>> MeanSquaredError.from_batch(jnp.array([1.0, 4.0]), jnp.array([1.0, 2.0])).compute()
+    Array(2., dtype=float32)
+    """
 
     @classmethod
     def from_batch(
@@ -25,7 +29,11 @@ class MeanSquaredError(OfMean):
 
 @struct.dataclass
 class RootMeanSquaredError(OfMean):
-    """Root of the mean of `(y - t)^2` over everything: one root at the end, not a mean of roots."""
+    """Root of the mean of `(y - t)^2` over everything: one root at the end, not a mean of roots.
+
+    >>> RootMeanSquaredError.from_batch(jnp.array([3.0, 4.0]), jnp.array([0.0, 0.0])).compute()
+    Array(3.536, dtype=float32)
+    """
 
     @classmethod
     def from_batch(
@@ -39,7 +47,11 @@ class RootMeanSquaredError(OfMean):
 
 @struct.dataclass
 class MeanAbsoluteError(OfMean):
-    """Mean of `|y - t|` over every element of `[B, ...]`."""
+    """Mean of `|y - t|` over every element of `[B, ...]`.
+
+    >>> MeanAbsoluteError.from_batch(jnp.array([1.0, 4.0]), jnp.array([1.0, 2.0])).compute()
+    Array(1., dtype=float32)
+    """
 
     @classmethod
     def from_batch(
@@ -54,6 +66,9 @@ class R2:
 
     Spreads are merged about their own means (Chan et al. 1979), so a large mean loses nothing.
     Constant targets score 1 if every prediction is right and 0 if not, no targets at all NaN.
+
+    >>> R2.from_batch(jnp.array([1.0, 2.0, 4.0]), jnp.array([1.0, 2.0, 3.0])).compute()
+    Array(0.5, dtype=float32)
     """
 
     weight: jax.Array  # [] or [D], as all

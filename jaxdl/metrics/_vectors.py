@@ -22,6 +22,11 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k rows of greatest cosine with each query.
 
+    >>> vectors = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 0.1]])
+    >>> cosines, ids = nearest(vectors, np.array([[2.0, 0.0]]), k=2)
+    >>> ids
+    array([[0, 2]], dtype=int32)
+
     Args:
         vectors: `[V, D]`; a row of zeros has cosine 0 with everything.
         queries: `[Q, D]`.
@@ -53,6 +58,10 @@ def nearest(
 def analogies(vectors: ArrayLike, questions: ArrayLike, *, chunk: int = 256) -> np.ndarray:
     """Answers "a is to b as c is to ?" by 3CosAdd, the word nearest to `b - a + c` (unit vectors).
 
+    >>> vectors = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    >>> analogies(vectors, np.array([[0, 1, 2]]))  # man is to king as woman is to queen
+    array([3], dtype=int32)
+
     Args:
         vectors: `[V, D]`.
         questions: ids `[Q, 3]`; the three words of a question are no answer to it (T14).
@@ -72,6 +81,9 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
     """Spearman's rho, Pearson's r of ranks, where ties share their mean rank.
 
     NaN for fewer than two values or where all of one side are equal.
+
+    >>> rank_correlation([1, 2, 3], [10, 20, 15])
+    0.5
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 1 or x.shape != y.shape:

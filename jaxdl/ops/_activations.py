@@ -38,35 +38,58 @@ __all__ = [
 
 
 def linear(x: ArrayLike) -> jax.Array:
-    """The identity, `x`: the output of a regression."""
+    """The identity, `x`: the output of a regression.
+
+    >>> linear(jnp.array([-2.0, 3.0]))
+    Array([-2., 3.], dtype=float32)
+    """
     return jnp.asarray(x)
 
 
 def step(x: ArrayLike) -> jax.Array:
-    """Rosenblatt's threshold, 1 where `x > 0` and 0 elsewhere (0 at 0, unlike `np.sign`)."""
+    """Rosenblatt's threshold, 1 where `x > 0` and 0 elsewhere (0 at 0, unlike `np.sign`).
+
+    >>> step(jnp.array([-2.0, 0.0, 3.0]))
+    Array([0., 0., 1.], dtype=float32)
+    """
     x = jnp.asarray(x)
     return (x > 0).astype(x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
 
 
 def tanh(x: ArrayLike) -> jax.Array:
-    """The hyperbolic tangent, `(e^x - e^-x) / (e^x + e^-x)`."""
+    """The hyperbolic tangent, `(e^x - e^-x) / (e^x + e^-x)`.
+
+    >>> tanh(jnp.array([0.0, 1.0]))
+    Array([0., 0.762], dtype=float32)
+    """
     return jnp.tanh(x)
 
 
 def absolute(x: ArrayLike) -> jax.Array:
-    """Absolute value rectification, `|x|`; its derivative at 0 is 0."""
+    """Absolute value rectification, `|x|`; its derivative at 0 is 0.
+
+    >>> absolute(jnp.array([-2.0, 0.0, 3.0]))
+    Array([2., 0., 3.], dtype=float32)
+    """
     x = jnp.asarray(x)
     return x * jnp.sign(x)  # jnp.abs has slope 1 at 0
 
 
 def leaky_relu(x: ArrayLike, slope: float = 0.01) -> jax.Array:
-    """`x` where `x > 0`, `slope * x` elsewhere (Maas et al. 2013)."""
+    """`x` where `x > 0`, `slope * x` elsewhere (Maas et al. 2013).
+
+    >>> leaky_relu(jnp.array([-2.0, 3.0]), slope=0.1)
+    Array([-0.2, 3.], dtype=float32)
+    """
     x = jnp.asarray(x)
     return jnp.where(x > 0, x, slope * x)
 
 
 def parametric_relu(x: ArrayLike, slope: ArrayLike) -> jax.Array:
     """Leaky ReLU with learnt slopes (He et al. 2015, arXiv:1502.01852).
+
+    >>> parametric_relu(jnp.array([[-2.0, -2.0]]), jnp.array([0.25, 0.5]))
+    Array([[-0.5, -1.]], dtype=float32)
 
     Args:
         x: `[..., C]`.
@@ -103,6 +126,9 @@ def masked_softmax(logits: ArrayLike, mask: ArrayLike, axis: int = -1) -> jax.Ar
 
     A row with nothing to choose from is all zeros, by definition, and its gradient is zero: never
     NaN, in any float dtype (-inf as a fill gives NaN there, and -1e6 overflows in half precision).
+
+    >>> masked_softmax(jnp.array([1.0, 1.0, 9.0]), jnp.array([True, True, False]))
+    Array([0.5, 0.5, 0.], dtype=float32)
 
     Args:
         logits: `[..., N]`, whatever they hold under the mask counts for nothing.

@@ -61,6 +61,10 @@ def cell_anchor_boxes(
 
     A size of 1 is one cell of the grid, and the ratio is height over width (in cells). Else as
     `anchor_boxes`.
+
+    >>> cell_anchor_boxes(1, 2, [1.0], [1.0])
+    Array([[0. , 0. , 0.5, 1. ],
+           [0.5, 0. , 1. , 1. ]], dtype=float32)
     """
     pairs = _pairs(sizes, ratios)
     widths = [s / math.sqrt(r) / width for s, r in pairs]
@@ -75,6 +79,9 @@ def pyramid_anchor_boxes(
     aspect: float = 1.0,
 ) -> jax.Array:
     """`anchor_boxes` of several feature maps `(height, width)`, one after the other.
+
+    >>> pyramid_anchor_boxes([(2, 2), (1, 1)], [[0.5], [1.0]], [[1.0], [1.0, 2.0]]).shape
+    (6, 4)
 
     Args: one entry a map in each; `aspect` as there.
     Raises: ValueError if the lengths differ.
@@ -100,6 +107,10 @@ def match_anchors(
     its box are out, and so on until boxes or anchors run out. Then every other anchor gets the box
     of its greatest IoU, if that is at least the threshold. Among equals the lower anchor comes
     first, then the lower box. A box that is padding, has no area or meets no anchor gets none.
+
+    >>> anchors = jnp.array([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]])
+    >>> match_anchors(anchors, jnp.array([[0.6, 0.0, 1.0, 1.0]]))
+    Array([-1, 0], dtype=int32)
 
     Args:
         anchors: `[N, 4]`.
@@ -145,6 +156,10 @@ def anchor_targets(
 ) -> AnchorTargets:
     """Classes and offsets of anchors `[N, 4]` for the boxes of an image, or of each of B.
 
+    >>> anchors = jnp.array([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]])
+    >>> anchor_targets(anchors, jnp.array([[0.6, 0.0, 1.0, 1.0]]), jnp.array([4])).classes
+    Array([0, 5], dtype=int32)
+
     Args:
         anchors, boxes, mask, iou_threshold: as `match_anchors`.
         labels: integers `[M]` or `[B, M]`, 0..K-1 without background; negative ones are padding,
@@ -174,6 +189,10 @@ def encode_boxes(
 ) -> jax.Array:
     """Offsets `((cx - ax) / aw, (cy - ay) / ah) / v0, (ln(w / aw), ln(h / ah)) / v1`.
 
+    >>> anchor = jnp.array([0.0, 0.0, 1.0, 1.0])
+    >>> encode_boxes(jnp.array([0.1, 0.0, 1.1, 1.0]), anchor)
+    Array([1., 0., 0., 0.], dtype=float32)
+
     Args:
         boxes, anchors: one shape `[..., 4]`, corners.
         variances: v0 and v1.
@@ -195,6 +214,10 @@ def decode_boxes(
     """Boxes `[..., 4]` from offsets of anchors, corners: the inverse of `encode_boxes`.
 
     A side is at most e^16 times its anchor's, so that boxes stay finite.
+
+    >>> decode_boxes(jnp.array([1.0, 0.0, 0.0, 0.0]), jnp.array([0.0, 0.0, 1.0, 1.0]))
+    Array([0.1, 0., 1.1, 1.], dtype=float32)
+
     Raises: ValueError if the shapes differ.
     """
     dx, dy, dw, dh = coordinates("offsets", offsets)

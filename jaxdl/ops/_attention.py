@@ -18,6 +18,9 @@ from jaxdl.ops._activations import masked_softmax
 def dot_scores(queries: jax.Array, keys: jax.Array, *, scale: float = 1.0) -> jax.Array:
     """Dot products `scale * q . k` (Luong et al. 2015, arXiv:1508.04025).
 
+    >>> dot_scores(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [0.0, 1.0]]))
+    Array([[11., 2.]], dtype=float32)
+
     Args:
         queries: `[..., T, D]`.
         keys: `[..., S, D]`.
@@ -31,6 +34,9 @@ def dot_scores(queries: jax.Array, keys: jax.Array, *, scale: float = 1.0) -> ja
 
 def additive_scores(queries: jax.Array, keys: jax.Array, v: jax.Array) -> jax.Array:
     """`v . tanh(q + k)` of projected queries and keys (Bahdanau et al. 2015, arXiv:1409.0473).
+
+    >>> additive_scores(jnp.zeros((1, 2)), jnp.array([[0.0, 0.0], [9.0, 9.0]]), jnp.ones(2))
+    Array([[0., 2.]], dtype=float32)
 
     Args:
         queries: `[..., T, H]`, already projected: `W_q q`.
@@ -49,6 +55,10 @@ def attend(
     scores: jax.Array, values: jax.Array, mask: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """Means of values, weighted by the softmax of scores over S.
+
+    >>> outputs, weights = attend(jnp.zeros((1, 2)), jnp.array([[2.0], [4.0]]))
+    >>> outputs, weights
+    (Array([[3.]], dtype=float32), Array([[0.5, 0.5]], dtype=float32))
 
     Args:
         scores: `[..., T, S]`.

@@ -12,24 +12,40 @@ from jaxdl import _checks
 
 
 def box_corner_to_center(boxes: ArrayLike) -> jax.Array:
-    """Corners `[..., 4]` x1, y1, x2, y2 to centre, width, height: cx, cy, w, h."""
+    """Corners `[..., 4]` x1, y1, x2, y2 to centre, width, height: cx, cy, w, h.
+
+    >>> box_corner_to_center(jnp.array([0.0, 0.0, 4.0, 2.0]))
+    Array([2., 1., 4., 2.], dtype=float32)
+    """
     x1, y1, x2, y2 = coordinates("boxes", boxes)
     return jnp.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
 
 
 def box_center_to_corner(boxes: ArrayLike) -> jax.Array:
-    """Centre, width, height `[..., 4]` cx, cy, w, h to corners: x1, y1, x2, y2."""
+    """Centre, width, height `[..., 4]` cx, cy, w, h to corners: x1, y1, x2, y2.
+
+    >>> box_center_to_corner(jnp.array([2.0, 1.0, 4.0, 2.0]))
+    Array([0., 0., 4., 2.], dtype=float32)
+    """
     cx, cy, w, h = coordinates("boxes", boxes)
     return jnp.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], axis=-1)
 
 
 def box_area(boxes: ArrayLike) -> jax.Array:
-    """`(x2 - x1) (y2 - y1)` of boxes `[..., 4]`, and 0 where a side is not positive."""
+    """`(x2 - x1) (y2 - y1)` of boxes `[..., 4]`, and 0 where a side is not positive.
+
+    >>> box_area(jnp.array([[0.0, 0.0, 4.0, 2.0], [1.0, 1.0, 0.0, 2.0]]))
+    Array([8., 0.], dtype=float32)
+    """
     return _area(*coordinates("boxes", boxes))
 
 
 def clip_boxes(boxes: ArrayLike, height: ArrayLike = 1.0, width: ArrayLike = 1.0) -> jax.Array:
-    """Boxes `[..., 4]` cut at an image of `height` and `width`; one outside of it keeps no area."""
+    """Boxes `[..., 4]` cut at an image of `height` and `width`; one outside of it keeps no area.
+
+    >>> clip_boxes(jnp.array([-0.5, 0.25, 0.5, 1.5]))
+    Array([0., 0.25, 0.5, 1.], dtype=float32)
+    """
     x1, y1, x2, y2 = coordinates("boxes", boxes)
     x1, x2 = (jnp.clip(x, 0, width) for x in (x1, x2))
     y1, y2 = (jnp.clip(y, 0, height) for y in (y1, y2))
@@ -55,6 +71,10 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
 def generalized_box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     """GIoU of every pair, `IoU - (|hull| - |A u B|) / |hull|`, hull the least box around both.
 
+    >>> beside_and_far = jnp.array([[1.0, 0.0, 2.0, 1.0], [3.0, 0.0, 4.0, 1.0]])
+    >>> generalized_box_iou(jnp.array([[0.0, 0.0, 1.0, 1.0]]), beside_and_far)
+    Array([[0., -0.5]], dtype=float32)
+
     Args, Raises: as `box_iou`.
     Returns: `[..., N, M]` in -1..1; the second term is 0 where the hull has no area.
     Reference: Rezatofighi et al. 2019, arXiv:1902.09630.
@@ -68,6 +88,9 @@ def generalized_box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
 
 def box_coverage(a: ArrayLike, b: ArrayLike) -> jax.Array:
     """Share of each box of `a` that lies in each of `b`, `|A n B| / |A|`.
+
+    >>> box_coverage(jnp.array([[0.0, 0.0, 1.0, 1.0]]), jnp.array([[0.0, 0.0, 0.5, 2.0]]))
+    Array([[0.5]], dtype=float32)
 
     Args, Raises: as `box_iou`.
     Returns: `[..., N, M]` in 0..1; 0 where one of the two has no area.

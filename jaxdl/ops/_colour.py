@@ -17,6 +17,9 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def grey(image: ArrayLike, *, weights: Literal["601", "709"] = "601") -> jax.Array:
     """Luma of red, green and blue: `0.299 R + 0.587 G + 0.114 B`.
 
+    >>> grey(jnp.ones((1, 1, 3)))[0, 0]
+    Array([1.], dtype=float32)
+
     Args:
         image: `[..., H, W, 3]`; `[..., H, W, 1]` comes back as it is.
         weights: of Rec. 601 (OpenCV, Pillow), or of Rec. 709 (scikit-image).
@@ -41,6 +44,9 @@ def normalise(
 ) -> jax.Array:
     """`(image - mean) / std` for every channel, uint8 scaled to 0..1 first; ImageNet's by default.
 
+    >>> normalise(jnp.full((1, 1, 1), 0.75), mean=[0.5], std=[0.25])[0, 0]
+    Array([1.], dtype=float32)
+
     Args:
         image: `[..., H, W, C]`.
         mean, std: one number a channel, for images in 0..1; std above 0.
@@ -64,6 +70,9 @@ def gaussian_noise(key: jax.Array, image: ArrayLike, sigma: float) -> jax.Array:
     """Adds `N(0, sigma^2)` to every value; sigma in the units of the image, at least 0.
 
     Floats are not clipped; uint8 is rounded and clipped.
+
+    >>> gaussian_noise(jax.random.key(0), jnp.zeros((4, 4, 1)), 0.1).shape
+    (4, 4, 1)
     """
     x = check_image(image)
     if not isinstance(sigma, jax.Array) and not sigma >= 0:
@@ -77,6 +86,9 @@ def salt_and_pepper(
     key: jax.Array, image: ArrayLike, amount: float, *, salt: float = 0.5
 ) -> jax.Array:
     """Turns a share `amount` of the pixels white (a share `salt` of them) or black, all channels.
+
+    >>> salt_and_pepper(jax.random.key(0), jnp.full((1, 1, 1), 0.5), 1.0, salt=1.0)[0, 0]
+    Array([1.], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`; white is 255 for uint8 and 1 for floats.

@@ -27,6 +27,10 @@ def conv(
 ) -> jax.Array:
     """Cross-correlation as networks use it, `y[p] = sum_{i,c} x[s p + d i - pad, c] kernel[i, c]`.
 
+    >>> kernel = jnp.array([-1.0, 1.0]).reshape(2, 1, 1)
+    >>> conv(jnp.array([1.0, 2.0, 4.0]).reshape(1, 3, 1), kernel)[0, :, 0]
+    Array([1., 2.], dtype=float32)
+
     Args:
         x: `[B, spatial..., C]`, one to three spatial axes.
         kernel: `[sizes..., C / groups, O]`.
@@ -82,6 +86,10 @@ def conv_transpose(
     torch's `ConvTranspose` with its sizes, `(H - 1) s - 2 p + d (k - 1) + output_padding + 1`, and
     with the kernel stored `[sizes..., C / groups, O]` and not mirrored: torch's weight
     `[C, O / groups, sizes...]` with its axes moved, for `groups=1`.
+
+    >>> kernel = jnp.array([1.0, 10.0]).reshape(2, 1, 1)
+    >>> conv_transpose(jnp.array([1.0, 2.0]).reshape(1, 2, 1), kernel, strides=2)[0, :, 0]
+    Array([1., 10., 2., 20.], dtype=float32)
 
     Args: as `conv`, on `x [B, spatial..., C]`; `output_padding` adds rows at the end.
     Returns: `[B, larger..., O]`.

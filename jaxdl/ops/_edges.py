@@ -33,27 +33,46 @@ class Gradient(NamedTuple):
 
 
 def forward_difference(image: ArrayLike, *, border: Border = "nearest") -> Gradient:
-    """`f(x + 1) - f(x)` along W and H, kernel [0, -1, 1]; 0 at the last pixel for 'nearest'."""
+    """`f(x + 1) - f(x)` along W and H, kernel [0, -1, 1]; 0 at the last pixel for 'nearest'.
+
+    >>> forward_difference(jnp.array([0.0, 1.0, 3.0]).reshape(1, 3, 1)).x[0, :, 0]
+    Array([1., 2., 0.], dtype=float32)
+    """
     return _difference(image, (0, -1, 1), border)
 
 
 def backward_difference(image: ArrayLike, *, border: Border = "nearest") -> Gradient:
-    """`f(x) - f(x - 1)` along W and H, kernel [-1, 1, 0]; 0 at the first pixel for 'nearest'."""
+    """`f(x) - f(x - 1)` along W and H, kernel [-1, 1, 0]; 0 at the first pixel for 'nearest'.
+
+    >>> backward_difference(jnp.array([0.0, 1.0, 3.0]).reshape(1, 3, 1)).x[0, :, 0]
+    Array([0., 1., 2.], dtype=float32)
+    """
     return _difference(image, (-1, 1, 0), border)
 
 
 def central_difference(image: ArrayLike, *, border: Border = "nearest") -> Gradient:
-    """`(f(x + 1) - f(x - 1)) / 2` along W and H, kernel [-1, 0, 1] / 2."""
+    """`(f(x + 1) - f(x - 1)) / 2` along W and H, kernel [-1, 0, 1] / 2.
+
+    >>> central_difference(jnp.array([0.0, 1.0, 3.0]).reshape(1, 3, 1)).x[0, :, 0]
+    Array([0.5, 1.5, 1.], dtype=float32)
+    """
     return _difference(image, (-0.5, 0, 0.5), border)
 
 
 def prewitt(image: ArrayLike, *, normalised: bool = False, border: Border = "reflect") -> Gradient:
-    """Prewitt's gradient: [-1, 0, 1] along one axis, [1, 1, 1] along the other; see `sobel`."""
+    """Prewitt's gradient: [-1, 0, 1] along one axis, [1, 1, 1] along the other; see `sobel`.
+
+    >>> prewitt(jnp.array([0.0, 1.0, 3.0]).reshape(1, 3, 1)).x[0, :, 0]
+    Array([3., 9., 6.], dtype=float32)
+    """
     return _smoothed_difference(image, np.array([1.0, 1, 1]), normalised, border)
 
 
 def sobel(image: ArrayLike, *, normalised: bool = False, border: Border = "reflect") -> Gradient:
     """Sobel's gradient: [-1, 0, 1] along one axis, [1, 2, 1] along the other.
+
+    >>> sobel(jnp.array([0.0, 1.0, 3.0]).reshape(1, 3, 1)).x[0, :, 0]
+    Array([4., 12., 8.], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`, float or uint8.
@@ -65,7 +84,11 @@ def sobel(image: ArrayLike, *, normalised: bool = False, border: Border = "refle
 
 
 def gradient_magnitude(gradient: Gradient, *, norm: Literal["l1", "l2"] = "l2") -> jax.Array:
-    """`sqrt(x^2 + y^2)`, or `|x| + |y|` for 'l1'; where both are 0 its derivative is 0."""
+    """`sqrt(x^2 + y^2)`, or `|x| + |y|` for 'l1'; where both are 0 its derivative is 0.
+
+    >>> gradient_magnitude(Gradient(x=jnp.array([3.0, 0.0]), y=jnp.array([4.0, 0.0])))
+    Array([5., 0.], dtype=float32)
+    """
     x, y = gradient
     if norm == "l1":
         return jnp.abs(x) + jnp.abs(y)
@@ -77,7 +100,11 @@ def gradient_magnitude(gradient: Gradient, *, norm: Literal["l1", "l2"] = "l2") 
 
 
 def gradient_angle(gradient: Gradient) -> jax.Array:
-    """`atan2(y, x)` in (-pi, pi]: 0 grows lighter to the right, pi / 2 downwards; 0 where flat."""
+    """`atan2(y, x)` in (-pi, pi]: 0 grows lighter to the right, pi / 2 downwards; 0 where flat.
+
+    >>> gradient_angle(Gradient(x=jnp.array([1.0, 0.0]), y=jnp.array([0.0, 2.0])))
+    Array([0., 1.571], dtype=float32)
+    """
     return jnp.arctan2(gradient.y, gradient.x)
 
 
@@ -87,6 +114,10 @@ def thin_edges(gradient: Gradient, magnitude: jax.Array) -> jax.Array:
     The magnitude one step along the gradient, and one step against it, is interpolated between
     the two of the eight neighbours that the direction passes between (Canny, 1986). The outermost
     pixels, whose neighbours are unknown, are 0.
+
+    >>> rows = jnp.array([[1.0, 3.0, 2.0]] * 3)[..., None]
+    >>> thin_edges(Gradient(x=jnp.ones_like(rows), y=jnp.zeros_like(rows)), rows)[1, :, 0]
+    Array([0., 3., 0.], dtype=float32)
     """
     x, y = gradient
     (nw, n, ne), (w, m, e), (sw, s, se) = (shifts(row, 3, -2) for row in shifts(magnitude, 3, -3))
@@ -113,6 +144,10 @@ def hysteresis(weak: jax.Array, strong: jax.Array) -> jax.Array:
     The fixed point of growing the strong pixels within the weak ones, one image after another, so
     that each stops as soon as it is done; 32 rows travel in one word, so that an iteration touches
     `H W / 32` of them.
+
+    >>> weak = jnp.array([True, True, False, True]).reshape(1, 4, 1)
+    >>> hysteresis(weak, jnp.array([True, False, False, False]).reshape(1, 4, 1))[0, :, 0]
+    Array([True, True, False, False], dtype=bool)
 
     Args:
         weak, strong: boolean `[..., H, W, C]`; strong pixels outside `weak` do not count.
@@ -144,6 +179,10 @@ def canny(
 
     scikit-image's conventions: the Gaussian is cut at 4 sigma; for 'constant' borders the smoothing
     averages over the pixels inside only.
+
+    >>> image = jnp.zeros((5, 6, 1)).at[:, 3:].set(1.0)
+    >>> canny(image, 0.5)[2, :, 0].astype(int)
+    Array([0, 0, 1, 1, 0, 0], dtype=int32)
 
     Args:
         image: grey, `[..., H, W, 1]`, float or uint8, which is scaled to 0..1 first.

@@ -38,6 +38,9 @@ _NUMPY_MODE = {
 def average_filter(image: ArrayLike, size: int = 3, *, border: Border = "reflect") -> jax.Array:
     """Mean of the `size x size` pixels around each (scipy's `uniform_filter`, OpenCV's `blur`).
 
+    >>> average_filter(jnp.array([0.0, 3.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
+    Array([1., 1., 1.], dtype=float32)
+
     Args:
         image: `[..., H, W, C]`, float or uint8.
         size: odd number of pixels.
@@ -59,6 +62,9 @@ def gaussian_filter(
 ) -> jax.Array:
     """Gaussian blur, `h(i, j) ~ exp(-(i^2 + j^2) / (2 sigma^2))` with weights that sum to one.
 
+    >>> gaussian_filter(jnp.array([0.0, 1.0, 0.0]).reshape(1, 3, 1), 0.5)[0, :, 0]
+    Array([0.107, 0.787, 0.107], dtype=float32)
+
     Args:
         image: `[..., H, W, C]`, float or uint8.
         sigma: standard deviation in pixels, at least 0; 0 returns the image.
@@ -73,7 +79,11 @@ def gaussian_filter(
 
 
 def high_frequencies(image: ArrayLike, size: int = 3, *, border: Border = "reflect") -> jax.Array:
-    """What averaging removes: image - average. Args as `average_filter`; float result, mean ~0."""
+    """What averaging removes: image - average. Args as `average_filter`; float result, mean ~0.
+
+    >>> high_frequencies(jnp.array([0.0, 3.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
+    Array([-1., 2., -1.], dtype=float32)
+    """
     x = to_compute(image)
     return x - average_filter(x, size, border=border)
 
@@ -83,6 +93,9 @@ def high_pass(image: ArrayLike, size: int = 3, *, border: Border = "reflect") ->
 
     The kernel sums to one, with its centre above 1 and all others equal and negative (note 003).
     Args and Returns as `average_filter`.
+
+    >>> high_pass(jnp.array([0.0, 3.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
+    Array([-1., 5., -1.], dtype=float32)
     """
     return _in_own_dtype(image, lambda x: x + high_frequencies(x, size, border=border))
 
@@ -91,6 +104,9 @@ def unsharp_mask(
     image: ArrayLike, sigma: float = 1.0, amount: float = 1.0, *, border: Border = "reflect"
 ) -> jax.Array:
     """Unsharp masking, `image + amount (image - gaussian(image))`; scikit-image clips floats.
+
+    >>> unsharp_mask(jnp.array([0.0, 1.0, 0.0]).reshape(1, 3, 1), 0.5)[0, :, 0]
+    Array([-0.107, 1.213, -0.107], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`, float (not clipped) or uint8 (clipped to 0..255).
@@ -107,6 +123,9 @@ def laplacian(
     image: ArrayLike, *, diagonals: bool = False, border: Border = "reflect"
 ) -> jax.Array:
     """Sum of the second differences along H and W (scipy's `laplace`, OpenCV's `ksize=1`).
+
+    >>> laplacian(jnp.array([0.0, 1.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
+    Array([1., -2., 1.], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`, float or uint8.
@@ -128,6 +147,9 @@ def median_filter(image: ArrayLike, size: int = 3, *, border: Border = "reflect"
 
     A network of minima and maxima: 3 x 3 by sorted columns, larger windows by forgetful selection
     (drop the least and the greatest, take in the next pixel), whose cost grows as `size^4`.
+
+    >>> median_filter(jnp.array([0.0, 9.0, 1.0]).reshape(1, 3, 1))[0, :, 0]
+    Array([0., 1., 1.], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`, any real dtype, which is kept.
@@ -168,6 +190,10 @@ def bilateral_filter(
     `exp(-|p - q|^2 / 2 sigma_space^2) exp(-|I_p - I_q|_1^2 / 2 sigma_colour^2)`.
 
     As OpenCV: a round window, and the colour distance is the sum over the channels.
+
+    >>> row = jnp.array([0.0, 0.1, 1.0]).reshape(1, 3, 1)  # the edge stays, the step of 0.1 goes
+    >>> bilateral_filter(row, 3, sigma_colour=0.1, sigma_space=9.0)[0, :, 0]
+    Array([0.029, 0.083, 1.], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`, float or uint8.

@@ -15,6 +15,9 @@ def equalise(
 ) -> jax.Array:
     """Histogram equalisation: every level becomes the share of pixels at or below it.
 
+    >>> equalise(jnp.array([10, 20, 30], jnp.uint8).reshape(1, 3, 1))[0, :, 0]
+    Array([0, 128, 255], dtype=uint8)
+
     Args:
         image: `[..., H, W, C]`, uint8, or float in any range.
         convention: 'cdf' is that share (scikit-image); 'cdf_min' moves the darkest level to 0 by
@@ -40,6 +43,9 @@ def equalise(
 def stretch_contrast(image: ArrayLike, *, low: float = 0.0, high: float = 100.0) -> jax.Array:
     """Maps the percentiles `low..high` of each channel linearly to the full range and clips.
 
+    >>> stretch_contrast(jnp.array([0.2, 0.4, 0.6]).reshape(1, 3, 1))[0, :, 0]
+    Array([0., 0.5, 1.], dtype=float32)
+
     Args:
         image: `[..., H, W, C]`: uint8 goes to 0..255, rounded; float to 0..1.
         low, high: percentiles (linear between order statistics); 0 and 100 are the extremes.
@@ -63,6 +69,9 @@ def stretch_contrast(image: ArrayLike, *, low: float = 0.0, high: float = 100.0)
 
 def quantise(image: ArrayLike, levels: int) -> jax.Array:
     """Rounds to the nearest of `levels` evenly spaced values, black and white among them.
+
+    >>> quantise(jnp.array([0.1, 0.4, 0.9]).reshape(1, 3, 1), 3)[0, :, 0]
+    Array([0., 0.5, 1.], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`, uint8, or float in 0..1 (values outside are clipped).

@@ -14,7 +14,11 @@ Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def linear_kernel(x: ArrayLike, y: ArrayLike) -> jax.Array:
-    """`x . y` of two points `[D]`."""
+    """`x . y` of two points `[D]`.
+
+    >>> linear_kernel(jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0]))
+    Array(11., dtype=float32)
+    """
     x, y = _points(x, y)
     return jnp.dot(x, y, precision=jax.lax.Precision.HIGHEST)
 
@@ -22,12 +26,20 @@ def linear_kernel(x: ArrayLike, y: ArrayLike) -> jax.Array:
 def polynomial_kernel(
     x: ArrayLike, y: ArrayLike, *, degree: int = 3, gamma: ArrayLike = 1.0, bias: ArrayLike = 0.0
 ) -> jax.Array:
-    """`(gamma x . y + bias)^degree` of two points `[D]`."""
+    """`(gamma x . y + bias)^degree` of two points `[D]`.
+
+    >>> polynomial_kernel(jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0]), degree=2)
+    Array(121., dtype=float32)
+    """
     return jnp.asarray(gamma * linear_kernel(x, y) + bias) ** degree
 
 
 def rbf_kernel(x: ArrayLike, y: ArrayLike, *, gamma: ArrayLike = 1.0) -> jax.Array:
-    """`exp(-gamma |x - y|^2)` of two points `[D]`; 1 at no distance."""
+    """`exp(-gamma |x - y|^2)` of two points `[D]`; 1 at no distance.
+
+    >>> rbf_kernel(jnp.array([1.0, 2.0]), jnp.array([1.0, 3.0]))  # e^-1
+    Array(0.368, dtype=float32)
+    """
     x, y = _points(x, y)
     return jnp.exp(-jnp.asarray(gamma) * jnp.sum((x - y) ** 2))
 
@@ -35,7 +47,11 @@ def rbf_kernel(x: ArrayLike, y: ArrayLike, *, gamma: ArrayLike = 1.0) -> jax.Arr
 def sigmoid_kernel(
     x: ArrayLike, y: ArrayLike, *, gamma: ArrayLike = 1.0, bias: ArrayLike = 0.0
 ) -> jax.Array:
-    """`tanh(gamma x . y + bias)` of two points `[D]`; not positive definite in general."""
+    """`tanh(gamma x . y + bias)` of two points `[D]`; not positive definite in general.
+
+    >>> sigmoid_kernel(jnp.array([1.0, 2.0]), jnp.array([0.0, 0.5]))  # tanh 1
+    Array(0.762, dtype=float32)
+    """
     return jnp.tanh(gamma * linear_kernel(x, y) + bias)
 
 

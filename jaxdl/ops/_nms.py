@@ -60,6 +60,10 @@ def soft_nms(
     A box of IoU u with the one just kept has its score multiplied by `exp(-u^2 / sigma)`, or with
     `sigma=None` by `1 - u` where `u > iou_threshold` (linear; the threshold serves it alone).
 
+    >>> boxes = jnp.array([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], [2.0, 2.0, 3.0, 3.0]])
+    >>> soft_nms(boxes, jnp.array([0.9, 0.8, 0.7]), max_outputs=3)
+    (Array([0, 2, 1], dtype=int32), Array([0.9, 0.7, 0.108], dtype=float32))
+
     Args:
         boxes, max_outputs, mask, classes: as `nms`.
         scores: `[..., N]`, not negative.
@@ -99,6 +103,11 @@ def multiclass_nms(
     mask: ArrayLike | None = None,
 ) -> Detections:
     """Suppression in every class on its own, then the best of all; background is never kept.
+
+    >>> boxes = jnp.array([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.9]])
+    >>> found = multiclass_nms(boxes, jnp.array([[0.4, 0.6], [0.1, 0.9]]), max_outputs=2)
+    >>> found.scores, found.classes, found.mask
+    (Array([0.9, 0.], dtype=float32), Array([0, -1], dtype=int32), Array([True, False], dtype=bool))
 
     Args:
         boxes: `[..., N, 4]`, or `[..., N, K, 4]` with a box for each class.

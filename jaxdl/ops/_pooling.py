@@ -28,6 +28,9 @@ def max_pool(
 ) -> jax.Array:
     """Maximum over windows, as torch's `MaxPool`; padding counts as minus infinity.
 
+    >>> max_pool(jnp.arange(6.0).reshape(1, 6, 1), 3, strides=1)[0, :, 0]
+    Array([2., 3., 4., 5.], dtype=float32)
+
     Args:
         x: `[B, spatial..., C]`.
         window: size of the window, one number or one an axis.
@@ -52,6 +55,9 @@ def avg_pool(
 ) -> jax.Array:
     """Mean over windows, as torch's `AvgPool`.
 
+    >>> avg_pool(jnp.arange(6.0).reshape(1, 6, 1), 2)[0, :, 0]
+    Array([0.5, 2.5, 4.5], dtype=float32)
+
     Args: as `max_pool`; `count_include_pad=False` divides by the number of real inputs of a window.
         With `ceil_mode` what hangs over the padded edge never counts, as in torch.
     """
@@ -72,12 +78,20 @@ def avg_pool(
 
 
 def global_max_pool(x: jax.Array) -> jax.Array:
-    """Maximum over all positions: `[B, spatial..., C]` to `[B, C]`."""
+    """Maximum over all positions: `[B, spatial..., C]` to `[B, C]`.
+
+    >>> global_max_pool(jnp.arange(4.0).reshape(1, 2, 2, 1))
+    Array([[3.]], dtype=float32)
+    """
     return jnp.max(x, axis=tuple(range(1, x.ndim - 1)))
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
-    """Mean over all positions: `[B, spatial..., C]` to `[B, C]`."""
+    """Mean over all positions: `[B, spatial..., C]` to `[B, C]`.
+
+    >>> global_avg_pool(jnp.arange(4.0).reshape(1, 2, 2, 1))
+    Array([[1.5]], dtype=float32)
+    """
     return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
 
 
@@ -86,12 +100,19 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
 
     Bin i of n covers inputs `floor(i H / n)` to `ceil((i + 1) H / n)`; bins overlap where n does
     not divide H, and repeat where n exceeds it.
+
+    >>> adaptive_avg_pool(jnp.arange(6.0).reshape(1, 6, 1), 2)[0, :, 0]
+    Array([1., 4.], dtype=float32)
     """
     return _adaptive(x, output_size, jnp.mean)
 
 
 def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
-    """Maximum over `output_size` bins an axis, the bins of `adaptive_avg_pool`."""
+    """Maximum over `output_size` bins an axis, the bins of `adaptive_avg_pool`.
+
+    >>> adaptive_max_pool(jnp.arange(6.0).reshape(1, 6, 1), 2)[0, :, 0]
+    Array([2., 5.], dtype=float32)
+    """
     return _adaptive(x, output_size, jnp.max)
 
 

@@ -34,6 +34,9 @@ def resize(
 ) -> jax.Array:
     """Stretches to `size = (height, width)`, whatever becomes of the aspect.
 
+    >>> resize(jnp.array([0.0, 1.0]).reshape(1, 2, 1), (1, 4))[0, :, 0]
+    Array([0., 0.25, 0.75, 1.], dtype=float32)
+
     Args:
         image: `[..., H, W, C]`, float or uint8.
         size: height and width of the result, at least 1.
@@ -61,6 +64,10 @@ def letterbox(
 ) -> Letterbox:
     """The largest copy of the image that fits into `size` with its aspect kept, in the middle.
 
+    >>> letterbox(jnp.ones((1, 2, 1)), (2, 2)).image[:, :, 0]
+    Array([[1., 1.],
+           [0., 0.]], dtype=float32)
+
     Args:
         image: `[..., H, W, C]`, float or uint8.
         size: height and width of the frame.
@@ -85,6 +92,9 @@ def centre_crop(image: ArrayLike, size: Sequence[int]) -> jax.Array:
     """The middle `size = (height, width)` pixels; of an odd remainder, the greater part goes below
     and to the right.
 
+    >>> centre_crop(jnp.arange(5.0).reshape(1, 5, 1), (1, 3))[0, :, 0]
+    Array([1., 2., 3.], dtype=float32)
+
     Raises: ValueError if the image is smaller than the crop.
     """
     x = check_image(image)
@@ -107,6 +117,10 @@ def warp(
     fill: float = 0,
 ) -> jax.Array:
     """Moves one image by an affine map: `result(x, y) = image(matrix @ (x, y, 1))`.
+
+    >>> shift = jnp.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    >>> warp(jnp.arange(3.0).reshape(1, 3, 1), shift)[0, :, 0]
+    Array([1., 2., 0.], dtype=float32)
 
     Args:
         image: `[H, W, C]`; `vmap` for many, each with its matrix.

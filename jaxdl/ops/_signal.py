@@ -44,6 +44,9 @@ def exponential_moving_average(
 def batched_matmul(x: ArrayLike, y: ArrayLike) -> jax.Array:
     """The products `x_n y_n` of n pairs of matrices, `[n, a, b]` and `[n, b, c]` to `[n, a, c]`.
 
+    >>> batched_matmul(jnp.ones((2, 1, 3)), jnp.ones((2, 3, 1))).shape
+    (2, 1, 1)
+
     Raises: ValueError unless both are stacks of n matrices that fit; nothing is broadcast.
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
@@ -58,6 +61,9 @@ def convolve(f: ArrayLike, g: ArrayLike) -> jax.Array:
     Both are zero outside their grid, and the whole result is returned, so the laws hold exactly up
     to rounding: `f * g = g * f`, `(f * g) * h = f * (g * h)`, `f * (g + h) = f * g + f * h`, and
     differences move from one factor to the other, `D(f * g) = Df * g = f * Dg`.
+
+    >>> convolve(jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0]))
+    Array([1., 3., 2.], dtype=float32)
 
     Args:
         f, g: real or complex, of one number of axes, `[n1, n2, ...]` and `[m1, m2, ...]`.

@@ -16,7 +16,11 @@ _REST = ""  # the label of paths that no pattern matches
 
 
 def paths(params: Any) -> list[str]:
-    """The path of every leaf, in the order of `jax.tree.leaves`."""
+    """The path of every leaf, in the order of `jax.tree.leaves`.
+
+    >>> paths({"body": {"kernel": jnp.zeros(2), "bias": jnp.zeros(1)}, "head": jnp.zeros(1)})
+    ['body/bias', 'body/kernel', 'head']
+    """
     return jax.tree.leaves(_path_tree(params))
 
 
@@ -24,6 +28,11 @@ def groups(
     transforms: Mapping[str, optax.GradientTransformation],
 ) -> optax.GradientTransformationExtraArgs:
     """One optimizer for each pattern, `{"head/*": optax.adam(1e-3), "*": optax.sgd(1e-6)}`.
+
+    >>> params = {"body": jnp.ones(1), "head": jnp.ones(1)}
+    >>> tx = groups({"head": optax.sgd(1.0), "*": optax.sgd(0.1)})
+    >>> tx.update(params, tx.init(params), params)[0]
+    {'body': Array([-0.1], dtype=float32), 'head': Array([-1.], dtype=float32)}
 
     Raises: ValueError, at `init`, if a pattern is left without a path or a path without a pattern.
     """
@@ -48,6 +57,11 @@ def freeze(
     Frozen leaves have no optimizer state, and their gradients are not even computed unless the step
     asks for the norm of all. Batch statistics are no parameters: they still follow the data.
 
+    >>> params = {"body": jnp.ones(1), "head": jnp.ones(1)}
+    >>> tx = freeze(optax.sgd(1.0), "body")
+    >>> tx.update(params, tx.init(params), params)[0]
+    {'body': Array([0.], dtype=float32), 'head': Array([-1.], dtype=float32)}
+
     Raises: ValueError, at `init`, if a pattern matches nothing.
     """
 
@@ -65,6 +79,11 @@ def scale_by_path(factors: Mapping[str, float]) -> optax.GradientTransformation:
 
     Chain it after the optimizer; paths without a pattern keep their updates, a factor of 0 gives
     updates of 0 whatever they were.
+
+    >>> params = {"body": jnp.ones(1), "head": jnp.ones(1)}
+    >>> tx = scale_by_path({"head": 10.0, "*": 1.0})
+    >>> tx.update(params, tx.init(params), params)[0]
+    {'body': Array([1.], dtype=float32), 'head': Array([10.], dtype=float32)}
 
     Raises: ValueError for a negative factor; at `init`, if a pattern is left without a path.
     """
@@ -92,6 +111,9 @@ def scale_by_path(factors: Mapping[str, float]) -> optax.GradientTransformation:
 def path_mask(params: Any, *patterns: str) -> Any:
     """A tree of booleans, True where a path matches one of the patterns.
 
+    >>> path_mask({"body": jnp.zeros(2), "head": jnp.zeros(1)}, "head*")
+    {'body': False, 'head': True}
+
     Raises: ValueError if a pattern matches nothing, listing the paths that exist.
     """
     names = _path_tree(params)
@@ -106,6 +128,9 @@ def weights_only(params: Any) -> Any:
     """A mask that is True for matrices and kernels, False for biases and scales of norms.
 
     For weight decay: `optax.adamw(1e-3, weight_decay=0.1, mask=optim.weights_only)`.
+
+    >>> weights_only({"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)})
+    {'bias': False, 'kernel': True}
     """
     return jax.tree.map(
         lambda name, leaf: jnp.ndim(leaf) > 1 and name.split("/")[-1] not in ("bias", "scale"),

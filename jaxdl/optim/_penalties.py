@@ -19,6 +19,11 @@ def l1_subgradient(penalty: ArrayLike, *, mask: Mask | None = None) -> optax.Gra
 
     The coefficients come near zero and hop around it; for exact zeros use `l1_proximal`.
 
+    >>> params = {"kernel": jnp.array([[2.0, -3.0]])}
+    >>> tx = l1_subgradient(0.1)
+    >>> tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)[0]
+    {'kernel': Array([[0.1, -0.1]], dtype=float32)}
+
     Args:
         penalty: lambda of `lambda * sum |w|`.
         mask: `params -> tree of booleans`, the leaves it counts for; all by default.
@@ -35,6 +40,12 @@ def l1_proximal(
     `w = sign(u) max(|u| - rate * penalty, 0)` for `u` the updated parameters: proximal gradient
     descent (ISTA) with SGD. Coefficients that are zero are exactly zero. With adaptive optimizers
     it is the thresholding of that paper's algorithm, not the minimiser of the L1 penalty.
+
+    >>> params = {"kernel": jnp.array([[2.0, -0.05]])}
+    >>> tx = l1_proximal(1.0, learning_rate=0.1)
+    >>> updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+    >>> optax.apply_updates(params, updates)
+    {'kernel': Array([[1.9, 0.]], dtype=float32)}
 
     Args:
         learning_rate: that of the optimizer before it, a number or the same schedule.
@@ -63,6 +74,13 @@ def max_norm(limit: float, *, mask: Mask = weights_only) -> optax.GradientTransf
 
     The norm of a kernel `[..., out]` is taken over all axes but the last; longer columns are scaled
     down after each step.
+
+    >>> params = {"kernel": jnp.array([[3.0], [4.0]])}
+    >>> tx = max_norm(1.0)
+    >>> updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+    >>> optax.apply_updates(params, updates)["kernel"]
+    Array([[0.6 ],
+           [0.8]], dtype=float32)
 
     Args:
         mask: `params -> tree of booleans`, the leaves it counts for.

@@ -56,6 +56,11 @@ def reduce_on_plateau(
 
     Chain it after the optimizer. (`optax.contrib.reduce_on_plateau` counts training steps.)
 
+    >>> tx = reduce_on_plateau(factor=0.5, patience=0)
+    >>> state = report_plateau(report_plateau(tx.init(jnp.zeros(1)), 1.0), 1.0)
+    >>> tx.update(jnp.ones(1), state)[0]
+    Array([0.5], dtype=float32)
+
     Args:
         factor: of the scale at each reduction, in (0, 1).
         patience: reports without improvement that are still accepted; the next one reduces.
@@ -76,12 +81,21 @@ def halve_when_slow(
     """Halves the rate after each epoch whose number fell by no more than `absolute`.
 
     The comparison is with the report before, not with the best one.
+
+    >>> tx = halve_when_slow(absolute=0.1)
+    >>> state = report_plateau(report_plateau(tx.init(jnp.zeros(1)), 1.0), 0.95)
+    >>> tx.update(jnp.ones(1), state)[0]
+    Array([0.5], dtype=float32)
     """
     return _scale_by(_Rule(factor, 0, 0.0, absolute, "min", 0, min_scale, "previous"))
 
 
 def report_plateau(opt_state: Any, value: ArrayLike) -> Any:
     """Tells the optimizer a held-out number; pure, so that it may be called in a compiled run.
+
+    >>> state = halve_when_slow(absolute=0.1).init(jnp.zeros(1))
+    >>> report_plateau(report_plateau(state, 1.0), 0.95).scale
+    Array(0.5, dtype=float32)
 
     Raises: ValueError if the optimizer has neither `reduce_on_plateau` nor `halve_when_slow`.
     """

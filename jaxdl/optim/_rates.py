@@ -24,6 +24,10 @@ def inject_rate(
     Only the learning rate is injected (`optax.inject_hyperparams`); the other options stay
     constants of the program.
 
+    >>> tx = inject_rate(optax.sgd, optax.constant_schedule(0.1))
+    >>> learning_rates(tx.init(jnp.zeros(1)))
+    {'learning_rate': 0.1}
+
     Raises: ValueError for a rate, known outside a program, that is negative or not finite.
     """
     _check_rate(learning_rate)
@@ -36,6 +40,9 @@ def learning_rates(opt_state: Any) -> dict[str, float]:
     """Reads the rates that the latest step used, outside a program, for the record of a run.
 
         train.fit(..., observe=lambda state: optim.learning_rates(state.opt_state))
+
+    >>> learning_rates(inject_rate(optax.sgd, 0.1).init(jnp.zeros(1)))
+    {'learning_rate': 0.1}
 
     Returns: `{"learning_rate": rate}`, or `{"learning_rate/GROUP": rate}` with several; times the
         scale of `reduce_on_plateau` where there is one. Factors of `scale_by_path` come on top.
@@ -70,6 +77,12 @@ def momentum(
 ) -> optax.GradientTransformationExtraArgs:
     """Gradient descent with momentum: `v = decay v + g`, `x = x - rate v`.
 
+    >>> tx, params = momentum(0.1, 0.9), jnp.array([1.0])
+    >>> state = tx.init(params)
+    >>> updates, state = tx.update(jnp.array([1.0]), state, params)
+    >>> tx.update(jnp.array([1.0]), state, params)[0]
+    Array([-0.19], dtype=float32)
+
     Args:
         learning_rate, decay: numbers or schedules (`momentum_ramp`).
         nesterov: steps along `g + decay v` instead of `v`.
@@ -99,6 +112,11 @@ def adagrad(
     eps_in_root: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """AdaGrad as published: `s = s + g^2`, `x = x - rate g / (sqrt(s) + eps)`, with s = 0 at first.
+
+    >>> tx, params = adagrad(0.1), jnp.array([1.0])
+    >>> updates, _ = tx.update(jnp.array([4.0]), tx.init(params), params)
+    >>> updates  # the first step is the rate, whatever the gradient
+    Array([-0.1], dtype=float32)
 
     Args:
         eps_in_root: `g / sqrt(s + eps)`, as some books and optax write it.

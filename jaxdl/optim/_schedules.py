@@ -15,6 +15,9 @@ class Schedule:
     """A function from the step (0 for the first update) to a value; optax takes it as its own.
 
     `num_steps` is where it ends: from there on it stays at its last value. None never ends.
+
+    >>> Schedule(lambda step: 0.1 / (1 + step), num_steps=10)(4)
+    0.02
     """
 
     value: Callable[[ArrayLike], jax.Array]
@@ -25,18 +28,30 @@ class Schedule:
 
 
 def constant(value: ArrayLike) -> Schedule:
-    """The same value at every step."""
+    """The same value at every step.
+
+    >>> constant(0.1)(1000)
+    Array(0.1, dtype=float32)
+    """
     return Schedule(optax.constant_schedule(jnp.asarray(value, jnp.float32)))
 
 
 def step_decay(value: ArrayLike, *, every_steps: int, factor: float) -> Schedule:
-    """`value * factor^floor(t / every_steps)`; torch's StepLR when counted in epochs."""
+    """`value * factor^floor(t / every_steps)`; torch's StepLR when counted in epochs.
+
+    >>> step_decay(1.0, every_steps=10, factor=0.5)(25)
+    Array(0.25, dtype=float32)
+    """
     _positive(every_steps=every_steps)
     return Schedule(optax.exponential_decay(value, every_steps, factor, staircase=True))
 
 
 def milestones(value: ArrayLike, *, at_steps: Sequence[int], factor: float) -> Schedule:
-    """`value * factor^(how many of at_steps are <= t)`; torch's MultiStepLR."""
+    """`value * factor^(how many of at_steps are <= t)`; torch's MultiStepLR.
+
+    >>> milestones(1.0, at_steps=[10, 20], factor=0.5)(20)
+    Array(0.25, dtype=float32)
+    """
     if not at_steps or list(at_steps) != sorted(set(at_steps)) or at_steps[0] < 1:
         raise ValueError(f"at_steps must be increasing and positive, got {list(at_steps)}")
 
@@ -48,19 +63,31 @@ def milestones(value: ArrayLike, *, at_steps: Sequence[int], factor: float) -> S
 
 
 def inverse_time(a: ArrayLike, *, b_steps: float) -> Schedule:
-    """`a / (b + t)` of Robbins & Monro: starts at `a / b` and is half of that after b steps."""
+    """`a / (b + t)` of Robbins & Monro: starts at `a / b` and is half of that after b steps.
+
+    >>> inverse_time(1.0, b_steps=10)(10)
+    Array(0.05, dtype=float32)
+    """
     if not b_steps > 0:
         raise ValueError(f"b_steps must be positive, got {b_steps}")
     return Schedule(lambda step: jnp.asarray(a) / (b_steps + jnp.asarray(step, jnp.float32)))
 
 
 def cosine(value: ArrayLike, *, decay_steps: int, end: float = 0.0) -> Schedule:
-    """`end + (value - end) (1 + cos(pi t / decay_steps)) / 2` (Loshchilov & Hutter 2017)."""
+    """`end + (value - end) (1 + cos(pi t / decay_steps)) / 2` (Loshchilov & Hutter 2017).
+
+    >>> cosine(1.0, decay_steps=10)(5)
+    Array(0.5, dtype=float32)
+    """
     return warmup_cosine(value, warmup_steps=0, decay_steps=decay_steps, end=end)
 
 
 def linear(value: ArrayLike, *, decay_steps: int, end: float = 0.0) -> Schedule:
-    """A straight line from `value` at step 0 to `end` at `decay_steps`."""
+    """A straight line from `value` at step 0 to `end` at `decay_steps`.
+
+    >>> linear(1.0, decay_steps=10)(4)
+    Array(0.6, dtype=float32)
+    """
     return warmup_linear(value, warmup_steps=0, decay_steps=decay_steps, end=end)
 
 
@@ -68,6 +95,10 @@ def warmup_cosine(
     peak: ArrayLike, *, warmup_steps: int, decay_steps: int, start: float = 0.0, end: float = 0.0
 ) -> Schedule:
     """A line from `start` to `peak`, then a cosine to `end`.
+
+    >>> schedule = warmup_cosine(1.0, warmup_steps=2, decay_steps=10)
+    >>> [round(float(schedule(step)), 3) for step in (0, 1, 2, 10)]
+    [0.0, 0.5, 1.0, 0.095]
 
     Args:
         warmup_steps: of the line; 0 leaves it out.
@@ -86,20 +117,32 @@ def warmup_cosine(
 def warmup_linear(
     peak: ArrayLike, *, warmup_steps: int, decay_steps: int, start: float = 0.0, end: float = 0.0
 ) -> Schedule:
-    """A line from `start` up to `peak`, then one down to `end`; steps as in `warmup_cosine`."""
+    """A line from `start` up to `peak`, then one down to `end`; steps as in `warmup_cosine`.
+
+    >>> schedule = warmup_linear(1.0, warmup_steps=2, decay_steps=10)
+    >>> [round(float(schedule(step)), 3) for step in (0, 1, 2, 10)]
+    [0.0, 0.5, 1.0, 0.2]
+    """
     _positive(decay_steps=decay_steps)
     decay = optax.linear_schedule(peak, end, decay_steps)
     return _after_warmup(decay, peak, warmup_steps, decay_steps, start)
 
 
 def momentum_ramp(*, ramp_steps: int, start: float = 0.5, end: float = 0.9) -> Schedule:
-    """A line from `start` to `end`, which then stays: momentum while training settles."""
+    """A line from `start` to `end`, which then stays: momentum while training settles.
+
+    >>> momentum_ramp(ramp_steps=10)(5)
+    Array(0.7, dtype=float32)
+    """
     _positive(ramp_steps=ramp_steps)
     return Schedule(optax.linear_schedule(start, end, ramp_steps))
 
 
 def epochs(schedule: Callable, steps_per_epoch: int, *, smooth: bool = False) -> Schedule:
     """The schedule with its steps read as epochs.
+
+    >>> epochs(step_decay(1.0, every_steps=1, factor=0.5), steps_per_epoch=100)(250)
+    Array(0.25, dtype=float32)
 
     Args:
         schedule: what it calls steps are epochs here: `cosine(0.1, decay_steps=30)` takes 30.
@@ -122,6 +165,8 @@ def check_length(schedule: Any, num_steps: int) -> None:
 
     The usual reason is a length given in epochs where steps are counted. A number, or a function
     that does not know its length (one of optax's own), passes.
+
+    >>> check_length(constant(0.1), 1000)
     """
     length = getattr(schedule, "num_steps", None)
     if length is not None and length < num_steps:
