@@ -4,6 +4,7 @@ U users, I items. Similarities count co-rated entries only, as Surprise defines 
 towards 0 by `n / (n + shrinkage)` for n co-rated entries.
 """
 
+import functools
 from typing import Literal
 
 import jax
@@ -54,6 +55,7 @@ def rating_similarity(
     return similarity * n / jnp.maximum(n + shrinkage, 1e-9)
 
 
+@functools.partial(jax.jit, static_argnames=("by", "k", "kind", "shrinkage", "chunk"))
 def neighbour_ratings(
     ratings: ArrayLike,
     observed: ArrayLike,

@@ -8,6 +8,7 @@ from jaxdl.plots._detection import framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
+from jaxdl.plots._recommender import by_popularity
 from jaxdl.plots._scaling import scaling
 from jaxdl.plots._segmentation import segmentation_colours, segmentations
 from jaxdl.plots._sweeps import heat_maps, side_by_side
@@ -18,6 +19,7 @@ __all__ = [
     "associations",
     "attention_maps",
     "boxes",
+    "by_popularity",
     "coefficient_paths",
     "compare",
     "confusion",

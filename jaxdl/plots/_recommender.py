@@ -1,0 +1,45 @@
+"""Figures of recommenders."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def by_popularity(
+    counts: ArrayLike,
+    values: Mapping[str, ArrayLike],
+    name: str,
+    *,
+    groups: int = 8,
+    after: Callable[[Any], Any] = np.asarray,
+) -> Any:
+    """Draws the mean of a number over test examples, from those of rare items to popular ones.
+
+    Args:
+        counts: how often the item of each example is in the training set, `[N]`.
+        values: by model, a number for each example `[N]`.
+        name: what the number is.
+        groups: of about as many examples each; equal counts stay together.
+        after: applied to each mean, such as `np.sqrt` for a root mean square.
+    """
+    from matplotlib.figure import Figure
+
+    counts = np.asarray(counts)
+    edges = np.unique(np.quantile(counts, np.linspace(0, 1, groups + 1)[1:-1]))
+    group = np.unique(np.digitize(counts, edges), return_inverse=True)[1]
+    size = np.bincount(group)
+    along = np.bincount(group, counts) / size
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for label, value in values.items():
+        axes.plot(
+            along, after(np.bincount(group, np.asarray(value)) / size), "o-", ms=3, label=label
+        )
+    axes.set_xscale("symlog")
+    axes.set_xlabel("ratings of the item in the training set (mean of a group)")
+    axes.set_ylabel(name)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure

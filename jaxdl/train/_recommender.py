@@ -1,0 +1,57 @@
+"""Objectives of recommenders: pairs of items ranked, and tables of ratings filled in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl import data, losses, metrics
+from jaxdl.train._objective import Aux, Objective
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def pairwise(model: Any, known: data.ItemLists, loss: Loss = losses.bpr_loss) -> Objective:
+    """Ranks "item" above an item drawn uniformly among those that "user" does not know.
+
+    Args:
+        model: called as `model(users [B], items [B], train=...)`, its output a logit.
+        known: items of each user; a user who knows everything teaches nothing.
+        loss: `(positive, negative) -> [B]`, of logits.
+    Returns: an objective for batches of "user", "item" and "mask", all `[B]`.
+    """
+
+    def objective(params: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
+        def score(items: jax.Array) -> jax.Array:
+            scores: Any = model.apply({"params": params}, batch["user"], items, train=train)
+            return scores
+
+        negative = data.sample_negatives(key, known, batch["user"])
+        counted = batch["mask"] & (negative < known.num_items)
+        ranked = loss(score(batch["item"]), score(jnp.minimum(negative, known.num_items - 1)))
+        return metrics.Mean.from_values(ranked, counted), Aux({}, model_state)
+
+    return objective
+
+
+def reconstruction(model: Any, loss: Loss = losses.squared_error) -> Objective:
+    """The mean loss over observed cells of a table; what the others hold has no part in it.
+
+    Args:
+        model: called as `model(ratings [B, N], observed [B, N], train=...)`, such as
+            `models.AutoRec`; its output is `[B, N]`.
+        loss: `(predicted, ratings) -> [B, N]`.
+    Returns: an objective for batches of "ratings" and a boolean "observed", both `[B, N]`, and
+        "mask" `[B]`.
+    """
+
+    def objective(params: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
+        observed = batch["observed"]
+        ratings = jnp.where(observed, batch["ratings"], 0)
+        rngs = {"dropout": key}
+        predicted: Any = model.apply({"params": params}, ratings, observed, train=train, rngs=rngs)
+        counted = observed & batch["mask"][:, None]
+        return metrics.Mean.from_values(loss(predicted, ratings), counted), Aux({}, model_state)
+
+    return objective
