@@ -14,7 +14,7 @@ from jaxdl.nn._bptt import linear_state_gradients, rnn_gradients, rnn_outputs
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell
 from jaxdl.nn._conv import Conv, ConvTranspose
 from jaxdl.nn._dropout import Dropout
-from jaxdl.nn._initialisers import bilinear, he, normal, uniform, xavier
+from jaxdl.nn._initialisers import bilinear, constant, he, normal, uniform, xavier
 from jaxdl.nn._norm import BatchNorm, batch_statistics
 from jaxdl.nn._recurrent import (
     GRU,
@@ -47,6 +47,7 @@ __all__ = [
     "attention_from_torch",
     "batch_statistics",
     "bilinear",
+    "constant",
     "he",
     "linear_state_gradients",
     "normal",

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl import ops
+from jaxdl.nn._initialisers import Initialiser, constant
 from jaxdl.ops._convolution import Padding, channels_first_hint, per_axis
 
-Initializer = Any  # (key, shape, dtype) -> array
 # Kaiming's rule for rectifiers; torch's own default is a third of this variance.
 default_kernel_init = nn.initializers.he_normal()
 
@@ -32,8 +32,8 @@ class Conv(nn.Module):
     use_bias: bool = True
     dtype: jnp.dtype | None = None  # of the computation; the parameters' by default
     param_dtype: jnp.dtype = jnp.float32
-    kernel_init: Initializer = default_kernel_init
-    bias_init: Initializer = nn.initializers.zeros_init()
+    kernel_init: Initialiser = default_kernel_init
+    bias_init: Initialiser = constant(0.0)
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -59,8 +59,8 @@ class ConvTranspose(nn.Module):
     use_bias: bool = True
     dtype: jnp.dtype | None = None
     param_dtype: jnp.dtype = jnp.float32
-    kernel_init: Initializer = default_kernel_init
-    bias_init: Initializer = nn.initializers.zeros_init()
+    kernel_init: Initialiser = default_kernel_init
+    bias_init: Initialiser = constant(0.0)
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -17,6 +17,19 @@ Initialiser = Callable[..., jax.Array]
 Distribution = Literal["uniform", "normal"]
 
 
+def constant(value: float) -> Initialiser:
+    """The same number everywhere: biases (0) and scales of norms (1).
+
+    >>> constant(1.0)(jax.random.key(0), (2,))
+    Array([1., 1.], dtype=float32)
+    """
+
+    def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        return jnp.full(shape, value, dtype)
+
+    return init
+
+
 def normal(deviation: float = 0.01) -> Initialiser:
     """The fixed Gaussian, `N(0, deviation^2)`, whatever the layer."""
     return jax.nn.initializers.normal(_positive("deviation", deviation))

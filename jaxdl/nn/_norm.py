@@ -15,11 +15,12 @@ Conventions that libraries differ in, with the choice made here (T6):
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from jaxdl.nn._initialisers import Initialiser, constant
 
 
 class BatchNorm(nn.Module):
@@ -34,8 +35,8 @@ class BatchNorm(nn.Module):
     torch: bool = False  # momentum is the share of the new value, running variance unbiased
     frozen: bool = False  # the running averages even in training, and no update of them
     axis_name: str | Sequence[str] | None = None  # devices of `shard_map`/`pmap` or a `vmap` axis
-    scale_init: Any = nn.initializers.ones
-    bias_init: Any = nn.initializers.zeros
+    scale_init: Initialiser = constant(1.0)
+    bias_init: Initialiser = constant(0.0)
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:

@@ -18,7 +18,7 @@ class TrainState(struct.PyTreeNode):
     step: jax.Array  # int32
     params: Any
     model_state: Any  # whatever else the model carries: batch statistics, recurrent state
-    opt_state: optax.OptState
+    opt_state: Any  # of the optimizer
     key: jax.Array
     ema: Any = None  # exponential moving average of params, if kept
     skipped: Any = None  # int32 [2]: non-finite steps in a row, and in total, if guarded

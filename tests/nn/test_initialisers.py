@@ -76,3 +76,9 @@ def test_bilinear_kernel_enlarges_linearly(stride):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_constant_is_one_number_in_the_dtype_asked_for():
+    weights = nn.constant(0.5)(jax.random.key(0), (2, 3), jnp.bfloat16)
+    assert weights.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(weights, np.full((2, 3), 0.5))
