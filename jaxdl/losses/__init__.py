@@ -35,6 +35,7 @@ from jaxdl.losses._classification import (
     softmax_cross_entropy,
     softmax_focal_loss,
 )
+from jaxdl.losses._detection import MultiboxLoss, hardest, multibox_loss
 from jaxdl.losses._embedding import glove_loss, hierarchical_softmax_loss, negative_sampling_loss
 from jaxdl.losses._ranking import bpr_loss, pairwise_hinge_loss, sampled_softmax_loss
 from jaxdl.losses._regression import (
@@ -48,11 +49,13 @@ from jaxdl.losses._regression import (
 from jaxdl.losses._style import content_loss, gram_matrix, style_loss, total_variation
 
 __all__ = [
+    "MultiboxLoss",
     "absolute_error",
     "bpr_loss",
     "content_loss",
     "glove_loss",
     "gram_matrix",
+    "hardest",
     "hierarchical_softmax_loss",
     "hinge_loss",
     "huber_loss",
@@ -60,6 +63,7 @@ __all__ = [
     "masked_sigmoid_cross_entropy",
     "mean_squared_error",
     "multiclass_hinge_loss",
+    "multibox_loss",
     "negative_sampling_loss",
     "pairwise_hinge_loss",
     "sampled_softmax_loss",

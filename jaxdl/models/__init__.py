@@ -25,6 +25,7 @@ from jaxdl.models.recommender import (
 from jaxdl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
 from jaxdl.models.sentiment import BiLSTMReader, GRUReader, TextCNN, with_vectors
 from jaxdl.models.signal import SignalCNN
+from jaxdl.models.ssd import SSD300, L2Norm, Predictions, TinySSD, detect
 from jaxdl.models.translation import Translator, translation_step
 from jaxdl.models.vgg import (
     VGG,
@@ -40,6 +41,7 @@ from jaxdl.models.vgg import (
 
 __all__ = [
     "MLP",
+    "SSD300",
     "VGG",
     "VGG11",
     "VGG11BN",
@@ -58,6 +60,7 @@ __all__ = [
     "GRUReader",
     "GoogLeNet",
     "Inception",
+    "L2Norm",
     "LSTMLarge",
     "LSTMMedium",
     "LSTMSmall",
@@ -69,13 +72,16 @@ __all__ = [
     "MnistCNN",
     "NeuMF",
     "NiN",
+    "Predictions",
     "ResNet",
     "ResNet18",
     "ResNet34",
     "ResNet50",
     "SignalCNN",
     "TextCNN",
+    "TinySSD",
     "Translator",
+    "detect",
     "factor_scores",
     "fasttext",
     "features",

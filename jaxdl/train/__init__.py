@@ -15,6 +15,7 @@ from jaxdl.train._backprop import (
     gradient_flow,
 )
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
+from jaxdl.train._detection import multibox
 from jaxdl.train._drivers import Driver
 from jaxdl.train._factors import pairwise_sgd, pointwise_sgd
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
@@ -76,6 +77,7 @@ __all__ = [
     "make_word2vec",
     "merge_metrics",
     "pairwise",
+    "multibox",
     "pairwise_sgd",
     "per_example_gradients",
     "pointwise_sgd",
