@@ -87,4 +87,8 @@ def _frame(axes: Any, box: np.ndarray, *, text: str = "", **style: Any) -> None:
     axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], **style)
     if text:
         label = {"facecolor": style["color"], "edgecolor": "none", "pad": 0.8}
-        axes.text(x1, y1, text, color="white", size=6.5, va="bottom", bbox=label, clip_on=True)
+        inside = y1 < 0.08  # above the box it would leave the image
+        axes.text(
+            x1, y1, text, color="white", size=6.5, va="top" if inside else "bottom", bbox=label,
+            clip_on=True,
+        )  # fmt: skip
