@@ -12,6 +12,7 @@ from jaxdl.data._augment import (
     cutout,
     random_affine,
     random_colour,
+    random_crop,
     random_flip,
     random_noise,
     random_resized_crop,
@@ -42,7 +43,15 @@ from jaxdl.data._interactions import (
     split_random,
 )
 from jaxdl.data._load import SOURCES, Source, load
-from jaxdl.data._masks import CAMVID, UNLABELLED, read_camvid, read_palette_mask, voc_palette
+from jaxdl.data._masks import (
+    CAMVID,
+    UNLABELLED,
+    VOC,
+    read_camvid,
+    read_palette_mask,
+    read_voc_masks,
+    voc_palette,
+)
 from jaxdl.data._movielens import load_interactions, low_rank_truth, read_movielens
 from jaxdl.data._pairs import (
     BOS,
@@ -53,7 +62,7 @@ from jaxdl.data._pairs import (
     normalise_sentence,
     read_pairs,
 )
-from jaxdl.data._photos import CIFAR10, read_cifar10, read_image_folders
+from jaxdl.data._photos import CIFAR10, open_image, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
 from jaxdl.data._reviews import encode_texts, read_reviews, review_words, vector_table
 from jaxdl.data._scattered import scatter_digits
@@ -107,6 +116,7 @@ __all__ = [
     "SOURCES",
     "UNKNOWN",
     "UNLABELLED",
+    "VOC",
     "Affine",
     "Bins",
     "Bounds",
@@ -164,11 +174,13 @@ __all__ = [
     "num_batches",
     "num_bucket_batches",
     "num_steps",
+    "open_image",
     "pad_sequences",
     "polynomial_features",
     "prepare",
     "random_affine",
     "random_colour",
+    "random_crop",
     "random_flip",
     "random_noise",
     "random_resized_crop",
@@ -185,6 +197,7 @@ __all__ = [
     "read_reviews",
     "read_similarities",
     "read_voc",
+    "read_voc_masks",
     "resident_batch",
     "review_words",
     "sample_negatives",

@@ -73,6 +73,48 @@ def random_flip(
     return moved
 
 
+def random_crop(
+    key: jax.Array,
+    example: Example,
+    *,
+    size: Sequence[int],
+    fill: float = 0.0,
+    fill_label: int = 255,
+) -> Example:
+    """Cuts out `size` pixels at a random place, without stretching.
+
+    A side of the image that is shorter is not dropped: all of it lies at a random place in the crop
+    (T24).
+
+    Args:
+        size: height and width of the crop.
+        fill, fill_label: what lies around a smaller image, and its label, void by default.
+    """
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size must be (height, width), each at least 1, got {tuple(size)}")
+    sides = example["image"].shape[:2]
+    margins = [max(n - side, 0) for n, side in zip(size, sides, strict=True)]
+    top, left = (
+        jax.random.randint(k, (), 0, abs(n - side) + 1)
+        for k, n, side in zip(jax.random.split(key), size, sides, strict=True)
+    )
+
+    def cut(array: jax.Array, fill: float) -> jax.Array:
+        rest = array.ndim - 2
+        pads = [(m, m) for m in margins] + [(0, 0)] * rest
+        array = jnp.pad(array, pads, constant_values=fill)
+        return jax.lax.dynamic_slice(array, (top, left, *[0] * rest), (*size, *array.shape[2:]))
+
+    moved = {"image": cut(example["image"], fill)}
+    if "segmentation" in example:
+        moved["segmentation"] = cut(example["segmentation"], fill_label)
+    if "boxes" in example:
+        start = jnp.array([left - margins[1], top - margins[0]] * 2)
+        old, new = (jnp.array([side[1], side[0]] * 2) for side in (sides, size))
+        moved["boxes"] = jnp.clip((example["boxes"] * old[None] - start[None]) / new[None], 0, 1)
+    return moved
+
+
 def random_resized_crop(
     key: jax.Array,
     example: Example,

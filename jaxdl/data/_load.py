@@ -65,6 +65,10 @@ SOURCES: dict[str, Source] = {
     ),
     "scattered_digits": Source(builder=_scattered.SCATTERED_DIGITS, embedded=True),
     "sms_spam": Source(read=_tables.read_sms_spam, where="https://archive.ics.uci.edu/dataset/228"),
+    "voc_masks": Source(
+        read=_masks.read_voc_masks,
+        where="http://host.robots.ox.ac.uk/pascal/VOC (trainval, with SegmentationClass)",
+    ),
     "voc": Source(
         read=_voc.read_voc, where="http://host.robots.ox.ac.uk/pascal/VOC, or any set of its layout"
     ),

@@ -13,6 +13,11 @@ CAMVID = (
     *("sky", "building", "pole", "road", "pavement", "tree"),
     *("sign", "fence", "car", "pedestrian", "bicyclist"),
 )
+VOC = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
+    *("chair", "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant"),
+    *("sheep", "sofa", "train", "tv monitor"),
+)
 UNLABELLED = 255  # of a segmentation: a pixel without a class, which losses and metrics ignore
 
 
@@ -95,3 +100,46 @@ def _read_pair(
     if classes.ndim != 2 or classes.max() > len(CAMVID):
         raise DataError(f"{mask_path}: expected classes 0 to {len(CAMVID)}, found others")
     return np.asarray(image), np.where(classes == len(CAMVID), UNLABELLED, classes).astype(np.uint8)
+
+
+def read_voc_masks(folder: pathlib.Path, size: Sequence[int] = (320, 320)) -> Splits:
+    """Reads `JPEGImages/X.jpg` with classes in `SegmentationClass/X.png`, 0 background to 20.
+
+    Args:
+        folder: VOC's, with `ImageSets/Segmentation/{train,val}.txt` that list the names.
+        size: height and width; an image that is larger is shrunk to fit, with its aspect, and what
+            is left at the bottom and right is void (T24: nothing is cut off or dropped).
+    Returns: splits "train" and "test" (from `val`): "image" uint8 `[N, H, W, 3]`, 0 where there is
+        none, and "segmentation" uint8 `[N, H, W]`, void as 255.
+    Raises: DataError if a file is missing, is no image, differs in size, or has other classes.
+    """
+    splits = {}
+    for split, name in (("train", "train"), ("test", "val")):
+        path = folder / "ImageSets" / "Segmentation" / f"{name}.txt"
+        if not path.is_file() or not (stems := path.read_text().split()):
+            raise DataError(f"{path}: expected names of images, one a line")
+        pairs = [_read_voc_pair(folder, stem, size) for stem in stems]
+        images, classes = zip(*pairs, strict=True)
+        splits[split] = Split({"image": np.stack(images), "segmentation": np.stack(classes)})
+    return Splits(splits, Info(name="voc_masks", source=str(folder), class_names=VOC))
+
+
+def _read_voc_pair(
+    folder: pathlib.Path, stem: str, size: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    from PIL import Image
+
+    image = open_image(folder / "JPEGImages" / f"{stem}.jpg")
+    path = folder / "SegmentationClass" / f"{stem}.png"
+    classes = read_palette_mask(path)
+    if classes.shape != image.size[::-1]:
+        raise DataError(f"{path}: {classes.shape[::-1]} pixels for an image of {image.size}")
+    if ((classes >= len(VOC)) & (classes != UNLABELLED)).any():
+        raise DataError(f"{path}: expected classes 0 to {len(VOC) - 1} and 255, found others")
+    share = min(1.0, size[0] / image.height, size[1] / image.width)
+    fitted = (max(1, int(image.width * share)), max(1, int(image.height * share)))
+    mask = Image.fromarray(classes).resize(fitted, Image.Resampling.NEAREST)
+    pixels, labels = np.zeros((*size, 3), np.uint8), np.full(tuple(size), UNLABELLED, np.uint8)
+    pixels[: fitted[1], : fitted[0]] = image.resize(fitted, Image.Resampling.BILINEAR)
+    labels[: fitted[1], : fitted[0]] = mask
+    return pixels, labels

@@ -105,6 +105,27 @@ def test_crop_of_everything_is_antialiased_resizing():
         np.testing.assert_allclose(got, ops.resize(PHOTO, size), atol=1e-4)
 
 
+def test_crops_are_cut_as_they_are_and_small_images_are_padded():
+    """T24: of an image smaller than the crop nothing is lost; around it there is void."""
+    numbers = jnp.arange(1.0, 31.0).reshape(5, 6, 1)
+    example = {"image": numbers, "segmentation": numbers[..., 0].astype(int) % 3}
+    example["boxes"] = jnp.array([[0, 0, 1, 1.0]])
+    crop = jax.jit(functools.partial(data.random_crop, size=(3, 8)))
+    places = set()
+    for seed in range(20):
+        got = jax.tree.map(np.asarray, crop(jax.random.key(seed), example))
+        real = got["image"][..., 0] != 0
+        assert real.sum() == 18  # three whole rows
+        np.testing.assert_array_equal(got["segmentation"] == 255, ~real)
+        np.testing.assert_array_equal(
+            got["segmentation"][real], got["image"][..., 0][real].astype(int) % 3
+        )
+        top, left = (got["image"][real][0, 0] - 1) // 6, np.flatnonzero(real[0])[0]
+        np.testing.assert_allclose(got["boxes"][0], [left / 8, 0, (left + 6) / 8, 1], atol=1e-6)
+        places.add((int(top), int(left)))
+    assert {row for row, _ in places} == {column for _, column in places} == {0, 1, 2}
+
+
 def test_crops_cover_the_area_and_the_ratios_asked_for():
     """10-100 % of the area and ratios of 1/2-2, measured on a ramp."""
     y, x = jnp.mgrid[:H, :W].astype(jnp.float32)
@@ -148,6 +169,7 @@ def test_cutout_and_noise():
         (functools.partial(data.random_flip, probability=1.5), "probability must lie in 0..1"),
         (functools.partial(data.random_resized_crop, size=(8, 8), area=(0, 1)), "area must rise"),
         (functools.partial(data.random_resized_crop, size=(8, 8), ratio=(2, 1)), "ratio must rise"),
+        (functools.partial(data.random_crop, size=(8, 0)), "size must be (height, width)"),
         (functools.partial(data.random_affine, scale=(0, 1)), "scale must rise and be positive"),
         (functools.partial(data.random_affine, degrees=-1), "degrees and translate must not be"),
         (functools.partial(data.random_colour, contrast=2), "contrast must lie in 0..1, got 2"),
