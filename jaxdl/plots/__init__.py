@@ -4,7 +4,7 @@ from jaxdl.plots._attention import attention_maps
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._bench import growth, roofline
 from jaxdl.plots._curves import compare, confusion, curves
-from jaxdl.plots._detection import framed, precision_recall
+from jaxdl.plots._detection import detected, framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
@@ -24,6 +24,7 @@ __all__ = [
     "compare",
     "confusion",
     "curves",
+    "detected",
     "framed",
     "gallery",
     "gradient_by_distance",

@@ -57,6 +57,22 @@ def framed(
     return figure
 
 
+def detected(
+    images: ArrayLike,
+    found: Any,
+    class_names: Sequence[str],
+    *,
+    truth: Sequence[ArrayLike] | np.ndarray | None = None,
+) -> Any:
+    """Draws `ops.Detections` of N images, each with its class and score; else as `framed`."""
+    classes, scores = np.asarray(found.classes), np.asarray(found.scores)
+    texts = [
+        [f"{class_names[k]} {score:.2f}" for k, score in zip(*row, strict=True)]
+        for row in zip(classes, scores, strict=True)
+    ]
+    return framed(images, np.asarray(found.boxes), texts, truth=truth)
+
+
 def precision_recall(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, scores: Mapping[str, float] | None = None
 ) -> Any:
