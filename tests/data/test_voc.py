@@ -1,5 +1,8 @@
 """Folders in the layout of PASCAL VOC and of CamVid, sound and damaged."""
 
+import os
+import pathlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -144,3 +147,24 @@ def test_camvid(tmp_path):
     Image.new("L", (5, 4)).save(tmp_path / "trainannot" / "a.png")
     with pytest.raises(data.DataError, match=r"a\.png: \(5, 4\) pixels"):
         data.load("camvid", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("JAXDL_DATA" not in os.environ, reason="JAXDL_DATA names no folder of data")
+def test_original_folders():
+    folder = pathlib.Path(os.environ["JAXDL_DATA"])
+    cells = data.read_voc(folder / "bccd", size=(30, 40))
+    assert cells.info.class_names == ("Platelets", "RBC", "WBC")
+    assert [len(cells[split]) for split in ("train", "test")] == [292, 72]
+    counts = {
+        name: sum(split[name].sum() for split in cells.values())
+        for name in ("degenerate", "clipped")
+    }
+    assert counts == {"degenerate": 2, "clipped": 0}
+    assert sum((split["classes"] >= 0).sum() for split in cells.values()) == 4888 - 2
+    masks = sorted((folder / "voc-format-tiny" / "SegmentationClass").glob("*.png"))
+    for path in masks:
+        image = Image.open(path)
+        colours = np.asarray(image.convert("RGB"))
+        np.testing.assert_array_equal(data.voc_palette()[data.read_palette_mask(path)], colours)
+    assert len(data.load("camvid", folder / "camvid")["test"]) == 20
