@@ -10,6 +10,7 @@ as in word2vec. Pairs with negatives of their own would leave no matrix product.
 Ji et al., Parallelizing word2vec in shared and distributed memory, 2016, arXiv:1604.04661.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -88,97 +89,152 @@ def make_word2vec(
     if chunk is None:
         most = np.max(counts * keep) / np.sum(counts * keep)
         chunk = min(1024, int(16 / most)) if output == "negative" else 128
-    num_groups = max(1, chunk // group)
-    C, G, w = num_groups * group, group, window
-
-    noise = word2vec.AliasTable.build(counts**power)
-    pull_of_group: Callable[..., _Pull]
+    pull: Callable[..., _Pull] = _softmax
     if output == "negative":
-        pull_of_group = functools.partial(_negative, share=negatives / pool)
+        pull = functools.partial(_negative, share=negatives / pool)
     elif output == "hierarchical":
-        pull_of_group = functools.partial(_hierarchical, tree=word2vec.HuffmanTree.build(counts))
-    else:
-        pull_of_group = _softmax
+        pull = functools.partial(_hierarchical, tree=word2vec.HuffmanTree.build(counts))
     if subwords is None:
         subwords = np.arange(len(counts))[:, None], np.ones((len(counts), 1))
-    parts, shares = jnp.asarray(subwords[0]), jnp.asarray(subwords[1], jnp.float32)
-    kept_share = jnp.asarray(keep)
+    plan = _Plan(
+        window=window,
+        group=group,
+        num_groups=max(1, chunk // group),
+        skip_gram=method == "skip_gram",
+        average=combine == "mean",
+        shrink=shrink,
+        keep=jnp.asarray(keep),
+        parts=jnp.asarray(subwords[0]),
+        shares=jnp.asarray(subwords[1], jnp.float32),
+        noise=word2vec.AliasTable.build(counts**power) if output == "negative" else None,
+        pool=pool,
+        pull=pull,
+        sharding=sharding,
+    )
+    return functools.partial(jax.jit, donate_argnums=0)(functools.partial(_epoch, plan))
 
-    # Places in a slice of C + 2w tokens: the centres of every group, and all their neighbours.
-    start_of_group = np.arange(num_groups)[:, None] * G
-    centres, nearby = start_of_group + np.arange(G) + w, start_of_group + np.arange(G + 2 * w)
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Plan:
+    """What does not change from epoch to epoch."""
+
+    window: int  # w
+    group: int  # G
+    num_groups: int  # of a chunk
+    skip_gram: bool  # else CBOW
+    average: bool  # CBOW's mean, else its sum
+    shrink: bool
+    keep: jax.Array  # [V], share of each word that subsampling keeps
+    parts: jax.Array  # [V, S], input rows that make up a word
+    shares: jax.Array  # [V, S]
+    noise: word2vec.AliasTable | None
+    pool: int
+    pull: Callable[..., _Pull]
+    sharding: jax.sharding.Sharding | None
+
+    @property
+    def chunk(self) -> int:
+        return self.num_groups * self.group
+
+
+class _Text(NamedTuple):
+    """The words that are left, moved up, with a margin of w at the start."""
+
+    tokens: jax.Array  # [N + C + 2w]
+    sentences: jax.Array  # -1 where there is no word
+    reach: jax.Array  # how far each one looks
+    num_chunks: jax.Array
+
+
+def _epoch(
+    plan: _Plan, params: Any, tokens: Any, sentences: Any, key: Any, start: Any, end: Any
+) -> tuple[word2vec.Params, metrics.Mean]:
+    text_key, noise_key = jax.random.split(key)
+    text = _subsampled(plan, tokens, sentences, text_key)
+
+    def body(c: jax.Array, params: Any) -> Any:
+        pull, _, rows, d_rows = _chunk(plan, text, noise_key, c, params)
+        rate = start + (end - start) * c / text.num_chunks
+        new = {"input": _add(params["input"], rows, d_rows, rate)}
+        if pull.ids is None:
+            new["output"] = params["output"] - rate * jnp.sum(pull.d_rows, axis=0)
+        else:
+            new["output"] = _add(params["output"], pull.ids, pull.d_rows, rate)
+        return new
+
+    def sixteen(c: jax.Array, carry: Any) -> Any:
+        """The loss, whose logarithms cost as much as the products, is that of the first."""
+        params, total, weights = carry
+        pull, weight, _, _ = _chunk(plan, text, noise_key, 16 * c, params)
+        total, weights = total + jnp.sum(pull.loss), weights + jnp.sum(weight)
+        stop = jnp.minimum(16 * (c + 1), text.num_chunks)
+        return jax.lax.fori_loop(16 * c, stop, body, params), total, weights
+
+    zero = jnp.zeros(())
+    carry = params, zero, zero
+    params, loss, weight = jax.lax.fori_loop(0, -(-text.num_chunks // 16), sixteen, carry)
+    return params, metrics.Mean(total=loss, weight=weight)
+
+
+def _subsampled(plan: _Plan, tokens: jax.Array, sentences: jax.Array, key: jax.Array) -> _Text:
+    """Takes frequent words out before windows are laid, so that those left come closer."""
+    keep_key, window_key = jax.random.split(key)
+    kept = (jax.random.uniform(keep_key, tokens.shape) < plan.keep[tokens]) & (sentences >= 0)
+    w, size = plan.window, tokens.size + plan.chunk + 2 * plan.window
+    place = jnp.where(kept, jnp.cumsum(kept) - 1 + w, size)
+    reach = jnp.full(size, w)
+    if plan.shrink:
+        reach = jax.random.randint(window_key, (size,), 1, w + 1)
+    return _Text(
+        jnp.zeros(size, jnp.int32).at[place].set(tokens, mode="drop"),
+        jnp.full(size, -1, jnp.int32).at[place].set(sentences, mode="drop"),
+        reach,
+        -(-jnp.sum(kept) // plan.chunk),
+    )
+
+
+def _chunk(plan: _Plan, text: _Text, key: jax.Array, c: jax.Array, params: Any) -> Any:
+    """The groups of chunk c, all at once."""
+    G, C, w = plan.group, plan.chunk, plan.window
+    # places in a slice of C + 2w tokens: the centres of every group, and all their neighbours
+    first = np.arange(plan.num_groups)[:, None] * G
+    centres, nearby = first + np.arange(G) + w, first + np.arange(G + 2 * w)
     distance = np.abs(np.arange(G)[:, None] + w - np.arange(G + 2 * w))[None]  # [1, G, X]
 
-    def group_step(params: Any, words: jax.Array, inputs: jax.Array, band: jax.Array, key: Any):
-        """One group: its words `[X]`, those that are inputs, and the band `[G, X]` of its pairs."""
-        rows, share = parts[inputs], shares[inputs]  # [., S]
-        vectors = jnp.einsum("xs,xsd->xd", share, params["input"][rows])
-        if method == "skip_gram":
-            h, targets, weight = vectors, words, band
-        else:
-            length = jnp.sum(band, axis=1, keepdims=True)
-            mix = band / jnp.maximum(length, 1) if combine == "mean" else band
-            h, targets, weight = mix @ vectors, words[w : w + G], jnp.eye(G) * (length > 0)
-        sampled = noise.draw(key, (pool,)) if output == "negative" else None
-        pull = pull_of_group(h, targets, weight, params["output"], sampled)
-        d_vectors = pull.d_h if method == "skip_gram" else mix.T @ pull.d_h
-        return pull, jnp.sum(weight), rows, share[:, :, None] * d_vectors[:, None]
+    def piece(x: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice_in_dim(x, c * C, C + 2 * w)
 
-    def add(table: jax.Array, ids: jax.Array, d_rows: jax.Array, rate: Any) -> jax.Array:
-        return table.at[ids.ravel()].add(-rate * d_rows.reshape(-1, table.shape[1]))
+    words, sentence, far = piece(text.tokens)[nearby], piece(text.sentences), piece(text.reach)
+    if plan.sharding is not None:
+        words = jax.lax.with_sharding_constraint(words, plan.sharding)
+    here = sentence[centres][:, :, None]
+    band = (distance > 0) & (distance <= far[centres][:, :, None])
+    band &= (here >= 0) & (here == sentence[nearby][:, None])
+    keys = jax.random.split(jax.random.fold_in(key, c), plan.num_groups)
+    step = functools.partial(_group, plan, params)
+    return jax.vmap(step)(words, band.astype(jnp.float32), keys)
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def epoch(params: Any, tokens: Any, sentences: Any, key: Any, start: Any, end: Any) -> Any:
-        keep_key, window_key, noise_key = jax.random.split(key, 3)
 
-        # Subsampling takes words out before windows are laid, so those that are left move up.
-        kept = (jax.random.uniform(keep_key, tokens.shape) < kept_share[tokens]) & (sentences >= 0)
-        size = tokens.size + C + 2 * w
-        place = jnp.where(kept, jnp.cumsum(kept) - 1 + w, size)
-        tokens = jnp.zeros(size, jnp.int32).at[place].set(tokens, mode="drop")
-        sentences = jnp.full(size, -1, jnp.int32).at[place].set(sentences, mode="drop")
-        reach = jax.random.randint(window_key, (size,), 1, w + 1) if shrink else jnp.full(size, w)
-        num_chunks = -(-jnp.sum(kept) // C)
+def _group(plan: _Plan, params: Any, words: jax.Array, band: jax.Array, key: jax.Array) -> Any:
+    """One group: its words `[X]` and the band `[G, X]` of its pairs."""
+    centres = words[plan.window : plan.window + plan.group]
+    inputs = centres if plan.skip_gram else words
+    rows, share = plan.parts[inputs], plan.shares[inputs]  # [., S]
+    vectors = jnp.einsum("xs,xsd->xd", share, params["input"][rows])
+    if plan.skip_gram:
+        h, targets, weight = vectors, words, band
+    else:
+        length = jnp.sum(band, axis=1, keepdims=True)
+        mix = band / jnp.maximum(length, 1) if plan.average else band
+        h, targets, weight = mix @ vectors, centres, jnp.eye(plan.group) * (length > 0)
+    sampled = None if plan.noise is None else plan.noise.draw(key, (plan.pool,))
+    pull = plan.pull(h, targets, weight, params["output"], sampled)
+    d_vectors = pull.d_h if plan.skip_gram else mix.T @ pull.d_h
+    return pull, jnp.sum(weight), rows, share[:, :, None] * d_vectors[:, None]
 
-        def groups(c: jax.Array, params: Any) -> Any:
-            def piece(x: jax.Array) -> jax.Array:
-                return jax.lax.dynamic_slice_in_dim(x, c * C, C + 2 * w)
 
-            words, sentence, far = piece(tokens)[nearby], piece(sentences), piece(reach)
-            if sharding is not None:
-                words = jax.lax.with_sharding_constraint(words, sharding)
-            here = sentence[centres][:, :, None]
-            band = (distance > 0) & (distance <= far[centres][:, :, None])
-            band &= (here >= 0) & (here == sentence[nearby][:, None])
-            inputs = words[:, w : w + G] if method == "skip_gram" else words
-            keys = jax.random.split(jax.random.fold_in(noise_key, c), num_groups)
-            step = functools.partial(group_step, params)
-            return jax.vmap(step)(words, inputs, band.astype(jnp.float32), keys)
-
-        def body(c: jax.Array, params: Any) -> Any:
-            pull, _, rows, d_rows = groups(c, params)
-            rate = start + (end - start) * c / num_chunks
-            new = {"input": add(params["input"], rows, d_rows, rate)}
-            if pull.ids is None:
-                new["output"] = params["output"] - rate * jnp.sum(pull.d_rows, axis=0)
-            else:
-                new["output"] = add(params["output"], pull.ids, pull.d_rows, rate)
-            return new
-
-        def sixteen(c: jax.Array, carry: Any) -> Any:
-            """The loss, whose logarithms cost as much as the products, is that of the first."""
-            params, total, weights = carry
-            pull, weight, _, _ = groups(16 * c, params)
-            total, weights = total + jnp.sum(pull.loss), weights + jnp.sum(weight)
-            stop = jnp.minimum(16 * (c + 1), num_chunks)
-            return jax.lax.fori_loop(16 * c, stop, body, params), total, weights
-
-        zero = jnp.zeros(())
-        carry = params, zero, zero
-        params, loss, weight = jax.lax.fori_loop(0, -(-num_chunks // 16), sixteen, carry)
-        return params, metrics.Mean(total=loss, weight=weight)
-
-    return epoch
+def _add(table: jax.Array, ids: jax.Array, d_rows: jax.Array, rate: Any) -> jax.Array:
+    return table.at[ids.ravel()].add(-rate * d_rows.reshape(-1, table.shape[1]))
 
 
 # Groups: h `[G, D]` predicts the targets `[Y]`, each pair under its weight `[G, Y]`.

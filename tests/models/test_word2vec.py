@@ -205,6 +205,20 @@ def test_subsampling_keeps_its_share_and_padding_is_no_text():
     assert whole.weight == 126  # 64 in a row
 
 
+def test_subsampling_keeps_the_documented_share_inside_the_program():
+    """Keep sqrt(t / f) of the paper: half of a word of share 2/3 at t = 1/6; 30 draws of 64."""
+    epoch = train.make_word2vec(
+        [1, 2], window=1, shrink=False, subsample=1 / 6, output="softmax", group=16
+    )
+    tokens, sentences = jnp.ones(64, int), jnp.zeros(64, int)
+    kept = []
+    for seed in range(30):
+        params = word2vec.init(jax.random.key(0), 2, 4)
+        _, loss = epoch(params, tokens, sentences, jax.random.key(seed), 0.0, 0.0)
+        kept.append(loss.weight / 2 + 1)  # n words in a row make 2 (n - 1) pairs
+    assert abs(np.mean(kept) / 64 - 0.5) < 4 * np.sqrt(0.25 / (30 * 64))
+
+
 @pytest.mark.parametrize(
     "build, message",
     [
