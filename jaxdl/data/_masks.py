@@ -140,6 +140,7 @@ def _read_voc_pair(
     fitted = (max(1, int(image.width * share)), max(1, int(image.height * share)))
     mask = Image.fromarray(classes).resize(fitted, Image.Resampling.NEAREST)
     pixels, labels = np.zeros((*size, 3), np.uint8), np.full(tuple(size), UNLABELLED, np.uint8)
-    pixels[: fitted[1], : fitted[0]] = image.resize(fitted, Image.Resampling.BILINEAR)
-    labels[: fitted[1], : fitted[0]] = mask
+    shrunk = image.resize(fitted, Image.Resampling.BILINEAR)
+    pixels[: fitted[1], : fitted[0]] = np.asarray(shrunk)
+    labels[: fitted[1], : fitted[0]] = np.asarray(mask)
     return pixels, labels

@@ -4,10 +4,11 @@ Every module is called as `model(x, train=...)` and holds nothing: `params = mod
 `y = model.apply(...)`.
 """
 
-from jaxdl.models import fasttext, glove, weights, word2vec
+from jaxdl.models import fasttext, glove, style, weights, word2vec
 from jaxdl.models._images import features
 from jaxdl.models.alexnet import AlexNet
 from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
+from jaxdl.models.fcn import FCN, fcn8s, fcn16s, fcn32s
 from jaxdl.models.googlenet import GoogLeNet, Inception
 from jaxdl.models.language import LanguageModel, LSTMLarge, LSTMMedium, LSTMSmall, token_step
 from jaxdl.models.lenet import LeNet, LeNetSigmoid
@@ -40,6 +41,7 @@ from jaxdl.models.vgg import (
 )
 
 __all__ = [
+    "FCN",
     "MLP",
     "SSD300",
     "VGG",
@@ -84,10 +86,14 @@ __all__ = [
     "detect",
     "factor_scores",
     "fasttext",
+    "fcn8s",
+    "fcn16s",
+    "fcn32s",
     "features",
     "glove",
     "recommend",
     "similar_items",
+    "style",
     "token_step",
     "translation_step",
     "weights",

@@ -1,6 +1,6 @@
 """What the image classifiers share: the check of their input, and their inner features by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -37,7 +37,12 @@ def features(
     """
     _, state = model.apply(variables, images, train=False, mutable=["intermediates"])
     known = {name: value[0] for name, value in state["intermediates"].items()}
-    missing = [name for name in names if name not in known]
+    return named(known, names)
+
+
+def named(maps: Mapping[str, jax.Array], names: Sequence[str]) -> dict[str, jax.Array]:
+    """The feature maps of these names; raises ValueError for one that is not there."""
+    missing = [name for name in names if name not in maps]
     if missing:
-        raise ValueError(f"no features {', '.join(missing)}; there are {', '.join(known)}")
-    return {name: known[name] for name in names}
+        raise ValueError(f"no features {', '.join(missing)}; there are {', '.join(maps)}")
+    return {name: maps[name] for name in names}

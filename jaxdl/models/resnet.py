@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl import ops
-from jaxdl.models._images import check_images
+from jaxdl.models._images import check_images, named
 from jaxdl.nn import BatchNorm, Conv
 
 
@@ -81,11 +81,12 @@ class ResNet(nn.Module):
     preactivation: bool = False
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.1, torch=True)
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
+    taps: Sequence[str] = ()  # features to return by name, in place of logits
 
     @nn.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
+    ) -> jax.Array | dict[str, jax.Array]:
         """Maps images `[B, H, W, C]` to logits `[B, K]`.
 
         `mask [B]`, False on padding, keeps those images out of the batch statistics.
@@ -100,6 +101,7 @@ class ResNet(nn.Module):
         if not self.preactivation:
             x = nn.relu(self.norm(name="bn1")(x, mask, train=train))
         self.sow("intermediates", "stem", x)
+        maps = {"stem": x}
         if self.stem == "imagenet":
             x = ops.max_pool(x, 3, 2, padding=1)
         for stage, depth in enumerate(self.stages):
@@ -113,11 +115,25 @@ class ResNet(nn.Module):
                     name=f"layer{stage + 1}_{i}",
                 )(x, mask, train=train)
             self.sow("intermediates", f"layer{stage + 1}", x)
+            maps[f"layer{stage + 1}"] = x
+        if self.taps:
+            return named(maps, self.taps)
         if self.preactivation:
             x = nn.relu(self.norm(name="bn_last")(x, mask, train=train))
         if self.num_classes is None:
             return x
         return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(ops.global_avg_pool(x))
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image between neighbours of the last feature map."""
+        return (4 if self.stem == "imagenet" else 1) * 2 ** (len(self.stages) - 1)
+
+    @property
+    def pyramid(self) -> tuple[str, ...]:
+        """One feature for every stride, coarsest first."""
+        layers = tuple(f"layer{stage}" for stage in range(len(self.stages), 0, -1))
+        return (*layers, "stem") if self.stem == "imagenet" else layers
 
     def torch_module(self, path: str) -> str:
         """torchvision's name of a module of ours."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl import ops
-from jaxdl.models._images import check_images
+from jaxdl.models._images import check_images, named
 from jaxdl.nn import BatchNorm, Conv
 
 
@@ -26,16 +26,26 @@ class VGG(nn.Module):
     dropout: float = 0.5
     dense_size: int = 4096
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
+    taps: Sequence[str] = ()  # features to return by name, in place of logits
 
     @nn.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
+    ) -> jax.Array | dict[str, jax.Array]:
         """Maps images `[B, H, W, C]` to logits `[B, K]`; key "dropout" in training.
 
-        `mask [B]`, False on padding, keeps those images out of the batch statistics.
+        `mask [B]`, False on padding, keeps those images out of the batch statistics. With `taps`
+        the layers above the highest one do not exist.
         """
         check_images(images, "VGG", 2 ** len(self.depths))
+        maps: dict[str, jax.Array] = {}
+
+        def keep(name: str, x: jax.Array) -> bool:
+            """Whether this was the last feature that is wanted."""
+            self.sow("intermediates", name, x)
+            maps[name] = x
+            return bool(self.taps) and set(self.taps) <= set(maps)
+
         x = images
         for block, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True), 1):
             for i in range(1, depth + 1):
@@ -43,9 +53,13 @@ class VGG(nn.Module):
                 if self.norm is not None:
                     x = self.norm(name=f"bn{block}_{i}")(x, mask, train=train)
                 x = nn.relu(x)
-                self.sow("intermediates", f"relu{block}_{i}", x)
+                if keep(f"relu{block}_{i}", x):
+                    return named(maps, self.taps)
             x = ops.max_pool(x, 2)
-            self.sow("intermediates", f"pool{block}", x)
+            if keep(f"pool{block}", x):
+                return named(maps, self.taps)
+        if self.taps:
+            return named(maps, self.taps)  # which says what is missing
         if self.num_classes is None:
             return x
         x = ops.adaptive_avg_pool(x, 7).reshape(len(x), -1)
@@ -68,6 +82,16 @@ class VGG(nn.Module):
             index += 1
         yield from (("dense1", "classifier.0"), ("dense2", "classifier.3"))
         yield "head", "classifier.6"
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image between neighbours of the last feature map."""
+        return 2 ** len(self.depths)
+
+    @property
+    def pyramid(self) -> tuple[str, ...]:
+        """One feature for every stride, coarsest first."""
+        return tuple(f"pool{block}" for block in range(len(self.depths), 0, -1))
 
     @property
     def flattened(self) -> dict[str, tuple[int, int]]:
