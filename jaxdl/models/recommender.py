@@ -5,6 +5,9 @@ U users, I items, k factors. `catalogue(users)` scores every item, `[B, I]`, for
 
     score = lambda params, users: model.apply({"params": params}, users, method="catalogue")
 
+A user or an item beyond the tables scores NaN, never what another one would. Ids of a source become
+numbers by `data.Interactions.user` and `.item`, which refuse an id that the source does not have.
+
 Koren et al., Matrix factorization techniques for recommender systems, 2009; Sedhain et al.,
 AutoRec, 2015; He et al., Neural collaborative filtering, 2017, arXiv:1708.05031.
 """
@@ -54,11 +57,12 @@ class MatrixFactorization(nn.Module):
         """Scores `[B]` of pairs."""
         del train
         _check_pairs(users, items)
-        return self.mean + factor_scores(self.user[users], self.item[items])
+        rows = jnp.take(self.user, users, axis=0), jnp.take(self.item, items, axis=0)
+        return self.mean + factor_scores(*rows)
 
     def catalogue(self, users: jax.Array) -> jax.Array:
         """Scores `[B, I]` of every item."""
-        rows, items = self.user[users], self.item
+        rows, items = jnp.take(self.user, users, axis=0), self.item
         biases = rows[:, -1:] + items[None, :, -1]
         return self.mean + rows[:, :-1] @ items[:, :-1].T + biases
 

@@ -112,6 +112,21 @@ def test_who_is_counted():
     assert all(value == 0 for value in nobody.values())
 
 
+@pytest.mark.parametrize("garbage", [jnp.nan, jnp.inf, -jnp.inf])
+def test_scores_of_known_items_change_nothing(garbage):
+    """Garbage in the cells that take no part, also where a known item is listed as relevant."""
+    rng = np.random.default_rng(0)
+    scores, known = jnp.float32(rng.integers(0, 4, (5, 20))), rng.integers(-1, 21, (5, 6))
+    relevant = np.concatenate([rng.integers(-1, 21, (5, 3)), known[:, :1]], axis=1)
+    spoilt = scores.at[np.arange(5)[:, None], np.where(known < 0, 20, known)].set(
+        garbage, mode="drop"
+    )
+    assert not jnp.array_equal(spoilt, scores)
+    got, want = (ranking(x, relevant, known, [True] * 5).compute() for x in (spoilt, scores))
+    assert not any(jnp.isnan(value) for value in want.values())
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
 class Padded:
     """Item lists as a padded array."""
 

@@ -27,6 +27,10 @@ def test_catalogue_holds_the_scores_of_pairs(model):
     if isinstance(model, models.NeuMF):
         loss = lambda v: jnp.sum(model.apply(v, users, items, train=False) ** 2)  # noqa: E731
         assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(jax.grad(loss)(variables)))
+    unknown = model.apply(variables, jnp.array([U, 1]), jnp.array([0, I]), train=False)
+    assert jnp.isnan(unknown).all()
+    unknown = model.apply(variables, jnp.array([U, 1]), method="catalogue")
+    assert jnp.isnan(unknown).all(axis=1).tolist() == [True, False]
     with pytest.raises(ValueError, match=r"users \(3,\), items \(2,\)"):
         model.apply(variables, users, items[:2], train=False)
 
@@ -38,19 +42,49 @@ def test_autorec_never_sees_unobserved_cells():
     model = models.AutoRec(U, hidden=5)
     variables = model.init(jax.random.key(0), ratings, observed, train=False)
 
+    objective = train.reconstruction(model)
+    params, mask = variables["params"], jnp.array([True, True, True, False])
+
     @jax.jit
     def run(ratings):
-        def loss(v):
-            out = model.apply(v, ratings, observed, train=True, rngs={"dropout": jax.random.key(1)})
-            error = losses.squared_error(out, jnp.where(observed, ratings, 0))
-            return jnp.sum(jnp.where(observed, error, 0)), out
+        batch = {"ratings": ratings, "observed": observed, "mask": mask}
 
-        return jax.value_and_grad(loss, has_aux=True)(variables)
+        def loss(p):
+            return objective(p, {}, batch, jax.random.key(1), train=True)[0].compute()
+
+        rngs = {"dropout": jax.random.key(1)}
+        out = model.apply(variables, ratings, observed, train=True, rngs=rngs)
+        return jax.value_and_grad(loss)(params), out
 
     first, second = run(ratings), run(jnp.where(observed, ratings, jnp.nan))
     jax.tree.map(np.testing.assert_array_equal, first, second)
+    (loss, _), out = first
+    error = np.square(out - ratings)[:3][np.asarray(observed)[:3]]  # the last row is padding
+    np.testing.assert_allclose(loss, error.mean(), rtol=1e-6)
     with pytest.raises(ValueError, match="need 6 ratings a row, got 5"):
         model.apply(variables, ratings[:, :5], observed[:, :5], train=False)
+
+
+def test_pairs_of_who_knows_everything_teach_nothing():
+    """Also in a batch with padding: the objective is the mean over the pairs that are left."""
+    ratings = data.Split({"user": np.array([0, 1, 1]), "item": np.array([0, 0, 1])})
+    known = data.ItemLists.of(ratings, 2, 2)
+    model = models.MatrixFactorization(2, 2, 3)
+    batch = {name: jnp.asarray(column) for name, column in ratings.columns.items()}
+    params = model.init(jax.random.key(0), batch["user"], batch["item"], train=False)["params"]
+    objective = train.pairwise(model, known, losses.pairwise_hinge_loss)
+
+    def value(p):
+        batch["mask"] = jnp.ones(3, bool)
+        return objective(p, {}, batch, jax.random.key(0), train=True)[0].compute()
+
+    loss, gradient = jax.value_and_grad(value)(params)
+    lead = model.apply({"params": params}, jnp.array([0]), method="catalogue")[0] @ jnp.array(
+        [1, -1]
+    )
+    np.testing.assert_allclose(loss, max(0, 1 - lead), rtol=1e-6)  # user 0 alone, item 0 above 1
+    assert (gradient["user"][1] == 0).all()
+    assert (gradient["user"][0] != 0).any()
 
 
 def score(params, users):
