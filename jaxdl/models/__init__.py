@@ -15,6 +15,16 @@ from jaxdl.models.lenet import LeNet, LeNetSigmoid
 from jaxdl.models.mlp import MLP, MLP64x25x15x1
 from jaxdl.models.mnist_cnn import MnistCNN
 from jaxdl.models.nin import NiN
+from jaxdl.models.rcnn import (
+    RCNN,
+    FastRCNN,
+    RegionPredictions,
+    RegionSamples,
+    best_proposals,
+    detect_regions,
+    sample_regions,
+    selective_search,
+)
 from jaxdl.models.recommender import (
     AutoRec,
     MatrixFactorization,
@@ -43,6 +53,7 @@ from jaxdl.models.vgg import (
 __all__ = [
     "FCN",
     "MLP",
+    "RCNN",
     "SSD300",
     "VGG",
     "VGG11",
@@ -59,6 +70,7 @@ __all__ = [
     "DenseNet",
     "DenseNet121",
     "DenseNetSmall",
+    "FastRCNN",
     "GRUReader",
     "GoogLeNet",
     "Inception",
@@ -75,6 +87,8 @@ __all__ = [
     "NeuMF",
     "NiN",
     "Predictions",
+    "RegionPredictions",
+    "RegionSamples",
     "ResNet",
     "ResNet18",
     "ResNet34",
@@ -83,7 +97,9 @@ __all__ = [
     "TextCNN",
     "TinySSD",
     "Translator",
+    "best_proposals",
     "detect",
+    "detect_regions",
     "factor_scores",
     "fasttext",
     "fcn8s",
@@ -92,6 +108,8 @@ __all__ = [
     "features",
     "glove",
     "recommend",
+    "sample_regions",
+    "selective_search",
     "similar_items",
     "style",
     "token_step",

@@ -23,6 +23,7 @@ from jaxdl.train._glove import make_glove
 from jaxdl.train._language import language_model, make_stream_eval
 from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
 from jaxdl.train._recommender import pairwise, reconstruction
+from jaxdl.train._regions import regions
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
 from jaxdl.train._step import (
@@ -76,12 +77,13 @@ __all__ = [
     "make_stream_eval",
     "make_word2vec",
     "merge_metrics",
-    "pairwise",
     "multibox",
+    "pairwise",
     "pairwise_sgd",
     "per_example_gradients",
     "pointwise_sgd",
     "reconstruction",
+    "regions",
     "scalars",
     "supervised",
     "sweep",
