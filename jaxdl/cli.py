@@ -10,6 +10,7 @@ MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
 
 import argparse
 import ctypes
+import math
 import os
 import platform
 import sys
@@ -18,6 +19,8 @@ from typing import Any, TypeVar
 
 Config = TypeVar("Config")
 _MISTAKES = (ValueError, FileNotFoundError, FileExistsError, PermissionError)
+_COUNTS = ("batch_size", "batch_sizes", "epochs", "seeds")
+_RATES = ("learning_rate", "learning_rates")
 _LAUNCH = (
     "As one of several processes: --coordinator HOST:PORT --processes N --process-id I, or "
     "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU."
@@ -45,6 +48,7 @@ def run(
         parallel.initialize(parallel.Launch(**launch_options), advice=advice)
         use_compilation_cache()
         parallel.agree(config)
+        _check(config)
         return main(config)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -56,6 +60,18 @@ def run(
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _check(config: Any) -> None:
+    """Raises ValueError for options that no experiment can run with, whatever it does with them."""
+    for name, value in vars(config).items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, int | float):
+                continue
+            if name in _COUNTS and number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}")
+            if name in _RATES and not 0 < number < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {number}")
 
 
 def _split_launch(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
