@@ -5,7 +5,13 @@
 
 "last" holds out the last rating of every user by time, "random" a share of all, "folds" each fifth
 in turn; numbers of different splits do not compare. --choose holds out a part of the training set
-instead, by the same rule: the settings of AutoRec were chosen so, the others are as published.
+instead, by the same rule: AutoRec's epochs and l2 were chosen so, with one seed. On MovieLens 100K,
+five seeds, two busy cores:
+
+    --models mf --split folds         RMSE  .939 +- .004    42 s   (published  .944)
+    --models mf --split last          RMSE 1.031 +- .009    69 s   (published 1.036)
+    --models autorec                  RMSE  .900 +- .005   132 s   (published  .904)
+    --models users items              RMSE  .922, .904      76 s   (item means 1.015)
 """
 
 import dataclasses
@@ -44,7 +50,7 @@ class AutoRec:
     epochs: int = 40  # passes over the items
     batch_size: int = 64  # items per step
     learning_rate: float = 1e-3  # of Adam
-    l2: float = 4e-3  # weight of the squared matrices
+    l2: float = 2e-3  # weight of the squared matrices
     hidden: int = 500  # units
 
 
