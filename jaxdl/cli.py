@@ -10,6 +10,7 @@ MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
 
 import argparse
 import ctypes
+import dataclasses
 import math
 import os
 import platform
@@ -63,8 +64,11 @@ def run(
 
 
 def _check(config: Any) -> None:
-    """Raises ValueError for options that no experiment can run with, whatever it does with them."""
-    for name, value in vars(config).items():
+    """Raises ValueError for options that no experiment can run with; a default may be 0."""
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if value == field.default:
+            continue
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, int | float):
                 continue

@@ -11,10 +11,10 @@ from jaxdl import cli
 FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if "cli.run(" in path.read_text())
 WRONG = {
-    "batch_size": "0",
+    "batch_size": "-1",
     "epochs": "-1",
     "learning_rate": "nan",
-    "seeds": "0",
+    "seeds": "-1",
 }
 
 
@@ -34,3 +34,8 @@ def test_absurd_options_are_one_sentence(name, tmp_path, capsys, monkeypatch):
         assert said.startswith(f"error: {field} must be "), said
         assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_options_by_default_are_not_refused(name):
+    cli._check(importlib.import_module(f"experiments.{name}").Config())
