@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pathlib
+import typing
 
 import pytest
 
@@ -10,6 +11,9 @@ from jaxdl import cli
 
 FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if "cli.run(" in path.read_text())
+# Data sets that dependencies ship; the others are read from a folder.
+EMBEDDED = {"digits", "manual", "dates", "words", "iris", "breast_cancer", "diabetes", "china"}
+EMBEDDED |= {"wine", "low_rank", "scattered_digits", "glyphs"}
 WRONG = {
     "batch_size": "-1",
     "epochs": "-1",
@@ -34,6 +38,29 @@ def test_absurd_options_are_one_sentence(name, tmp_path, capsys, monkeypatch):
         assert said.startswith(f"error: {field} must be "), said
         assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def choices(name: str) -> list[str]:
+    """The data sets of an experiment that are read from a folder."""
+    config = importlib.import_module(f"experiments.{name}").Config
+    hints = typing.get_type_hints(config)
+    return [d for d in typing.get_args(hints.get("data")) if d not in EMBEDDED]
+
+
+@pytest.mark.parametrize("name, dataset", [(n, d) for n in NAMES for d in choices(n)])
+def test_a_missing_folder_is_named(name, dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(cli, "use_compilation_cache", lambda: None)
+    module = importlib.import_module(f"experiments.{name}")
+    missing = tmp_path / "none"
+    with pytest.raises(SystemExit) as ended:
+        cli.run(module.main, module.Config, ["--data", dataset, "--data-dir", str(missing)])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("error: "), said
+    assert str(missing) in said or "needs --weights" in said, said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
