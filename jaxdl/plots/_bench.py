@@ -32,7 +32,7 @@ def roofline(
     axes.annotate(top, (high, peak_flops * 1.1), horizontalalignment="right")
     for name, (intensity, rate) in points.items():
         axes.plot(intensity, rate, "o")
-        near = {"textcoords": "offset points", "xytext": (5, -3), "fontsize": 8}
+        near: Any = {"textcoords": "offset points", "xytext": (5, -3), "fontsize": 8}
         axes.annotate(name, (intensity, rate), **near)
     axes.set(
         xscale="log", yscale="log", xlabel="operations per byte", ylabel="operations per second"
