@@ -262,7 +262,8 @@ def _match_images(
     anchors: jax.Array, boxes: jax.Array, mask: jax.Array, iou_threshold: ArrayLike
 ) -> jax.Array:
     def match(boxes: jax.Array, mask: jax.Array) -> jax.Array:
-        iou = jnp.where(mask[:, None], box_iou(boxes, anchors), 0)  # [M, N], anchors along lanes
+        # Padding becomes boxes without area, of IoU 0; a mask over all pairs would cost most of it.
+        iou = box_iou(jnp.where(mask[:, None], boxes, 0), anchors)  # [M, N], anchors along lanes
         return _match(iou, iou_threshold)
 
     return each_image(match, boxes.ndim - 2, boxes, mask)
@@ -276,21 +277,25 @@ def _match(iou: jax.Array, iou_threshold: ArrayLike) -> jax.Array:
 
     # Each box keeps its best anchor. Taking anchors away can only lower a best, so the greatest of
     # them is the greatest free pair unless its anchor is taken; only then is its row read again.
+    # (Masks in place of indexed updates: a scatter is a loop of its own on a CPU.)
+    boxes, anchors = jnp.arange(num_boxes), jnp.arange(num_anchors)
+
     def step(state):
         best, anchor, matched = state
         first = jnp.min(jnp.where(best == jnp.max(best), anchor, num_anchors))
-        box = jnp.min(
-            jnp.where((best == jnp.max(best)) & (anchor == first), jnp.arange(num_boxes), num_boxes)
+        box = jnp.min(jnp.where((best == jnp.max(best)) & (anchor == first), boxes, num_boxes))
+        free = lax.dynamic_index_in_dim(matched, first, keepdims=False) < 0
+
+        def look_again():
+            row = lax.dynamic_index_in_dim(iou, box, keepdims=False)
+            return first_argmax(jnp.where(matched < 0, row, 0))
+
+        value, again = lax.cond(free, lambda: (jnp.zeros((), iou.dtype), first), look_again)
+        return (
+            jnp.where(boxes == box, value, best),
+            jnp.where(boxes == box, again, anchor),
+            jnp.where(free & (anchors == first), box, matched),
         )
-
-        def take(matched):
-            return jnp.float32(0), first, matched.at[first].set(box)
-
-        def look_again(matched):
-            return *first_argmax(jnp.where(matched < 0, iou[box], 0)), matched
-
-        value, again, matched = lax.cond(matched[first] < 0, take, look_again, matched)
-        return best.at[box].set(value), anchor.at[box].set(again), matched
 
     nobody = jnp.full(num_anchors, -1, jnp.int32)
     start = (*first_argmax(iou), nobody)
