@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import anchors
+from experiments import anchors, ssd
 
 
 def test_anchors(tmp_path):
@@ -14,3 +14,12 @@ def test_anchors(tmp_path):
         assert (tmp_path / "run" / f"{name}.png").stat().st_size > 10_000
     with pytest.raises(ValueError, match="one size for each map"):
         anchors.main(anchors.Config(sizes=(0.5,)))
+
+
+def test_ssd(tmp_path):
+    numbers = ssd.main(ssd.Config(smoke=True, base=(4, 8), width=8, out=tmp_path / "run"))
+    assert 0 <= numbers["test/mAP@0.5"] <= 1
+    for name in ("precision_recall", "predictions", "curves"):
+        assert (tmp_path / "run" / f"{name}.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="--data-dir"):
+        ssd.main(ssd.Config(data="voc", out=tmp_path / "voc"))
