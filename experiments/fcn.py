@@ -1,0 +1,144 @@
+"""Fully convolutional networks: a class for every pixel.
+
+    python -m experiments.fcn                                      # digits over photographs
+    python -m experiments.fcn --data camvid --data-dir DIR --weights resnet18.safetensors
+
+Long, Shelhamer & Darrell, Fully convolutional networks for semantic segmentation, 2015.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdl import cli, data, losses, metrics, models, ops, plots, runs, train
+from jaxdl.models import weights
+from jaxdl.train import Aux
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: Literal["scattered_digits", "camvid", "voc_masks"] = "scattered_digits"  # which images
+    data_dir: pathlib.Path | None = None  # folder of the original files (CamVid, VOC)
+    weights: pathlib.Path | None = None  # torch's ResNet-18 for the body; --width 64 with it
+    width: int = 16  # channels of the body's first stage
+    levels: int = 5  # strides that are scored: 1 to 5 for FCN-32s, 16s, 8s, 4s, 2s
+    size: tuple[int, int] = (180, 240)  # height and width that images are read at (CamVid, VOC)
+    crop: tuple[int, int] = (96, 96)  # height and width of the random crops to train on
+    zoom: bool = True  # crops of other scales too, stretched to that size; else cut out as they are
+    colour: bool = True  # shift the colours of training images
+    flip: bool = False  # mirror half of the training images; digits have a right way round
+    epochs: int = 12  # passes over the training set
+    batch_size: int = 16  # images per step
+    learning_rate: float = 3e-3  # of Adam, at the start of a cosine to zero
+    seed: int = 0  # of the weights and the order of the data
+    smoke: bool = False  # a few seconds: little data, one epoch
+    out: pathlib.Path | None = None  # run folder; runs/fcn/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    if config.smoke:
+        config = dataclasses.replace(config, width=4, levels=2, crop=(64, 64), epochs=1)
+    # Data: "image" [N, H, W, 3] uint8, "segmentation" [N, H, W] uint8 with 255 for void.
+    splits = read(config)
+    names = splits.info.class_names
+    height, width = splits["train"]["image"].shape[1:3]
+
+    body = models.ResNet18(num_classes=None, width=config.width)
+    model = models.fcn.fcn(body, len(names), levels=config.levels)
+    key, init_key = jax.random.split(jax.random.key(config.seed))
+    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, height, width, 3)))
+
+    if config.weights is not None:  # the body's part of the tree, filled from torch's file
+        old = {"params": params["body"], "batch_stats": model_state["batch_stats"]["body"]}
+        loaded, report = weights.load(config.weights, body, old)
+        if not report.complete:
+            raise ValueError(f"{config.weights} is not this body: {report}")
+        params["body"], model_state["batch_stats"]["body"] = loaded.values()
+
+    steps = data.num_steps(len(splits["train"]), config.batch_size, config.epochs)
+    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    objective = segmentation(model, augmentation(config))
+    step, eval_step = train.make_step(objective, tx), jax.jit(train.make_eval(objective))
+
+    def test(state: train.TrainState) -> dict[str, float]:
+        found = train.evaluate(eval_step, state, splits["test"], config.batch_size)
+        accuracy = found["iou"].pixel_accuracy()
+        return {**train.scalars(found, "test/"), "test/pixel_accuracy": float(accuracy)}
+
+    with runs.open(config, name="fcn", out=config.out, data=splits) as run:
+        state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+        result = train.fit(
+            step, state, splits["train"], epochs=config.epochs, batch_size=config.batch_size,
+            seed=config.seed, evaluate=test, run=run,
+        )  # fmt: skip
+        run.figure("curves", plots.curves(result.history))
+        shown = splits["test"].take(slice(4))
+        predict = jax.jit(lambda x: logits_of(model, result.state, x).argmax(-1))
+        pictures = shown["image"], shown["segmentation"], predict(shown["image"])
+        run.figure("pixels", plots.segmentations(*pictures, names))
+        return run.finish(test(result.state) | all_background(splits["test"], len(names)))
+
+
+def read(config: Config) -> data.Splits:
+    if config.data == "scattered_digits" or config.data_dir is None:
+        splits = data.load(config.data, config.data_dir, limit=32 if config.smoke else None)
+        names = ("background", *splits.info.class_names)
+        return data.Splits(dict(splits), dataclasses.replace(splits.info, class_names=names))
+    reader = data.read_camvid if config.data == "camvid" else data.read_voc_masks
+    return reader(config.data_dir, config.size)
+
+
+def augmentation(config: Config) -> Any:
+    crop = functools.partial(data.random_crop, size=config.crop)
+    if config.zoom:
+        crop = functools.partial(
+            data.random_resized_crop, size=config.crop, area=(0.35, 1.0), ratio=(0.8, 1.25)
+        )
+    optional = [data.random_flip] * config.flip + [data.random_colour] * config.colour
+    return data.augmentation(crop, *optional)
+
+
+def segmentation(model: Any, augment: Any) -> train.Objective:
+    """Mean cross entropy over the pixels that are not void."""
+
+    def objective(
+        params: Any, model_state: Any, batch: Any, key: jax.Array, *, train: bool
+    ) -> tuple[metrics.Mean, Aux]:
+        batch = data.to_unit(batch)
+        if train:
+            batch = augment(key, batch)
+        labels = batch["segmentation"].astype(jnp.int32)
+        logits, new_state = model.apply(
+            {"params": params, **model_state}, ops.normalise(batch["image"]), batch["mask"],
+            train=train, mutable=list(model_state) if train else [],
+        )  # fmt: skip
+        real = batch["mask"][:, None, None] & (labels != data.UNLABELLED)
+        mean = metrics.Mean.from_values(losses.softmax_cross_entropy(logits, labels), real)
+        if train:
+            return mean, Aux({}, new_state)
+        return mean, Aux({"iou": metrics.MeanIoU.from_batch(logits, labels, real)}, model_state)
+
+    return objective
+
+
+def logits_of(model: Any, state: train.TrainState, images: jax.Array) -> jax.Array:
+    variables = {"params": state.params, **state.model_state}
+    return model.apply(variables, ops.normalise(images), train=False)
+
+
+def all_background(split: data.Split, num_classes: int) -> dict[str, float]:
+    """What the most frequent class everywhere would reach."""
+    labels = split["segmentation"]
+    counts = np.bincount(labels[labels != data.UNLABELLED], minlength=num_classes)
+    share = counts.max() / counts.sum()
+    return {"test/pixel_accuracy_one_class": share, "test/iou_one_class": share / num_classes}
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)

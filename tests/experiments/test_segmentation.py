@@ -1,0 +1,75 @@
+"""The experiments that label pixels and that paint run, write their figures and report numbers."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import fcn, style_transfer
+from jaxdl import data, plots
+
+
+def test_fcn(tmp_path):
+    numbers = fcn.main(fcn.Config(smoke=True, out=tmp_path / "run"))
+    assert 0 <= numbers["test/iou"] <= numbers["test/pixel_accuracy"] <= 1
+    assert 0.8 < numbers["test/pixel_accuracy_one_class"] < 1
+    assert numbers["test/iou_one_class"] < 0.1
+    assert (tmp_path / "run" / "pixels.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="camvid is read from files: get them from https"):
+        fcn.main(fcn.Config(data="camvid"))
+
+
+@pytest.mark.slow
+def test_fcn_on_camvid(tmp_path):
+    if "JAXDL_DATA" not in os.environ:
+        pytest.skip("JAXDL_DATA does not name a folder with original data")
+    folder = pathlib.Path(os.environ["JAXDL_DATA"]) / "camvid"
+    numbers = fcn.main(
+        fcn.Config(
+            data="camvid", data_dir=folder, size=(90, 120), crop=(64, 96), zoom=False, flip=True,
+            epochs=30, batch_size=8, out=tmp_path / "run",
+        )
+    )  # fmt: skip
+    assert numbers["test/pixel_accuracy"] > numbers["test/pixel_accuracy_one_class"] + 0.1
+    assert numbers["test/iou"] > 3 * numbers["test/iou_one_class"]
+
+
+def test_style_transfer(tmp_path):
+    numbers = style_transfer.main(style_transfer.Config(smoke=True, out=tmp_path / "run"))
+    assert numbers["content/first"] == 0
+    assert numbers["content/last"] > 0
+    assert all(np.isfinite(value) for value in numbers.values())
+    for name in ("painted.png", "losses.png", "body.safetensors"):
+        assert (tmp_path / "run" / name).stat().st_size > 10_000
+    missing = style_transfer.Config(weights=tmp_path / "vgg19.pth", smoke=True)
+    with pytest.raises(FileNotFoundError, match=r"no weights at .*vgg19-dcbb9e9d.pth"):
+        style_transfer.main(missing)
+    with pytest.raises(ValueError, match="size must be at least 64"):
+        style_transfer.main(style_transfer.Config(size=8))
+
+
+def test_own_pictures_are_cut_square(tmp_path):
+    for name, colour in (("a", (255, 0, 0)), ("b", (0, 255, 0)), ("c", (0, 0, 255))):
+        Image.new("RGB", (90, 70), colour).save(tmp_path / f"{name}.png")
+    paths = [tmp_path / f"{name}.png" for name in "abc"]
+    config = style_transfer.Config(content=paths[0], style=tuple(paths[1:]), size=64)
+    np.testing.assert_array_equal(
+        style_transfer.read_pictures(config)[:, 32, 32], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    )
+
+
+def test_colours_of_classes_and_their_pictures():
+    labels = np.array([[[0, 1], [15, data.UNLABELLED]]])
+    colours = plots.segmentation_colours(labels)
+    assert colours.dtype == np.uint8
+    assert colours[0].tolist() == [
+        [[0, 0, 0], [128, 0, 0]], [[192, 128, 128], [224, 224, 192]]
+    ]  # fmt: skip
+    own = plots.segmentation_colours(labels[:, :1], [[1, 2, 3], [4, 5, 6]])
+    assert own.tolist() == [[[[1, 2, 3], [4, 5, 6]]]]
+    with pytest.raises(ValueError, match="no colour for index 255: the palette has 2"):
+        plots.segmentation_colours(labels, [[1, 2, 3], [4, 5, 6]])
+    figure = plots.segmentations(colours, labels, labels, ["background", "aeroplane"])
+    assert len(figure.axes) == 3
