@@ -1,0 +1,145 @@
+"""Fast R-CNN on digits scattered over photographs: proposals first, then what is in them.
+
+    python -m experiments.fast_rcnn                                  # with a proposal network
+    python -m experiments.fast_rcnn --proposals selective_search     # OpenCV's
+
+Girshick 2015, arXiv:1504.08083, and Ren et al. 2015, arXiv:1506.01497. The headline is the mean
+average precision at an IoU of .5 over the whole test split, beside `experiments.ssd`. Measured with
+the defaults: .910 after 6 epochs, which took 1,259 s on two cores shared with a dozen other jobs.
+"""
+
+import dataclasses
+import pathlib
+import time
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdl import cli, data, metrics, models, nn, plots, runs, train
+
+NAMES = tuple("0123456789")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    proposals: Literal["network", "selective_search"] = "network"  # where regions come from
+    data_dir: pathlib.Path | None = None  # where the prepared data set is kept
+    images: int = 4000  # of the training split; the test split has 500
+    epochs: int = 6  # passes over the training set
+    batch_size: int = 16  # images per step
+    learning_rate: float = 3e-3  # of Adam, at the top of a cosine to zero
+    num_proposals: int = 60  # regions an image; selective search finds about 120
+    pooling: Literal["align", "pool"] = "align"  # RoIAlign, or the first paper's maximum
+    seed: int = 0  # of the weights and the order of the data
+    smoke: bool = False  # a few seconds: an epoch of 16 images of 64x96
+    out: pathlib.Path | None = None  # run folder; runs/fast_rcnn/DATE-TIME if not given
+
+
+def main(config: Config) -> dict[str, float]:
+    if config.images < config.batch_size or config.num_proposals < 1:
+        raise ValueError("need images >= batch_size and num_proposals >= 1")
+    splits = load(config)
+    epochs = 1 if config.smoke else config.epochs
+    own = config.proposals == "network"
+    body = models.VGG(None, depths=(2, 2, 1), widths=(24, 48, 64), norm=nn.BatchNorm,
+                      taps=("relu2_2", "relu3_1"))  # fmt: skip
+    model = models.FastRCNN(
+        body, len(NAMES), output_size=(4, 4), dense_size=128, pooling=config.pooling,
+        anchor_sizes=(0.15, 0.2, 0.27, 0.36) if own else (), anchor_ratios=(0.6, 0.4, 0.9),
+    )  # fmt: skip
+
+    def average_precision(said: Any, proposals: Any, mask: Any, batch: Any) -> Any:
+        return metrics.MeanAveragePrecision.from_batch(
+            models.detect_regions(said, proposals, mask, max_outputs=50), batch["boxes"],
+            batch["classes"], batch["mask"], num_classes=len(NAMES), thresholds=(0.5,),
+            capacity=50 * len(splits["test"]),
+        )  # fmt: skip
+
+    objective = train.regions(
+        model,
+        metrics={"boxes": average_precision},
+        prepare=fold,
+        num_proposals=config.num_proposals,
+        num_samples=48,
+    )
+    num_steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
+    rate = optax.warmup_cosine_decay_schedule(0, config.learning_rate, num_steps // 10, num_steps)
+    key = jax.random.key(config.seed)
+    shape = fold({"image": splits["test"]["image"][:1]})["image"].shape
+    params, model_state = train.linen_init(
+        model, key, jnp.zeros(shape), proposals=jnp.zeros((1, 2, 4))
+    )
+    tx = optax.adam(rate)
+    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+
+    with runs.open(config, name="fast_rcnn", out=config.out, data=splits) as run:
+        started = time.perf_counter()
+        result = train.fit(
+            train.make_step(objective, tx, clip_norm=10.0), state, splits["train"], epochs=epochs,
+            batch_size=config.batch_size, seed=config.seed, run=run,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        eval_step = jax.jit(train.make_eval(objective))
+        found = train.evaluate(eval_step, result.state, splits["test"], 25)["boxes"]
+        each = dict(zip(NAMES, found.average_precision()[0].tolist(), strict=True))
+        curves = {name: found.curve(k)[:2] for k, name in enumerate(NAMES)}
+        run.figure("precision_recall", plots.precision_recall(curves, scores=each))
+        run.figure("predictions", pictures(model, config, result.state, splits["test"]))
+        run.figure("curves", plots.curves(result.history))
+        return run.finish({"test/mAP@0.5": found.compute()["mAP@0.5"], "time/train": seconds})
+
+
+def load(config: Config) -> dict[str, data.Split]:
+    """Training and test split, with the proposals of selective search if it is to make them."""
+    if config.smoke:
+        splits = {
+            name: data.scatter_digits(16, split=name, size=(64, 96)) for name in ("train", "test")
+        }
+    else:
+        both = data.load("scattered_digits", config.data_dir)
+        splits = {"train": both["train"].take(slice(config.images)), "test": both["test"]}
+    if config.proposals == "selective_search":
+        for name, split in splits.items():
+            boxes, mask = models.selective_search(split["image"], config.num_proposals)
+            given = {"proposals": boxes, "proposal_mask": mask}
+            splits[name] = data.Split({**split.columns, **given})
+    return splits
+
+
+def fold(batch: dict) -> dict:
+    """Pixels in 0..1, squares of four of them as the channels of one: a CPU is faster so."""
+    image = batch["image"]
+    B, H, W, C = image.shape
+    x = image.reshape(B, H // 2, 2, W // 2, 2, C).transpose(0, 1, 3, 2, 4, 5)
+    return {**batch, "image": x.reshape(B, H // 2, W // 2, 4 * C).astype(jnp.float32) / 255}
+
+
+def pictures(
+    model: models.FastRCNN, config: Config, state: train.TrainState, split: data.Split
+) -> Any:
+    """The first test images with the boxes of a probability above one half, truth dashed."""
+    some = split.take(slice(8))
+
+    batch = fold({name: jnp.asarray(column) for name, column in some.columns.items()})
+    given = [batch[name] for name in ("proposals", "proposal_mask") if name in batch]
+
+    @jax.jit
+    def find(variables: Any, *args: jax.Array) -> Any:
+        return model.apply(
+            variables, *args, method="detect", num_proposals=config.num_proposals,
+            score_threshold=0.5, max_outputs=50,
+        )  # fmt: skip
+
+    found = find({"params": state.params, **state.model_state}, batch["image"], *given)
+    texts = [
+        [f"{NAMES[k]} {p:.2f}" for k, p in zip(classes, scores, strict=True)]
+        for classes, scores in zip(np.asarray(found.classes), np.asarray(found.scores), strict=True)
+    ]
+    return plots.framed(some["image"], np.asarray(found.boxes), texts, truth=some["boxes"])
+
+
+if __name__ == "__main__":
+    cli.run(main, Config)
