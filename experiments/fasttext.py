@@ -43,18 +43,12 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    # Text: lines of PTB, paragraphs of others; the vocabulary's <unk> is dropped, not learnt.
-    text = data.load_text(config.data, config.data_dir)["train"]
-    text = text[:100_000] if config.smoke else text
-    pieces = text.splitlines() if config.data == "ptb" else text.split("\n\n")
-    tidy = str if config.data == "ptb" else data.letters
-    lines = [tidy(piece).split() for piece in pieces]
-    vocabulary = data.Vocabulary.build(
-        (word for line in lines for word in line),
+    vocabulary, corpus = data.load_corpus(
+        config.data,
+        config.data_dir,
         min_count=config.min_count,
-        reserved=(data.UNKNOWN,),
+        characters=100_000 if config.smoke else None,
     )
-    corpus = data.Corpus.encode(lines, vocabulary)
     V = len(vocabulary)
     similarities = {path.stem: data.read_similarities(path) for path in config.similarities}
 
@@ -76,7 +70,7 @@ def main(config: Config) -> dict[str, float]:
     params = word2vec.init(key, subwords.num_rows, 16 if config.smoke else config.dim, V)
     tokens, sentences = jax.device_put((corpus.tokens, corpus.sentences))
     if config.epochs < 1:
-        raise ValueError(f"epochs must be positive, got {config.epochs}")
+        raise ValueError(f"epochs must be at least 1, got {config.epochs}")
 
     with runs.open(config, name="fasttext", out=config.out, resume=False) as run:
         run.note(f"{len(corpus):,} words, {V - 1:,} different, and {subwords.buckets:,} buckets")

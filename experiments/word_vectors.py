@@ -47,18 +47,12 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    # Text: lines of PTB, paragraphs of others; the vocabulary's <unk> is dropped, not learnt.
-    text = data.load_text(config.data, config.data_dir)["train"]
-    text = text[:100_000] if config.smoke else text
-    pieces = text.splitlines() if config.data == "ptb" else text.split("\n\n")
-    tidy = str if config.data == "ptb" else data.letters
-    lines = [tidy(piece).split() for piece in pieces]
-    vocabulary = data.Vocabulary.build(
-        (word for line in lines for word in line),
+    vocabulary, corpus = data.load_corpus(
+        config.data,
+        config.data_dir,
         min_count=config.min_count,
-        reserved=(data.UNKNOWN,),
+        characters=100_000 if config.smoke else None,
     )
-    corpus = data.Corpus.encode(lines, vocabulary)
     counts, V = corpus.counts(vocabulary), len(vocabulary)
     similarities = {path.stem: data.read_similarities(path) for path in config.similarities}
     questions = data.read_questions(config.questions) if config.questions else {}

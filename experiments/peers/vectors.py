@@ -22,16 +22,14 @@ EPOCHS, RATE = 2, 0.025
 
 
 def corpus(smoke: bool) -> tuple[list[list[str]], Any, data.Corpus]:
+    """The text as gensim wants it, lines of known words, and as jaxdl has it."""
     folder = pathlib.Path(os.environ.get("JAXDL_DATA", ""), "ptb")
     ptb = "JAXDL_DATA" in os.environ and folder.exists()
-    text = data.load_text(*(("ptb", folder) if ptb else ("manual",)))["train"]
-    pieces = text.splitlines() if ptb else map(data.letters, text.split("\n\n"))
-    lines = [[word for word in piece.split() if word != "<unk>"] for piece in pieces]
-    lines = lines[:500] if smoke else lines
-    vocabulary = data.Vocabulary.build(
-        (w for line in lines for w in line), min_count=5, reserved=(data.UNKNOWN,)
-    )
-    return lines, vocabulary, data.Corpus.encode(lines, vocabulary)
+    name, data_dir = ("ptb", folder) if ptb else ("manual", None)
+    vocabulary, text = data.load_corpus(name, data_dir, characters=100_000 if smoke else None)
+    starts = np.flatnonzero(np.diff(text.sentences)) + 1
+    lines = [vocabulary.decode(line) for line in np.split(text.tokens, starts)]
+    return lines, vocabulary, text
 
 
 def mean_loss(inputs: np.ndarray, outputs: np.ndarray, text: data.Corpus) -> float:

@@ -28,7 +28,7 @@ from jaxdl.data._batches import (
     shuffled,
 )
 from jaxdl.data._builders import Builder, cache_folder, prepare
-from jaxdl.data._corpus import Corpus, sentences
+from jaxdl.data._corpus import Corpus, load_corpus, sentences
 from jaxdl.data._csv import describe, format_table, read_csv
 from jaxdl.data._idx import read_idx, read_mnist
 from jaxdl.data._images import to_unit
@@ -164,6 +164,7 @@ __all__ = [
     "length_buckets",
     "letters",
     "load",
+    "load_corpus",
     "load_interactions",
     "load_pairs",
     "load_text",

@@ -1,11 +1,12 @@
 """A text as one array of ids, with the sentence each belongs to: what word vectors learn from."""
 
 import dataclasses
+import pathlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from jaxdl.data._text import UNKNOWN, Vocabulary
+from jaxdl.data._text import UNKNOWN, Vocabulary, letters, load_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,31 @@ class Corpus:
                 np.pad(self.tokens[piece], (0, short)),
                 np.pad(self.sentences[piece], (0, short), constant_values=-1),
             )
+
+
+def load_corpus(
+    name: str,
+    data_dir: pathlib.Path | None = None,
+    *,
+    min_count: int = 5,
+    characters: int | None = None,
+) -> tuple[Vocabulary, Corpus]:
+    """The training part of a text of `load_text` as a vocabulary of words and a corpus.
+
+    Sentences are the lines of PTB and the paragraphs of other texts, in lower-case letters. Words
+    rarer than `min_count` are dropped, the `<unk>` of PTB too: nothing is learnt of them.
+
+    Args:
+        name, data_dir: as `load_text`.
+        min_count: of a word in the text.
+        characters: read no more of the text than that.
+    """
+    text = load_text(name, data_dir)["train"][:characters]
+    pieces = text.splitlines() if name == "ptb" else map(letters, text.split("\n\n"))
+    lines = [piece.split() for piece in pieces]
+    every = (word for line in lines for word in line)
+    vocabulary = Vocabulary.build(every, min_count=min_count, reserved=(UNKNOWN,))
+    return vocabulary, Corpus.encode(lines, vocabulary)
 
 
 def sentences(text: str) -> list[list[str]]:

@@ -17,17 +17,13 @@ from jaxdl import ops
 Attended = tuple[jax.Array, jax.Array]  # outputs [..., T, E], weights [..., T, S]
 
 
-class AdditiveAttention(nn.Module):
-    """`v . tanh(W_q q + W_k k)` (Bahdanau et al. 2015); `hidden_size` is the length of v."""
+class _ProjectedKeys(nn.Module):
+    """Keys through `key`, a dense layer, once; `attend` of each kind compares them with queries."""
 
     hidden_size: int
 
     def setup(self) -> None:
-        self.query = nn.Dense(self.hidden_size, use_bias=False)
         self.key = nn.Dense(self.hidden_size, use_bias=False)
-        self.v = self.param(
-            "v", nn.initializers.normal(self.hidden_size**-0.5), (self.hidden_size,)
-        )
 
     def project_keys(self, keys: jax.Array) -> jax.Array:
         """`W_k k`: `[..., S, D] -> [..., S, hidden_size]`."""
@@ -37,7 +33,7 @@ class AdditiveAttention(nn.Module):
         self, queries: jax.Array, projected: jax.Array, values: jax.Array, mask: jax.Array | None
     ) -> Attended:
         """Outputs `[..., T, E]` and weights `[..., T, S]`, from `project_keys`."""
-        return ops.attend(ops.additive_scores(self.query(queries), projected, self.v), values, mask)
+        raise NotImplementedError
 
     def __call__(
         self,
@@ -50,37 +46,34 @@ class AdditiveAttention(nn.Module):
         return self.attend(queries, self.project_keys(keys), values, mask)
 
 
-class DotAttention(nn.Module):
-    """`q . W_k k / sqrt(D)`, with queries as they come (Luong et al. 2015, their "general").
-
-    `scaled` is whether scores are divided by the root of the queries' width, `hidden_size`.
-    """
-
-    hidden_size: int
-    scaled: bool = True
+class AdditiveAttention(_ProjectedKeys):
+    """`v . tanh(W_q q + W_k k)` (Bahdanau et al. 2015); `hidden_size` is the length of v."""
 
     def setup(self) -> None:
-        self.key = nn.Dense(self.hidden_size, use_bias=False)
-
-    def project_keys(self, keys: jax.Array) -> jax.Array:
-        """`W_k k`: `[..., S, D] -> [..., S, hidden_size]`."""
-        return self.key(keys)
+        super().setup()
+        self.query = nn.Dense(self.hidden_size, use_bias=False)
+        self.v = self.param(
+            "v", nn.initializers.normal(self.hidden_size**-0.5), (self.hidden_size,)
+        )
 
     def attend(
         self, queries: jax.Array, projected: jax.Array, values: jax.Array, mask: jax.Array | None
     ) -> Attended:
-        """Outputs `[..., T, E]` and weights `[..., T, S]`, from `project_keys`."""
-        return ops.dot_product_attention(queries, projected, values, mask=mask, scaled=self.scaled)
+        return ops.attend(ops.additive_scores(self.query(queries), projected, self.v), values, mask)
 
-    def __call__(
-        self,
-        queries: jax.Array,
-        keys: jax.Array,
-        values: jax.Array,
-        mask: jax.Array | None = None,
+
+class DotAttention(_ProjectedKeys):
+    """`q . W_k k / sqrt(D)`, with queries as they come (Luong et al. 2015, their "general").
+
+    `hidden_size` is the queries' width D; `scaled` is whether scores are divided by its root.
+    """
+
+    scaled: bool = True
+
+    def attend(
+        self, queries: jax.Array, projected: jax.Array, values: jax.Array, mask: jax.Array | None
     ) -> Attended:
-        """Queries `[..., T, hidden_size]`, keys `[..., S, D]`, values `[..., S, E]`."""
-        return self.attend(queries, self.project_keys(keys), values, mask)
+        return ops.dot_product_attention(queries, projected, values, mask=mask, scaled=self.scaled)
 
 
 class MultiHeadAttention(nn.Module):

@@ -230,26 +230,8 @@ def sweep(
 
         return jax.lax.map(alone, hypers) if method == "map" else jax.vmap(alone)(hypers)
 
-    devices = jax.local_devices()[:num_members]
-    mesh = jax.make_mesh((len(devices),), ("member",), axis_types=(AxisType.Auto,), devices=devices)
-    members, everywhere = PartitionSpec("member"), PartitionSpec()
-    program = jax.jit(
-        jax.shard_map(
-            several,
-            mesh=mesh,
-            in_specs=(members, everywhere, everywhere),
-            out_specs=members,
-            check_vma=False,
-        )
-    )
-    filled = {name: _fill(column, len(devices)) for name, column in columns.items()}
     held = {name: dict(part.columns) for name, part in (held_out or {}).items()}
-    start = time.perf_counter()
-    compiled = program.lower(filled, dict(split.columns), held).compile()
-    compile_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    results = jax.block_until_ready(compiled(filled, dict(split.columns), held))
-    run_seconds = time.perf_counter() - start
+    results, times = _over_devices(several, columns, dict(split.columns), held)
     states, history, diverged = jax.tree.map(lambda x: x[:num_members], results)
     return SweepResult(
         hypers=columns,
@@ -257,9 +239,32 @@ def sweep(
         history={name: np.asarray(values) for name, values in history.items()},
         diverged=np.asarray(diverged),
         method=method,
-        compile_seconds=compile_seconds,
-        run_seconds=run_seconds,
+        compile_seconds=times[0],
+        run_seconds=times[1],
     )
+
+
+def _over_devices(
+    function: Callable[..., Any], columns: Mapping[str, np.ndarray], *shared: Any
+) -> tuple[Any, tuple[float, float]]:
+    """`function(columns, *shared)` with the members spread, and seconds of compiling and running.
+
+    The members that fill up the last device come out as well.
+    """
+    num_members = len(next(iter(columns.values())))
+    devices = jax.local_devices()[:num_members]
+    mesh = jax.make_mesh((len(devices),), ("member",), axis_types=(AxisType.Auto,), devices=devices)
+    members, everywhere = PartitionSpec("member"), PartitionSpec()
+    in_specs = (members, *[everywhere] * len(shared))
+    program = jax.jit(
+        jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=members, check_vma=False)
+    )
+    filled = {name: _fill(column, len(devices)) for name, column in columns.items()}
+    start = time.perf_counter()
+    compiled = program.lower(filled, *shared).compile()
+    compiled_at = time.perf_counter()
+    results = jax.block_until_ready(compiled(filled, *shared))
+    return results, (compiled_at - start, time.perf_counter() - compiled_at)
 
 
 def _check(

@@ -51,7 +51,7 @@ def test_a_map_has_every_word(method):
     "args, message",
     [
         (["--min-count", "1000000"], "an empty vocabulary"),
-        (["--epochs", "0"], "epochs must be positive, got 0"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
         (["--window", "0"], "window must be positive, got 0"),
         (["--similarities", "/nowhere"], "/nowhere"),
     ],
