@@ -4,7 +4,8 @@
     python -m experiments.ssd --data voc --data-dir BCCD --epochs 40 --batch-size 8
 
 The headline is the mean average precision at an IoU of .5 over the whole test split; a detector
-that says background everywhere has 0. Blood cells (the 292 and 72 images of BCCD, brought to
+that says background everywhere has 0. Digits with `--epochs 10`, seed 0: .845 by COCO's rule, .848
+by VOC's area, after 914 seconds on two CPU cores shared with much other work. Blood cells (the 292 and 72 images of BCCD, brought to
 120x160, no pretraining, seed 0): .848 by COCO's rule, .852 by VOC's area, after 549 seconds on two
 CPU cores shared with much other work. Published on BCCD: YOLOv5 with a transformer .833
 (preprints 202410.1892), YOLO-Dense .86 (as cited in Mathematics 13, 3023), YOLOv8n .924
@@ -42,7 +43,7 @@ class Config:
     size: tuple[int, int] = (120, 160)  # height and width that images are brought to (voc)
     base: tuple[int, ...] = (16, 48)  # channels of the first blocks
     width: int = 64  # channels of the others
-    epochs: int = 10  # passes over the training set
+    epochs: int = 14  # passes over the training set
     batch_size: int = 16  # images per step
     learning_rate: float = 3e-3  # of Adam, at the top of a cosine to zero
     seed: int = 0  # of the weights and the order of the data
