@@ -33,6 +33,11 @@ class MeanAveragePrecision:
       detection is a miss. Ignored ground truth ("difficult") is like any other.
 
     Detections of ignored ground truth count neither as hits nor as misses.
+
+    >>> box, k, sure = jnp.array([[[0.0, 0.0, 1.0, 1.0]]]), jnp.array([[0]]), jnp.array([[0.9]])
+    >>> found = ops.Detections(box, sure, k, jnp.array([[True]]))
+    >>> MeanAveragePrecision.from_batch(found, box, k, num_classes=1).compute()["mAP"]
+    1.0
     """
 
     scores: jax.Array  # [N] float32
