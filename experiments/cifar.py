@@ -33,6 +33,7 @@ class Config:
     seed: int = 0  # of the weights, the order of the data and the augmentation
     smoke: bool = False  # a few seconds: digits in colour, a narrow network, two epochs
     out: pathlib.Path | None = None  # run folder; runs/cifar/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def prepare(batch: dict) -> dict:
@@ -88,10 +89,14 @@ def main(config: Config) -> dict[str, float]:
     def test(state: train.TrainState) -> dict[str, float]:
         return train.scalars(train.evaluate(eval_step, state, splits["test"], 500), "test/")
 
-    with runs.open(config, name="cifar", out=config.out) as run:
+    with (
+        runs.open(config, name="cifar", out=config.out, resume=config.resume, data=splits) as run,
+        train.Checkpoints(run.folder / "checkpoints") as checkpoints,
+    ):
         result = train.fit(
             train.make_step(objective, tx), state, splits["train"], epochs=epochs,
             batch_size=batch_size, seed=config.seed, evaluate=test, run=run,
+            checkpoints=checkpoints,
         )  # fmt: skip
         run.figure("curves", plots.curves(result.history))
         run.note("published with this recipe: above 0.95 after 200 epochs")

@@ -4,8 +4,9 @@
     python -m experiments.convnets --network resnet18 --data fashion_mnist --data-dir DIR
 
 The book's recipe is plain SGD for 10 epochs; the modern one is Nesterov momentum, a cosine to zero,
-weight decay and label smoothing. With `--steps N` only the first N steps are taken, for the large
-networks on a CPU.
+weight decay and label smoothing. `--limit N` takes the first N images only, for the large networks
+on a CPU. Networks with published weights leave theirs in `weights.safetensors`, under torch's
+names: with `--network resnet18 --data cifar10` a body for `experiments.finetune`.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdl import cli, data, losses, metrics, models, ops, optim, plots, runs, train
+from jaxdl.models import weights
 from jaxdl.nn import BatchNorm, Conv
 
 
@@ -26,16 +28,20 @@ class LeNetBN(nn.Module):
     """LeNet's published form with batch norm before every activation, as in the book."""
 
     num_classes: int
+    dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
+        conv = functools.partial(Conv, kernel_size=5, dtype=self.dtype)
+        dense = functools.partial(nn.Dense, dtype=self.dtype)
+
         def activate(x: jax.Array) -> jax.Array:
             return nn.sigmoid(BatchNorm()(x, mask, train=train))
 
-        x = ops.avg_pool(activate(Conv(6, 5, padding="SAME")(x)), 2)
-        x = ops.avg_pool(activate(Conv(16, 5)(x)), 2).reshape(len(x), -1)
-        x = activate(nn.Dense(84)(activate(nn.Dense(120)(x))))
-        return nn.Dense(self.num_classes)(x)
+        x = ops.avg_pool(activate(conv(6, padding="SAME")(x)), 2)
+        x = ops.avg_pool(activate(conv(16)(x)), 2).reshape(len(x), -1)
+        x = activate(dense(84)(activate(dense(120)(x))))
+        return dense(self.num_classes)(x)
 
 
 # Network, image size of the book, learning rate of the book at batch 128 (LeNet: 256).
@@ -68,23 +74,25 @@ class Config:
     data: Literal["digits", "mnist", "fashion_mnist", "cifar10"] = "digits"  # which images
     data_dir: pathlib.Path | None = None  # folder of the original files
     recipe: Literal["book", "modern"] = "book"  # plain SGD, or momentum, cosine and decay
-    size: int = 0  # side of the images in pixels; 0 takes the book's
+    limit: int | None = None  # the first so many images of each split only
+    size: int | None = None  # side of the images in pixels, the book's if not given
     epochs: int = 10  # passes over the training set
-    steps: int = 0  # stop after so many steps; 0 runs all epochs
     batch_size: int = 256  # examples per step, over all devices
     learning_rate: float = 0.0  # 0 takes the recipe's
-    bfloat16: bool = False  # compute in bfloat16, parameters in float32 (larger networks)
+    bfloat16: bool = False  # compute in bfloat16, parameters in float32
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/convnets/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
-    limit = 128 if config.smoke else (config.steps * config.batch_size or None)
+    if config.size is not None and config.size < 1:
+        raise ValueError(f"size must be at least 1, got {config.size}")
+    limit = 128 if config.smoke else config.limit
     splits = data.load(config.data, config.data_dir, limit=limit)
     build, size, rate = NETWORKS[config.network]
     size, epochs = config.size or size, min(config.epochs, 2) if config.smoke else config.epochs
-    epochs = 1 if config.steps else epochs
     model = build(num_classes=len(splits.info.class_names) or 10)
     if config.bfloat16:
         model = model.clone(dtype=jnp.bfloat16)
@@ -119,13 +127,21 @@ def main(config: Config) -> dict[str, float]:
     def test(state: train.TrainState) -> dict[str, float]:
         return train.scalars(train.evaluate(eval_step, state, splits["test"], 256), "test/")
 
-    with runs.open(config, name="convnets", out=config.out) as run:
+    with (
+        runs.open(
+            config, name="convnets", out=config.out, resume=config.resume, data=splits
+        ) as run,
+        train.Checkpoints(run.folder / "checkpoints") as checkpoints,
+    ):
         result = train.fit(
             train.make_step(objective, tx), state, splits["train"], epochs=epochs,
-            batch_size=batch_size, seed=config.seed,
-            evaluate=test, run=run,
+            batch_size=batch_size, seed=config.seed, evaluate=test, run=run,
+            checkpoints=checkpoints,
         )  # fmt: skip
         run.figure("curves", plots.curves(result.history))
+        if hasattr(model, "torch_module"):
+            variables = {"params": result.state.params, **result.state.model_state}
+            weights.save(run.folder / "weights.safetensors", model, variables)
         if config.data == "fashion_mnist" and config.network in BOOK:
             run.note(f"the book's test accuracy after 10 epochs: {BOOK[config.network]}")
         return run.finish(test(result.state))

@@ -66,6 +66,9 @@ def main(config: Config) -> dict[str, float]:
             new = dict(data.load("hymenoptera", config.data_dir).items())
             body, report = weights.load(config.weights, model, start(model, key, size, channels))
             run.note(str(report))
+            absent = [k for k in report.missing + report.reshaped if not k.startswith("fc.")]
+            if absent:  # the head is made anew; without a part of the body it is not pretrained
+                raise ValueError(f"{config.weights} holds no whole ResNet-18: {report}")
 
         head = [f"{name}/*" for name in HEAD[config.data]]
         histories, fresh_key = {}, jax.random.fold_in(key, 1)

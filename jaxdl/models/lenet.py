@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl import ops
+from jaxdl.models._images import check_images
 from jaxdl.nn import Conv
 
 
@@ -23,20 +24,22 @@ class LeNet(nn.Module):
     num_classes: int
     activation: Callable[[jax.Array], jax.Array] = nn.relu
     pool: Callable[..., jax.Array] = ops.max_pool
+    dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Maps images `[B, H, W, C]`, at least 4x4, to logits `[B, K]`; `train` changes nothing."""
-        if images.ndim != 4 or min(images.shape[1:3]) < 4:
-            raise ValueError(f"LeNet needs images [B, H, W, C] of at least 4x4, got {images.shape}")
+        check_images(images, "LeNet", 4)
+        conv = functools.partial(Conv, kernel_size=5, dtype=self.dtype)
+        dense = functools.partial(nn.Dense, dtype=self.dtype)
         pool = functools.partial(self.pool, window=2)
-        x = pool(self.activation(Conv(6, 5, padding="SAME", name="conv1")(images)))
+        x = pool(self.activation(conv(6, padding="SAME", name="conv1")(images)))
         padding = "VALID" if min(x.shape[1:3]) > 5 else "SAME"
-        x = pool(self.activation(Conv(16, 5, padding=padding, name="conv2")(x)))
+        x = pool(self.activation(conv(16, padding=padding, name="conv2")(x)))
         x = jnp.reshape(x, (len(x), -1))
-        x = self.activation(nn.Dense(120, name="dense1")(x))
-        x = self.activation(nn.Dense(84, name="dense2")(x))
-        return nn.Dense(self.num_classes, name="head")(x)
+        x = self.activation(dense(120, name="dense1")(x))
+        x = self.activation(dense(84, name="dense2")(x))
+        return dense(self.num_classes, name="head")(x)
 
 
 LeNetSigmoid = functools.partial(LeNet, activation=nn.sigmoid, pool=ops.avg_pool)
