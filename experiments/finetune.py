@@ -64,11 +64,8 @@ def main(config: Config) -> dict[str, float]:
                 raise ValueError("hymenoptera needs --weights, a file of torch's ResNet-18 weights")
             model, size, channels = models.ResNet18(num_classes=2), 224, 3
             new = dict(data.load("hymenoptera", config.data_dir).items())
-            body, report = weights.load(config.weights, model, start(model, key, size, channels))
+            body, report = load_body(config.weights, model, start(model, key, size, channels))
             run.note(str(report))
-            absent = [k for k in report.missing + report.reshaped if not k.startswith("fc.")]
-            if absent:  # the head is made anew; without a part of the body it is not pretrained
-                raise ValueError(f"{config.weights} holds no whole ResNet-18: {report}")
 
         head = [f"{name}/*" for name in HEAD[config.data]]
         histories, fresh_key = {}, jax.random.fold_in(key, 1)
@@ -82,6 +79,14 @@ def main(config: Config) -> dict[str, float]:
         run.figure("ways", plots.compare({way: [history] for way, history in histories.items()}))
         last = {way: history[-1]["test/accuracy"] for way, history in histories.items()}
         return run.finish({f"test/accuracy_{way}": value for way, value in last.items()})
+
+
+def load_body(path: pathlib.Path, model: Any, variables: dict) -> tuple[dict, weights.LoadReport]:
+    """All of a ResNet but its head from a file; half a body would not be a pretrained one."""
+    body, report = weights.load(path, model, variables)
+    if [name for name in report.missing + report.reshaped if not name.startswith("fc.")]:
+        raise ValueError(f"{path} is of another network: {report}")
+    return body, report
 
 
 def start(model: Any, key: jax.Array, size: int, channels: int) -> dict:

@@ -1,9 +1,12 @@
 """Every experiment with convolutional networks runs, and leaves its figures."""
 
+import jax
 import numpy as np
 import pytest
 
 from experiments import cifar, convnets, filters_learnt, finetune
+from jaxdl import models
+from jaxdl.models import weights
 
 
 @pytest.mark.parametrize("recipe", ["book", "modern"])
@@ -12,6 +15,8 @@ def test_convnets(recipe, tmp_path):
     numbers = convnets.main(config)
     assert 0 <= numbers["test/accuracy"] <= 1
     assert (tmp_path / "run" / "curves.png").exists()
+    with pytest.raises(ValueError, match="size must be at least 1, got -3"):
+        convnets.main(convnets.Config(size=-3))
 
 
 def test_small_images_for_a_large_network_are_refused(tmp_path):
@@ -34,5 +39,23 @@ def test_filters(tmp_path):
 def test_finetune(tmp_path):
     numbers = finetune.main(finetune.Config(smoke=True, out=tmp_path / "run"))
     assert set(numbers) == {f"test/accuracy_{way}" for way in finetune.WAYS}
+
+
+def test_half_a_body_is_refused(tmp_path):
+    """T11."""
+    networks = [
+        models.ResNet(num_classes, stages=stages, width=4, stem="small")
+        for num_classes, stages in [(2, (1, 1)), (5, (1, 1)), (2, (1,))]
+    ]
+    variables = [finetune.start(model, jax.random.key(0), 8, 3) for model in networks]
+    for i, name in [(1, "other_head"), (2, "shallow")]:
+        weights.save(tmp_path / f"{name}.safetensors", networks[i], variables[i])
+    _, report = finetune.load_body(tmp_path / "other_head.safetensors", networks[0], variables[0])
+    assert len(report.reshaped) == 2
+    with pytest.raises(ValueError, match=r"another network: .*missing: layer2\.0"):
+        finetune.load_body(tmp_path / "shallow.safetensors", networks[0], variables[0])
+
+
+def test_photographs_need_weights(tmp_path):
     with pytest.raises(ValueError, match="--weights"):
         finetune.main(finetune.Config(data="hymenoptera", out=tmp_path / "photos"))
