@@ -86,11 +86,16 @@ def compare(config: Config, name: str, row: peers.Row) -> list[tuple[str, float,
             (
                 peer,
                 ratio.median,
-                f"{name}: {ours.timing.rate(items):,.0f} {row.unit}/s, {peer} "
-                f"{scaled.rate(items):,.0f}: {ratio}{noisy}, {shown}",
+                f"{name}: {rounded(ours.timing.rate(items))} {row.unit}/s, {peer} "
+                f"{rounded(scaled.rate(items))}: {ratio}{noisy}, {shown}",
             )
         )
     return found
+
+
+def rounded(rate: float) -> str:
+    """A rate to three places, large ones with every digit."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 if __name__ == "__main__":

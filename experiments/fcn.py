@@ -1,9 +1,10 @@
 """Fully convolutional networks: a class for every pixel.
 
     python -m experiments.fcn                                      # digits over photographs
-    python -m experiments.fcn --data camvid --data-dir DIR --crop 160 192 --no-zoom --no-colour \\
-        --flip --epochs 60 --batch-size 8 --learning-rate 2e-3
-    python -m experiments.fcn --data voc_masks --data-dir DIR --width 64 --weights resnet18.pth
+    python -m experiments.fcn --data camvid --data-dir DIR --body resnet18 --width 16 --levels 5 \\
+        --crop 160 192 --no-zoom --no-colour --flip --epochs 60 --batch-size 8 --learning-rate 2e-3
+    python -m experiments.fcn --data voc_masks --data-dir DIR --body resnet18 --width 64 \\
+        --weights resnet18.pth
 
 On 60 training and 20 test images of CamVid at 180x240 a ResNet-18 of quarter width, from scratch,
 reaches a mean IoU of .349 and a pixel accuracy of .781, where one class everywhere has .027 and
@@ -31,15 +32,20 @@ from jaxdl.train import Aux
 class Config:
     data: Literal["scattered_digits", "camvid", "voc_masks"] = "scattered_digits"  # which images
     data_dir: pathlib.Path | None = None  # folder of the original files (CamVid, VOC)
-    weights: pathlib.Path | None = None  # torch's ResNet-18 for the body; --width 64 with it
-    width: int = 16  # channels of the body's first stage
-    levels: int = 5  # strides that are scored: 1 to 5 for FCN-32s, 16s, 8s, 4s, 2s
+    weights: pathlib.Path | None = None  # torch's ResNet-18 for a body resnet18 of width 64
+    body: Literal["small", "resnet18"] = (
+        "small"  # one block a stage from stride 2, or the known one
+    )
+    width: int = 24  # channels of the body's first stage
+    levels: int = (
+        4  # strides that are scored, coarsest first; FCN-32s, 16s, 8s are 1 to 3 of resnet18
+    )
     size: tuple[int, int] = (180, 240)  # height and width that images are read at (CamVid, VOC)
     crop: tuple[int, int] = (96, 96)  # height and width of the random crops to train on
     zoom: bool = True  # crops of other scales too, stretched to that size; else cut out as they are
     colour: bool = True  # shift the colours of training images
     flip: bool = False  # mirror half of the training images; digits have a right way round
-    epochs: int = 12  # passes over the training set
+    epochs: int = 20  # passes over the training set
     batch_size: int = 16  # images per step
     learning_rate: float = 3e-3  # of Adam, at the start of a cosine to zero
     seed: int = 0  # of the weights and the order of the data
@@ -55,7 +61,10 @@ def main(config: Config) -> dict[str, float]:
     names = splits.info.class_names
     height, width = splits["train"]["image"].shape[1:3]
 
-    body = models.ResNet18(num_classes=None, width=config.width)
+    if config.body == "small":
+        body = models.ResNet(None, stages=(1, 1, 1, 1), stem="half", width=config.width)
+    else:
+        body = models.ResNet18(None, width=config.width)
     model = models.fcn.fcn(body, len(names), levels=config.levels)
     key, init_key = jax.random.split(jax.random.key(config.seed))
     params, model_state = train.linen_init(model, init_key, jnp.zeros((1, height, width, 3)))

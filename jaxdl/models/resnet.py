@@ -67,6 +67,9 @@ class Bottleneck(BasicBlock):
     kernels: ClassVar[tuple[int, ...]] = (1, 3, 1)
 
 
+_STEMS = {"imagenet": (7, 2, 4), "half": (3, 2, 2), "small": (3, 1, 1)}  # kernel, its stride, all
+
+
 class ResNet(nn.Module):
     """Four stages of residual blocks, a global mean and one dense layer; images of any size.
 
@@ -77,7 +80,7 @@ class ResNet(nn.Module):
     stages: Sequence[int]  # blocks in each stage
     block: type[BasicBlock] = BasicBlock
     width: int = 64  # channels of the first stage; each further one has twice as many
-    stem: Literal["imagenet", "small"] = "imagenet"  # 7x7/2 and 3x3/2 pool, or one 3x3
+    stem: Literal["imagenet", "half", "small"] = "imagenet"  # 7x7/2 and 3x3/2 pool, 3x3/2, 3x3
     preactivation: bool = False
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.1, torch=True)
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
@@ -92,9 +95,9 @@ class ResNet(nn.Module):
         `mask [B]`, False on padding, keeps those images out of the batch statistics.
         """
         check_images(images, "ResNet")
-        if self.stem not in ("imagenet", "small"):
-            raise ValueError(f"stem must be 'imagenet' or 'small', got {self.stem!r}")
-        kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
+        if self.stem not in _STEMS:
+            raise ValueError(f"stem must be one of {', '.join(_STEMS)}, got {self.stem!r}")
+        kernel, stride, _ = _STEMS[self.stem]
         x = Conv(
             self.width, kernel, stride, kernel // 2, use_bias=False, dtype=self.dtype, name="conv1"
         )(images)
@@ -127,7 +130,7 @@ class ResNet(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels of the image between neighbours of the last feature map."""
-        return (4 if self.stem == "imagenet" else 1) * 2 ** (len(self.stages) - 1)
+        return _STEMS[self.stem][2] * 2 ** (len(self.stages) - 1)
 
     @property
     def pyramid(self) -> tuple[str, ...]:
