@@ -28,6 +28,10 @@ def roi_pool(
 ) -> jax.Array:
     """Maximum over a grid of bins of whole cells (Fast R-CNN).
 
+    >>> map_ = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> roi_pool(map_, jnp.array([[[0.0, 0.0, 3.0, 3.0]]]), (2, 2))[0, 0, :, :, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+
     Corners are scaled and rounded, half away from 0, to the first and the last cell of a region, so
     that it is `n = last - first + 1` cells wide, and at least 1. Of p bins, bin k is
     `floor(k n / p) .. ceil((k + 1) n / p) - 1`, as in torchvision: neighbours share a cell where p
@@ -63,6 +67,10 @@ def roi_align(
     image_index: ArrayLike | None = None,
 ) -> jax.Array:
     """Mean of bilinear samples on a regular grid in each bin (Mask R-CNN); nothing is rounded.
+
+    >>> map_ = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> roi_align(map_, jnp.array([[[0.0, 0.0, 4.0, 4.0]]]), (2, 2))[0, 0, :, :, 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
 
     Args:
         features, boxes, output_size, spatial_scale, image_index: as `roi_pool`.
