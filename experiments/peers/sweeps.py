@@ -4,6 +4,7 @@ The results are the mean held-out accuracy of the seeds (to 1 %: the draws diffe
 validation error of the grid.
 """
 
+import os
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ def digits() -> tuple[Any, ...]:
 
 
 def seeds(smoke: bool) -> Side:
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())  # the members spread over them
     splits, *_ = digits()
     model, tx = models.MLP((128, 10)), optax.adam(1e-3)
     objective = train.supervised(
@@ -39,19 +41,18 @@ def seeds(smoke: bool) -> Side:
         state = train.TrainState.create(params=params, tx=tx, key=key)
         return state, train.make_step(objective, tx)
 
-    def work() -> Any:
-        return train.sweep(
-            member,
-            {"seed": np.arange(2 if smoke else SEEDS)},
-            splits["train"],
-            epochs=2 if smoke else EPOCHS,
-            batch_size=BATCH,
-            eval_step=train.make_eval(objective),
-            held_out={"test": splits["test"]},
-        )
-
-    accuracy = float(np.mean(work().final("test/accuracy")))
-    return Side(work, 2 if smoke else SEEDS, accuracy)
+    hypers = {"seed": np.arange(2 if smoke else SEEDS)}
+    program = train.make_sweep(
+        member,
+        hypers,
+        splits["train"],
+        epochs=2 if smoke else EPOCHS,
+        batch_size=BATCH,
+        eval_step=train.make_eval(objective),
+        held_out={"test": splits["test"]},
+    )
+    accuracy = float(np.mean(program(hypers).final("test/accuracy")))
+    return Side(lambda: program(hypers), len(hypers["seed"]), accuracy)
 
 
 def seeds_torch(smoke: bool) -> Side:

@@ -64,6 +64,7 @@ from jaxdl.data._pairs import (
 )
 from jaxdl.data._photos import CIFAR10, open_image, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
+from jaxdl.data._records import Records, read_ahead
 from jaxdl.data._reviews import encode_texts, read_reviews, review_words, vector_table
 from jaxdl.data._scattered import scatter_digits
 from jaxdl.data._splits import DataError, Info, Split, Splits
@@ -129,6 +130,8 @@ __all__ = [
     "Info",
     "Interactions",
     "ItemLists",
+    "RandomAccess",
+    "Records",
     "Source",
     "Split",
     "Splits",
@@ -185,6 +188,7 @@ __all__ = [
     "random_flip",
     "random_noise",
     "random_resized_crop",
+    "read_ahead",
     "read_camvid",
     "read_cifar10",
     "read_csv",

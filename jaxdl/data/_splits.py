@@ -29,6 +29,10 @@ class Split:
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
 
+    def rows(self, indices: ArrayLike) -> dict[str, np.ndarray]:
+        """Returns columns `[n, ...]` of the examples at `indices [n]`."""
+        return {name: column[np.asarray(indices)] for name, column in self.columns.items()}
+
     def take(self, indices: ArrayLike | slice) -> "Split":
         """Returns the rows at `indices` (integers, a boolean mask or a slice) as a new split."""
         rows = indices if isinstance(indices, slice) else np.asarray(indices)

@@ -37,7 +37,7 @@ from jaxdl.train._step import (
     per_example_gradients,
 )
 from jaxdl.train._stopping import EarlyStopping
-from jaxdl.train._sweep import Hyper, Method, SweepResult, grid, sweep
+from jaxdl.train._sweep import Hyper, Method, SweepResult, grid, make_sweep, sweep
 from jaxdl.train._transfer import transfer
 from jaxdl.train._translation import translation
 from jaxdl.train._word2vec import make_word2vec
@@ -75,6 +75,7 @@ __all__ = [
     "make_glove",
     "make_step",
     "make_stream_eval",
+    "make_sweep",
     "make_word2vec",
     "merge_metrics",
     "multibox",

@@ -63,7 +63,7 @@ class Program:
 def make_program(
     step: Step,
     state: TrainState,
-    split: data.Split,
+    split: data.Split | data.Records,
     *,
     batch_size: int,
     seed: int | None,
@@ -82,7 +82,11 @@ def make_program(
     _, of_one = jax.eval_shape(step, state, example)
     metrics_spec = jax.eval_shape(merge_metrics, of_one, of_one)  # merging may widen a state
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics_spec)
-    if driver == "auto":
+    if isinstance(split, data.Records):
+        if driver not in ("auto", "stream"):
+            raise ValueError(f"records are streamed, they cannot be resident for {driver!r}")
+        driver = "stream"
+    elif driver == "auto":
         size = sum(column.nbytes for column in split.columns.values())
         driver = _choose(step, state, example, size)
     out_shardings = None
@@ -122,12 +126,13 @@ def make_program(
             return make()
         return layout.put_batch(batch_size, lambda rows: make(rows=rows))
 
-    if driver == "stream":
+    if driver == "stream" or isinstance(split, data.Records):
         program, seconds = compiled(one, streamed(0))
+        batch_at = _ahead(streamed) if isinstance(split, data.Records) else streamed
 
         def advance(state: TrainState, metrics: Metrics, position: int, stop: int) -> Any:
             start = time.perf_counter()
-            batch = streamed(position)
+            batch = batch_at(position)
             made.data_seconds += time.perf_counter() - start
             return *program(state, metrics, batch), position + 1
 
@@ -148,6 +153,21 @@ def make_program(
 
     made = Program(driver, advance, empty, seconds)
     return made
+
+
+def _ahead(make: Callable[[int], Any]) -> Callable[[int], Any]:
+    """`make` for numbers that follow each other, each computed before it is asked for."""
+    feed: Any = iter(())
+    expected = -1
+
+    def batch_at(k: int) -> Any:
+        nonlocal feed, expected
+        if k != expected:
+            feed = data.read_ahead(make, k, 2**31 - 1)  # what is read past the end is thrown away
+        expected = k + 1
+        return next(feed)
+
+    return batch_at
 
 
 def _choose(step: Step, state: TrainState, example: Any, size: int) -> Driver:

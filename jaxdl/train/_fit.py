@@ -51,7 +51,7 @@ class Result:
 def fit(
     step: Step,
     state: TrainState,
-    split: data.Split,
+    split: data.Split | data.Records,
     *,
     epochs: int,
     batch_size: int,
@@ -72,7 +72,7 @@ def fit(
     Args:
         step: from `make_step`.
         state: from `TrainState.create`; its buffers are donated, so do not use it afterwards.
-        split: the training data.
+        split: the training data, in memory or read as it is needed.
         epochs: in total, those before `state.step` included.
         batch_size: examples per step, over all devices.
         seed: of the order of the data; None keeps the order of the split.
@@ -214,7 +214,9 @@ def _advance(program: Program, live: _Live, end: int) -> Iterator[Shown]:
     yield jax.block_until_ready(before)
 
 
-def evaluate(eval_step: EvalStep, state: TrainState, split: data.Split, batch_size: int) -> Metrics:
+def evaluate(
+    eval_step: EvalStep, state: TrainState, split: data.Split | data.Records, batch_size: int
+) -> Metrics:
     """Merges the metrics of `eval_step` over a split; every example counts exactly once.
 
     The last batch is padded and masked, so one program serves all: `eval_step` is from `make_eval`,

@@ -125,7 +125,7 @@ def grid(**axes: Iterable[Any]) -> dict[str, np.ndarray]:
     return {name: np.array(column) for name, column in zip(axes, columns, strict=True)}
 
 
-def sweep(
+def make_sweep(
     member: Member,
     hypers: Mapping[str, ArrayLike],
     split: data.Split,
@@ -138,8 +138,8 @@ def sweep(
     eval_batch_size: int = 1000,
     after_epoch: Callable[[TrainState, Mapping[str, jax.Array]], TrainState] | None = None,
     method: Method = "auto",
-) -> SweepResult:
-    """Trains one member for each row of `hypers`, all inside one program.
+) -> Callable[[Mapping[str, ArrayLike]], SweepResult]:
+    """Compiles the program that trains one member for each row of `hypers`.
 
     A member alone, `fit(step, state, split, seed=...)` with the pair that `member` returns, takes
     the same steps on the same batches; results agree to rounding, and bit for bit with what "map"
@@ -156,10 +156,11 @@ def sweep(
 
     Args:
         member: from scalars, by name, to the first state and the step; called inside the program.
-        hypers: columns of one length M. Two names mean something here, beside what `member` makes
-            of them: "seed" orders the data of each member (without it all share `seed`, and under
-            "vmap" also the work of gathering it); "batch_size" sets the batches of each member: all
-            are padded to the largest and masked, and the small ones take more steps an epoch.
+        hypers: columns of one length M, or others of the same names, dtypes and length. Two names
+            mean something here, beside what `member` makes of them: "seed" orders the data of each
+            member (without it all share `seed`, and under "vmap" also the work of gathering it);
+            "batch_size" sets the batches of each member: all are padded to the largest and masked,
+            and the small ones take more steps an epoch.
         split: the training data, resident on every device.
         epochs: at least 1.
         batch_size: of all members, unless `hypers` has it.
@@ -169,6 +170,7 @@ def sweep(
         held_out: splits by name, {"test": splits["test"]} for numbers "test/...".
         after_epoch: `(state, numbers) -> state`, inside the program (`optim.report_plateau`).
         method: "auto", "map" or "vmap".
+    Returns: a function of `hypers`; called again with other values it compiles nothing.
     Raises: ValueError for columns that differ in length, a batch size given twice or not at all, or
         one out of range.
     """
@@ -231,23 +233,49 @@ def sweep(
         return jax.lax.map(alone, hypers) if method == "map" else jax.vmap(alone)(hypers)
 
     held = {name: dict(part.columns) for name, part in (held_out or {}).items()}
-    results, times = _over_devices(several, columns, dict(split.columns), held)
-    states, history, diverged = jax.tree.map(lambda x: x[:num_members], results)
-    return SweepResult(
-        hypers=columns,
-        states=states,
-        history={name: np.asarray(values) for name, values in history.items()},
-        diverged=np.asarray(diverged),
-        method=method,
-        compile_seconds=times[0],
-        run_seconds=times[1],
-    )
+    program, compile_seconds = _over_devices(several, columns, dict(split.columns), held)
+    form = {name: (column.shape, column.dtype) for name, column in columns.items()}
+
+    def run(hypers: Mapping[str, ArrayLike]) -> SweepResult:
+        columns = {name: np.asarray(values) for name, values in hypers.items()}
+        given = {name: (column.shape, column.dtype) for name, column in columns.items()}
+        if given != form:
+            raise ValueError(f"this sweep was compiled for hypers {form}, got {given}")
+        _check(columns, batch_size, len(split), epochs, method, eval_step, held_out)
+        if batch_size is None and columns["batch_size"].max() > rows:
+            raise ValueError(f"this sweep was compiled for batches of up to {rows} examples")
+        start = time.perf_counter()
+        results = jax.block_until_ready(program(columns))
+        run_seconds = time.perf_counter() - start
+        states, history, diverged = jax.tree.map(lambda x: x[:num_members], results)
+        return SweepResult(
+            hypers=columns,
+            states=states,
+            history={name: np.asarray(values) for name, values in history.items()},
+            diverged=np.asarray(diverged),
+            method=method,
+            compile_seconds=compile_seconds,
+            run_seconds=run_seconds,
+        )
+
+    return run
+
+
+def sweep(
+    member: Member, hypers: Mapping[str, ArrayLike], split: data.Split, **options: Any
+) -> SweepResult:
+    """Trains one member for each row of `hypers`, all inside one program.
+
+    `make_sweep(member, hypers, split, **options)(hypers)`: see there for what is computed, the
+    options and the errors. `compile_seconds` of the result is what the compilation took.
+    """
+    return make_sweep(member, hypers, split, **options)(hypers)
 
 
 def _over_devices(
     function: Callable[..., Any], columns: Mapping[str, np.ndarray], *shared: Any
-) -> tuple[Any, tuple[float, float]]:
-    """`function(columns, *shared)` with the members spread, and seconds of compiling and running.
+) -> tuple[Callable[[Mapping[str, np.ndarray]], Any], float]:
+    """`columns -> function(columns, *shared)` with the members spread, and seconds of compiling.
 
     The members that fill up the last device come out as well.
     """
@@ -259,12 +287,14 @@ def _over_devices(
     program = jax.jit(
         jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=members, check_vma=False)
     )
-    filled = {name: _fill(column, len(devices)) for name, column in columns.items()}
+
+    def filled(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: _fill(column, len(devices)) for name, column in columns.items()}
+
     start = time.perf_counter()
-    compiled = program.lower(filled, *shared).compile()
-    compiled_at = time.perf_counter()
-    results = jax.block_until_ready(compiled(filled, *shared))
-    return results, (compiled_at - start, time.perf_counter() - compiled_at)
+    compiled = program.lower(filled(columns), *shared).compile()
+    seconds = time.perf_counter() - start
+    return lambda columns: compiled(filled(columns), *shared), seconds
 
 
 def _check(

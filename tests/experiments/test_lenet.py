@@ -37,12 +37,12 @@ def test_by_hand_is_the_same_training(tmp_path):
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["--batch-size", "0"], "batch_size must be between 1 and"),
+        (["--batch-size", "0"], "batch_size must be at least 1, got 0"),
         (["--batch-size", "9999"], "batch_size must be between 1 and"),
         (["--learning-rate", "nan"], "learning_rate must be positive and finite"),
         (["--data", "mnist", "--data-dir", "/nowhere"], "/nowhere: no such folder"),
         (["--data-dir", "/tmp"], "digits is embedded and reads no folder"),
-        (["--epochs", "-3"], "epochs must not be negative, got -3"),
+        (["--epochs", "-3"], "epochs must be at least 1, got -3"),
         (["--max-shift", "-1"], "max_shift must not be negative"),
     ],
 )

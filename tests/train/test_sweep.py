@@ -101,6 +101,22 @@ def test_mean_spread_and_best(result):
         result.best("test/f1")
 
 
+def test_a_compiled_sweep_takes_other_hypers_of_the_same_form():
+    options = {"epochs": EPOCHS, "eval_step": EVAL, "held_out": {"test": HELD}}
+    first = {"learning_rate": [0.1, 0.3], "seed": [0, 1], "batch_size": [4, 8]}
+    other = {"learning_rate": [0.2, 0.1], "seed": [5, 0], "batch_size": [8, 4]}
+    program = train.make_sweep(member, first, SPLIT, **options)
+    results = program(first), program(other)
+    for got, hypers in zip(results, (first, other), strict=True):
+        want = sweep(hypers)
+        chex.assert_trees_all_equal(got.states.params, want.states.params)
+        np.testing.assert_array_equal(got.final("test/loss"), want.final("test/loss"))
+    with pytest.raises(ValueError, match="compiled for hypers"):
+        program({**first, "momentum": [0.0, 0.9]})
+    with pytest.raises(ValueError, match="batches of up to 8"):
+        program({**first, "batch_size": [4, 9]})
+
+
 def test_batch_sizes_are_padded_and_masked():
     """Each member sees the batches, and takes the steps, of its own batch size."""
     hypers = {"learning_rate": [0.1, 0.1, 0.1], "seed": [3, 3, 3], "batch_size": [37, 8, 5]}
