@@ -64,7 +64,7 @@ from jaxdl.data._pairs import (
 )
 from jaxdl.data._photos import CIFAR10, open_image, read_cifar10, read_image_folders
 from jaxdl.data._polynomial import polynomial_features
-from jaxdl.data._records import Records, read_ahead
+from jaxdl.data._records import RandomAccess, Records, read_ahead
 from jaxdl.data._reviews import encode_texts, read_reviews, review_words, vector_table
 from jaxdl.data._scattered import scatter_digits
 from jaxdl.data._splits import DataError, Info, Split, Splits
