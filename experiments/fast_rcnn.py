@@ -26,7 +26,6 @@ NAMES = tuple("0123456789")
 @dataclasses.dataclass(frozen=True)
 class Config:
     proposals: Literal["network", "selective_search"] = "network"  # where regions come from
-    data_dir: pathlib.Path | None = None  # where the prepared data set is kept
     images: int = 4000  # of the training split; the test split has 500
     epochs: int = 6  # passes over the training set
     batch_size: int = 16  # images per step
@@ -99,7 +98,7 @@ def load(config: Config) -> dict[str, data.Split]:
             name: data.scatter_digits(16, split=name, size=(64, 96)) for name in ("train", "test")
         }
     else:
-        both = data.load("scattered_digits", config.data_dir)
+        both = data.load("scattered_digits")
         splits = {"train": both["train"].take(slice(config.images)), "test": both["test"]}
     if config.proposals == "selective_search":
         for name, split in splits.items():

@@ -1,7 +1,7 @@
 """Which words belong together: pointwise mutual information in a text.
 
     python -m experiments.information                     # Python's own language reference
-    python -m experiments.information --text text --data-dir book.txt
+    python -m experiments.information --data text --data-dir book.txt
 
 Also the entropy of its letters and words, and how much a word tells of the next one: in the manual
 4.14 bits a letter and 8.82 a word. About eight seconds on two shared CPU cores.
@@ -21,7 +21,7 @@ from jaxdl import cli, data, information, plots, runs
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    text: Literal["manual", "text", "ptb"] = "manual"  # which text, see jaxdl.data.load_text
+    data: Literal["manual", "text", "ptb"] = "manual"  # which text, see jaxdl.data.load_text
     data_dir: pathlib.Path | None = None  # the file or folder of another text
     window: int = 2  # how far apart two words may stand
     vocabulary: int = 1000  # the most frequent words are paired
@@ -33,12 +33,12 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    text = data.load_text(config.text, config.data_dir)["train"].lower()
+    text = data.load_text(config.data, config.data_dir)["train"].lower()
     words = re.findall("[a-z]+", text)
     if config.smoke:
         words = words[:5000]
     if not words:
-        raise ValueError(f"there is no word in the text {config.text!r}")
+        raise ValueError(f"there is no word in the text {config.data!r}")
     size = min(config.vocabulary, 200) if config.smoke else config.vocabulary
 
     with runs.open(config, name="information", out=config.out) as run:

@@ -68,6 +68,9 @@ def _check(config: Any) -> None:
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
         if value == field.default:
+            # the data that an experiment starts with are embedded
+            if name == "data" and getattr(config, "data_dir", None) is not None:
+                raise ValueError(f"{value} is embedded and reads no folder; leave data_dir out")
             continue
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, int | float):

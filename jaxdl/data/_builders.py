@@ -18,6 +18,8 @@ import numpy as np
 
 from jaxdl.data._splits import DataError, Split
 
+_LAYOUT = 2  # of the files; raised whenever `_tfds_builder` comes to write them otherwise
+
 Features = Mapping[str, tuple[tuple[int | None, ...], Any]]  # name: (shape without N, dtype)
 
 
@@ -50,7 +52,7 @@ def prepare(builder: Builder) -> dict[str, Split]:
 
     Raises: DataError if files have to be fetched and cannot be.
     """
-    folder = cache_folder() / "datasets"
+    folder = cache_folder() / f"datasets-{_LAYOUT}"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{builder.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may ask at once

@@ -177,8 +177,10 @@ def load_interactions(
     if name == "low_rank" and data_dir is None:
         titles = {i: f"item {i}" for i in range(_ITEMS)}
         return interactions(*_columns(LOW_RANK), titles=titles, scale=(0.5, 5.5))
+    if name == "low_rank":
+        raise DataError("low_rank is embedded and reads no folder; leave data_dir out")
     if name != "movielens":
-        raise DataError(f"{name}, folder {data_dir}: there are low_rank (embedded) and movielens")
+        raise DataError(f"unknown ratings {name!r}; known are low_rank, movielens")
     if data_dir is not None and pathlib.Path(data_dir).is_dir():
         return read_movielens(data_dir)
     try:

@@ -66,3 +66,18 @@ def test_a_missing_folder_is_named(name, dataset, tmp_path, capsys, monkeypatch)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_options_by_default_are_not_refused(name):
     cli._check(importlib.import_module(f"experiments.{name}").Config())
+
+
+FOLDERED = [n for n in NAMES if choices(n)]
+
+
+@pytest.mark.parametrize("name", FOLDERED)
+def test_a_folder_that_would_not_be_read_is_refused(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(cli, "use_compilation_cache", lambda: None)
+    module = importlib.import_module(f"experiments.{name}")
+    with pytest.raises(SystemExit) as ended:
+        cli.run(module.main, module.Config, ["--smoke", "--data-dir", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "is embedded and reads no folder; leave data_dir out\n" in capsys.readouterr().err
