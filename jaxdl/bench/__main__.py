@@ -9,6 +9,7 @@ from jaxdl import bench
 
 
 def main(args: list[str] | None = None) -> int:
+    """Runs `compare` and returns its exit code; `args` are those of the command line."""
     parser = argparse.ArgumentParser(prog="python -m jaxdl.bench", description=__doc__)
     commands = parser.add_subparsers(required=True)
     compare = commands.add_parser("compare", help="say what became faster or slower from A to B")

@@ -180,51 +180,10 @@ def make_sweep(
         method = "map" if jax.default_backend() == "cpu" else "vmap"
     rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
     example = data.host_batch(split, 0, batch_size=rows)
-
-    def one(hyper: Hyper, train_columns: Any, held_columns: Any) -> Any:
-        state, step = member(hyper)
-        order: Any = hyper.get("seed", seed)
-        size: Any = hyper["batch_size"] if batch_size is None else batch_size
-        steps_per_epoch = -(-len(split) // size)
-
-        def batch_at(k: jax.Array) -> dict[str, jax.Array]:
-            if batch_size is None:
-                return _padded_batch(train_columns, k, size, rows, order)
-            return data.resident_batch(train_columns, k, batch_size=rows, seed=order)
-
-        _, of_one = jax.eval_shape(step, state, example)
-        merged_spec = jax.eval_shape(merge_metrics, of_one, of_one)
-        empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), merged_spec)
-
-        def epoch(carry: Any, number: jax.Array) -> Any:
-            def take(i: jax.Array, carry: Any) -> Any:
-                state, metrics, alive = carry
-                after, new = step(state, batch_at(number * steps_per_epoch + i))
-                alive &= _finite((new["loss"].total, after.params, after.model_state))
-                merged = _where(i == 0, new, merge_metrics(metrics, new))
-                kept = _where(alive, after.replace(key=None), state.replace(key=None))
-                return kept.replace(key=state.key), _where(alive, merged, metrics), alive
-
-            state, alive = carry
-            state, metrics, alive = jax.lax.fori_loop(
-                0, steps_per_epoch, take, (state, empty, alive)
-            )
-            numbers = _scalars(metrics, "train/")
-            for name, held in held_columns.items():
-                merged = _evaluate(eval_step, state, held, eval_batch_size)
-                numbers |= _scalars(merged, f"{name}/")
-            if after_epoch is not None:
-                after = after_epoch(state, numbers)
-                state = _where(alive, after.replace(key=None), state.replace(key=None)).replace(
-                    key=state.key
-                )
-            numbers = {name: jnp.where(alive, x, jnp.nan) for name, x in numbers.items()}
-            return (state, alive), numbers
-
-        (state, alive), history = jax.lax.scan(
-            epoch, (state, jnp.array(True)), jnp.arange(epochs, dtype=jnp.int32)
-        )
-        return state, history, ~alive
+    one = _One(
+        member, len(split), epochs, batch_size, rows, seed, example,
+        eval_step, eval_batch_size, after_epoch,
+    )  # fmt: skip
 
     def several(hypers: Hyper, train_columns: Any, held_columns: Any) -> Any:
         def alone(hyper: Hyper) -> Any:
@@ -270,6 +229,67 @@ def sweep(
     options and the errors. `compile_seconds` of the result is what the compilation took.
     """
     return make_sweep(member, hypers, split, **options)(hypers)
+
+
+@dataclasses.dataclass(frozen=True)
+class _One:
+    """The whole training of one member, traced; the fields are the arguments of `make_sweep`."""
+
+    member: Member
+    num_examples: int
+    epochs: int
+    batch_size: int | None  # None where each member has its own
+    rows: int  # of every batch, padding included
+    seed: int | None
+    example: Any
+    eval_step: EvalStep | None
+    eval_batch_size: int
+    after_epoch: Callable[..., TrainState] | None
+
+    def __call__(self, hyper: Hyper, columns: Any, held_columns: Any) -> Any:
+        """Last state, history by name `[E]`, and whether it diverged."""
+        state, step = self.member(hyper)
+        order: Any = hyper.get("seed", self.seed)
+        size: Any = hyper["batch_size"] if self.batch_size is None else self.batch_size
+        steps_per_epoch = -(-self.num_examples // size)
+        _, of_one = jax.eval_shape(step, state, self.example)
+        merged_spec = jax.eval_shape(merge_metrics, of_one, of_one)
+        empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), merged_spec)
+
+        def batch_at(k: jax.Array) -> dict[str, jax.Array]:
+            if self.batch_size is None:
+                return _padded_batch(columns, k, size, self.rows, order)
+            return data.resident_batch(columns, k, batch_size=self.rows, seed=order)
+
+        def epoch(carry: Any, number: jax.Array) -> Any:
+            def take(i: jax.Array, carry: Any) -> Any:
+                state, metrics, alive = carry
+                after, new = step(state, batch_at(number * steps_per_epoch + i))
+                alive &= _finite((new["loss"].total, after.params, after.model_state))
+                merged = _where(i == 0, new, merge_metrics(metrics, new))
+                return _kept(alive, after, state), _where(alive, merged, metrics), alive
+
+            state, alive = carry
+            state, metrics, alive = jax.lax.fori_loop(
+                0, steps_per_epoch, take, (state, empty, alive)
+            )
+            numbers = _scalars(metrics, "train/") | self._held_out(state, held_columns)
+            if self.after_epoch is not None:
+                state = _kept(alive, self.after_epoch(state, numbers), state)
+            numbers = {name: jnp.where(alive, x, jnp.nan) for name, x in numbers.items()}
+            return (state, alive), numbers
+
+        start = state, jnp.array(True)
+        numbered = jnp.arange(self.epochs, dtype=jnp.int32)
+        (state, alive), history = jax.lax.scan(epoch, start, numbered)
+        return state, history, ~alive
+
+    def _held_out(self, state: TrainState, held_columns: Any) -> dict[str, jax.Array]:
+        numbers: dict[str, jax.Array] = {}
+        for name, held in held_columns.items():
+            merged = _evaluate(self.eval_step, state, held, self.eval_batch_size)
+            numbers |= _scalars(merged, f"{name}/")
+        return numbers
 
 
 def _over_devices(
@@ -372,6 +392,11 @@ def _finite(tree: Any) -> jax.Array:
 
 def _where(condition: Any, chosen: Any, other: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), chosen, other)
+
+
+def _kept(alive: jax.Array, after: TrainState, state: TrainState) -> TrainState:
+    """The state after a step, or the one before it; its key never changes."""
+    return _where(alive, after.replace(key=None), state.replace(key=None)).replace(key=state.key)
 
 
 def _fill(column: np.ndarray, devices: int) -> np.ndarray:
