@@ -8,12 +8,15 @@
 Seconds are medians with the 95 % interval of the median, compilation apart. The share is of the
 roofline: the seconds that the measured peaks allow at least, over those it took; operations are
 those of products and convolutions, bytes are XLA's estimate, so programs with inner loops or
-without products show little. Time to the target is a LeNet on digits to 97 %, median of studies.
+without products show little. A fixed probe runs before and after every measurement: where it does
+not take equally long the machine is called noisy, and a comparison allows for it. Time to the
+target is a LeNet on digits to 97 %, median of studies.
 """
 
 import dataclasses
 import math
 import pathlib
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -52,11 +55,11 @@ def main(config: Config) -> dict[str, float]:
         small: Any = {"sizes": (256,), "megabytes": 8, "repeats": 2} if config.smoke else {}
         peaks = bench.measure_peaks(dtypes=tuple({"float32", *config.precisions}), **small)
         run.note(describe(peaks))
-        rows = []
+        rows, probe = [], bench.make_probe(256, 1) if config.smoke else bench.make_probe()
         for done, name in enumerate(names):
             run.progress(done, len(names), name)
             for precision, devices in variants(config, name):
-                rows.append(row(config, name, precision, devices, peaks, repeats))
+                rows.append(row(config, name, precision, devices, peaks, repeats, probe))
                 run.note(sentence(rows[-1]))
         bench.write_report(run.folder / "report.json", rows, runs.environment())
         points = {r.name: (r.flops / r.bytes, r.flops / r.timing.median) for r in rows if r.flops}
@@ -64,6 +67,8 @@ def main(config: Config) -> dict[str, float]:
         noisy = sum(r.timing.noisy for r in rows)
         if noisy:
             run.note(f"{noisy} of {len(rows)} are noisy: their medians are known to 5 % or worse")
+        if (drift := bench.drift(rows)) > bench.NOISY:
+            run.note(f"a noisy machine: one probe took up to {1 + drift:.2f} times as long")
         numbers = {f"{r.name}/{r.precision}/{r.devices}/{r.unit}_per_s": r.rate for r in rows}
         if config.studies:
             target = 0.5 if config.smoke else 0.97
@@ -71,7 +76,7 @@ def main(config: Config) -> dict[str, float]:
             run.note(
                 f"LeNet on digits to {target}: {numbers['seconds_to_target']:.2f} s of training"
             )
-        return run.finish({**numbers, "noisy": float(noisy)})
+        return run.finish({**numbers, "noisy": float(noisy), "drift": drift})
 
 
 def variants(config: Config, name: str) -> list[tuple[str, int]]:
@@ -82,17 +87,24 @@ def variants(config: Config, name: str) -> list[tuple[str, int]]:
 
 
 def row(
-    config: Config, name: str, precision: str, devices: int, peaks: bench.Peaks, repeats: int
+    config: Config,
+    name: str,
+    precision: str,
+    devices: int,
+    peaks: bench.Peaks,
+    repeats: int,
+    probe: Callable[[], float],
 ) -> bench.Row:
-    """Builds one workload and measures it."""
+    """Builds one workload and measures it between two probes."""
     workload = bench.WORKLOADS[name]
     batch = config.batch_size or (workload.large if config.suite == "full" else workload.batch)
     if config.smoke:
         batch = min(batch, 32)
     work = workload.build(batch, precision, devices)
-    program, before = work.program, bench.energy_joules()
+    program, slowest, before = work.program, probe(), bench.energy_joules()
     timing = bench.measure(work.call, repeats=repeats)
     used = bench.energy_joules()
+    slowest = max(slowest, probe())
     calls = (repeats + 1) * timing.calls + 1  # with those that warmed up
     limit = peaks.limit(program.flops / devices, program.xla_bytes / devices, precision)
     return bench.Row(
@@ -109,6 +121,7 @@ def row(
         compile_seconds=program.trace_seconds + program.compile_seconds,
         share=limit / timing.median,
         joules=math.nan if before is None or used is None else (used - before) / calls,
+        probe=slowest,
     )
 
 

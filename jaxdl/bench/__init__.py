@@ -16,12 +16,21 @@ Rules the measurements of this library taught:
   `sort` and `top_k` want two stages; tables want row updates, never dense gradients.
 """
 
-from jaxdl.bench._device import Peaks, device_bytes, energy_joules, measure_peaks
+from jaxdl.bench._device import Peaks, device_bytes, energy_joules, make_probe, measure_peaks
 from jaxdl.bench._processes import Side, alternate, serve
 from jaxdl.bench._program import Program, analyse, count_flops
-from jaxdl.bench._report import Comparison, Row, compare, read_report, write_report
+from jaxdl.bench._report import Comparison, Row, compare, drift, read_report, write_report
 from jaxdl.bench._target import Study, median_seconds, time_to_target
-from jaxdl.bench._timing import Ratio, Timing, interleave, measure, median_interval, ratio, stepper
+from jaxdl.bench._timing import (
+    NOISY,
+    Ratio,
+    Timing,
+    interleave,
+    measure,
+    median_interval,
+    ratio,
+    stepper,
+)
 from jaxdl.bench._workloads import (
     WORKLOADS,
     Work,
@@ -32,6 +41,7 @@ from jaxdl.bench._workloads import (
 )
 
 __all__ = [
+    "NOISY",
     "WORKLOADS",
     "Comparison",
     "Peaks",
@@ -49,10 +59,12 @@ __all__ = [
     "compare",
     "count_flops",
     "device_bytes",
+    "drift",
     "energy_joules",
     "image_training",
     "interleave",
     "language_training",
+    "make_probe",
     "measure",
     "measure_peaks",
     "median_interval",

@@ -4,7 +4,8 @@ import ctypes
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -69,6 +70,34 @@ def _product(size: int, dtype: str, repeats: int) -> float:
     a = jax.random.normal(jax.random.key(0), (size, size)).astype(dtype)
     timing = measure(jax.jit(jnp.matmul), a, a, repeats=repeats, min_seconds=0.02)
     return 2 * size**3 / timing.median
+
+
+def make_probe(size: int | None = None, megabytes: int = 64) -> Callable[[], float]:
+    """Builds a fixed piece of work whose seconds tell how fast the machine is at the moment.
+
+    Called before and after a measurement it shows what no spread within the measurement can: that
+    the whole of it fell into a slow minute (another tenant, a lower clock).
+
+    Args:
+        size: side of a square product in float32; 1024 on a CPU and 8192 elsewhere if not given.
+        megabytes: of an array that is copied and scaled.
+    Returns: a function that does both seven times and gives the median.
+    """
+    size = size or (1024 if jax.default_backend() == "cpu" else 8192)
+    a = jax.random.normal(jax.random.key(0), (size, size), jnp.float32)
+    array = jnp.ones((megabytes << 20) // 4, jnp.float32)
+    work = jax.jit(lambda a, x: (a @ a, x * 1.5))
+    jax.block_until_ready(work(a, array))
+
+    def probe() -> float:
+        seconds = []
+        for _ in range(7):
+            start = time.perf_counter()
+            jax.block_until_ready(work(a, array))
+            seconds.append(time.perf_counter() - start)
+        return float(np.median(seconds))
+
+    return probe
 
 
 def device_bytes(device: Any = None) -> int | None:

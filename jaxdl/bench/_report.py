@@ -28,6 +28,7 @@ class Row:
         compile_seconds: of tracing and compiling.
         share: of what the roofline of the measured peaks allows, NaN if not known.
         joules: energy of a call, NaN where the device does not tell.
+        probe: seconds of `make_probe` around the measurement, the slower of before and after.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     compile_seconds: float = math.nan
     share: float = math.nan
     joules: float = math.nan
+    probe: float = math.nan
 
     @property
     def timing(self) -> Timing:
@@ -66,9 +68,10 @@ class Comparison:
     Attributes:
         key: name, precision, batch, devices.
         speedup: items a second of the second over the first, NaN if one of them lacks the row.
-        verdict: "faster", "slower", "same" (the difference is within the spread, or below 5 %),
-            "only in the first", "only in the second".
-        noisy: either measurement is noisy, so that only large differences show.
+        verdict: "faster", "slower", "same" (the difference is within the spread, below 5 %, or no
+            larger than that of the machine), "only in the first", "only in the second".
+        noisy: either measurement is noisy or the machine was not equally fast, so that only large
+            differences show.
     """
 
     key: tuple[str, str, int, int]
@@ -108,7 +111,9 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
     """Says for each workload whether the second is faster, slower, or not to be told apart.
 
     Faster or slower needs both: confidence intervals of the medians that do not meet, and a
-    difference above 5 %, below which two runs of the same program differ on most machines.
+    difference above 5 %, below which two runs of the same program differ on most machines. Where
+    the probes differ by more, so must the workloads: a probe that took twice as long says that a
+    workload that did so as well is the same.
 
     >>> a = Row("dot", (1.0, 1.01, 0.99, 1.0, 1.0, 1.0), 1.0)
     >>> b = dataclasses.replace(a, seconds=(0.5, 0.51, 0.5, 0.5, 0.49, 0.5))
@@ -126,11 +131,20 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
         (a_low, a_high), (b_low, b_high) = a.timing.interval, b.timing.interval
         speedup = b.rate / a.rate
         meet = a_low / a.items <= b_high / b.items and b_low / b.items <= a_high / a.items
+        machine = 0.0 if math.isnan(a.probe + b.probe) else abs(math.log(a.probe / b.probe))
+        unequal = machine > math.log(1 + NOISY)
         verdict = "same"
-        if not meet and abs(math.log(speedup)) > math.log(1 + NOISY):
+        if not meet and abs(math.log(speedup)) > math.log(1 + NOISY) + machine:
             verdict = "faster" if speedup > 1 else "slower"
-        found.append(Comparison(key, speedup, verdict, a.timing.noisy or b.timing.noisy))
+        noisy = a.timing.noisy or b.timing.noisy or unequal
+        found.append(Comparison(key, speedup, verdict, noisy))
     return found
+
+
+def drift(rows: Sequence[Row]) -> float:
+    """How much longer the slowest probe of a run took than the fastest, as a share; 0 for none."""
+    probes = [row.probe for row in rows if not math.isnan(row.probe)]
+    return max(probes) / min(probes) - 1 if probes else 0.0
 
 
 def _plain(row: Row) -> dict[str, Any]:

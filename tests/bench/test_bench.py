@@ -176,6 +176,24 @@ def test_verdict_respects_the_spread():
     assert (found.verdict, found.noisy) == ("same", True)
 
 
+def test_a_slow_machine_is_not_a_slow_program():
+    """Two quiet runs, the second on a machine of half the speed: the probe knows."""
+    quiet = dataclasses.replace(ROW, probe=0.01)
+    (found,) = bench.compare([quiet], [dataclasses.replace(scaled(2.0), probe=0.02)])
+    assert (found.verdict, found.noisy) == ("same", True)
+    (found,) = bench.compare([quiet], [dataclasses.replace(scaled(2.0), probe=0.0101)])
+    assert (found.verdict, found.noisy) == ("slower", False)
+    (found,) = bench.compare([quiet], [dataclasses.replace(scaled(4.0), probe=0.02)])
+    assert (found.verdict, found.noisy) == ("slower", True)
+    assert bench.drift([quiet, dataclasses.replace(ROW, probe=0.015), ROW]) == pytest.approx(0.5)
+    assert bench.drift([ROW]) == 0
+
+
+def test_the_probe_is_a_known_product_and_copy():
+    probe = bench.make_probe(512, 4)
+    assert 2 * 512**3 / 1e13 < probe() < 1
+
+
 def test_rows_of_one_file_only_are_named():
     other = dataclasses.replace(ROW, precision="bfloat16")
     assert [f.verdict for f in bench.compare([ROW], [other])] == [
