@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdl.nn import GRUCell, LSTMCell, Recurrent, uniform
+from jaxdl.nn import Dense, GRUCell, LSTMCell, Recurrent, uniform
 from jaxdl.nn._cells import Cell, State
 
 
@@ -89,7 +89,7 @@ class LanguageModel(nn.Module):
             logits_TBV = logits_TBV + jnp.broadcast_to(bias, logits_TBV.shape)
         else:
             head_init = init or nn.initializers.lecun_normal()
-            logits_TBV = nn.Dense(self.vocab_size, kernel_init=head_init, name="head")(h_TBH)
+            logits_TBV = Dense(self.vocab_size, kernel_init=head_init, name="head")(h_TBH)
         return jnp.swapaxes(logits_TBV, 0, 1), state
 
     def initial_state(self, batch_size: int) -> State:

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdl.nn import AdditiveAttention, DotAttention, Dropout, GRUCell, Recurrent, uniform
+from jaxdl.nn import AdditiveAttention, Dense, DotAttention, Dropout, GRUCell, Recurrent, uniform
 
 
 class Memory(NamedTuple):
@@ -87,10 +87,10 @@ class Translator(nn.Module):
         self.source = nn.Embed(self.source_size, self.embed_dim, embedding_init=init)
         self.target = nn.Embed(self.target_size, self.embed_dim, embedding_init=init)
         self.encoder = Recurrent(GRUCell(), self.hidden_size, bidirectional=True)
-        self.bridge = nn.Dense(self.hidden_size)
-        self.project = nn.Dense(3 * self.hidden_size)
+        self.bridge = Dense(self.hidden_size)
+        self.project = Dense(3 * self.hidden_size)
         self.decoder = DecoderStep(self.hidden_size, self.attention)
-        self.head = nn.Dense(self.target_size)
+        self.head = Dense(self.target_size)
         self.drop = Dropout(self.dropout)
 
     def encode(self, source: jax.Array, *, train: bool) -> tuple[Memory, jax.Array]:

@@ -13,6 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxdl import ops
+from jaxdl.nn._dense import Dense
 
 Attended = tuple[jax.Array, jax.Array]  # outputs [..., T, E], weights [..., T, S]
 
@@ -23,7 +24,7 @@ class _ProjectedKeys(nn.Module):
     hidden_size: int
 
     def setup(self) -> None:
-        self.key = nn.Dense(self.hidden_size, use_bias=False)
+        self.key = Dense(self.hidden_size, use_bias=False)
 
     def project_keys(self, keys: jax.Array) -> jax.Array:
         """`W_k k`: `[..., S, D] -> [..., S, hidden_size]`."""
@@ -51,7 +52,7 @@ class AdditiveAttention(_ProjectedKeys):
 
     def setup(self) -> None:
         super().setup()
-        self.query = nn.Dense(self.hidden_size, use_bias=False)
+        self.query = Dense(self.hidden_size, use_bias=False)
         self.v = self.param(
             "v", nn.initializers.normal(self.hidden_size**-0.5), (self.hidden_size,)
         )
@@ -115,7 +116,7 @@ class MultiHeadAttention(nn.Module):
             )
 
         def heads(x: jax.Array, name: str) -> jax.Array:  # [B, S, *] -> [B, heads, S, D / heads]
-            x = nn.Dense(width, name=name)(x)
+            x = Dense(width, name=name)(x)
             return jnp.swapaxes(x.reshape(*x.shape[:2], self.num_heads, -1), 1, 2)
 
         q, k, v = heads(queries, "query"), heads(keys, "key"), heads(values, "value")
@@ -124,7 +125,7 @@ class MultiHeadAttention(nn.Module):
             kept = nn.Dropout(self.dropout, deterministic=False)(weights)
             outputs = jnp.einsum("bhts,bhsd->bhtd", kept, v)
         outputs = jnp.swapaxes(outputs, 1, 2).reshape(queries.shape)
-        return nn.Dense(width, name="out")(outputs), weights
+        return Dense(width, name="out")(outputs), weights
 
 
 def attention_from_torch(state_dict: Mapping[str, ArrayLike]) -> dict[str, dict[str, jax.Array]]:

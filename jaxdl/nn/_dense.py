@@ -1,0 +1,26 @@
+"""A dense layer over sequences that a CPU computes as one product of two matrices."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jax import lax
+
+
+def _flat_dot(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) -> jax.Array:
+    """`lax.dot_general` over the last axis, with the leading axes of x as one on a CPU.
+
+    The gradient of the kernel sums over all leading axes. XLA for CPU copies and transposes for a
+    sum over two, and takes twice as long: 279 ms against 125 ms for the step of a head of 10,000
+    words over 32x32 states of 128. Elsewhere the axes stay apart, for one may lie on many devices.
+    """
+    if x.ndim <= 2 or jax.default_backend() != "cpu":
+        return lax.dot_general(x, kernel, dimensions, **options)
+    flat = lax.dot_general(x.reshape(-1, x.shape[-1]), kernel, (((1,), (0,)), ((), ())), **options)
+    return flat.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+class Dense(nn.Dense):
+    """Flax's `Dense`, its parameters and its numbers; faster on a CPU where x is `[..., T, D]`."""
+
+    dot_general: Any = _flat_dot
