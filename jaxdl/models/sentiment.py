@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxdl.nn import GRU, LSTM, Dropout
+from jaxdl.nn import GRU, LSTM, Dropout, contract_last
 
 Vectors = Literal["tuned", "frozen", "both"]
 
@@ -122,7 +122,7 @@ class TextCNN(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (len(kernels) * F,))
         columns = jnp.concatenate([jnp.moveaxis(k, 0, 1).reshape(D, -1) for k in kernels], axis=1)
         cuts = [F * sum(self.widths[:i]) for i in range(1, len(kernels))]
-        products = jnp.split(x_BTD @ columns, cuts, axis=-1)
+        products = jnp.split(contract_last(x_BTD, columns), cuts, axis=-1)
         sums = []
         for width, product in zip(self.widths, products, strict=True):
             before = (width - 1) // 2

@@ -13,7 +13,7 @@ from jaxdl.nn._attention import (
 from jaxdl.nn._bptt import linear_state_gradients, rnn_gradients, rnn_outputs
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell
 from jaxdl.nn._conv import Conv, ConvTranspose
-from jaxdl.nn._dense import Dense
+from jaxdl.nn._dense import Dense, contract_last
 from jaxdl.nn._dropout import Dropout
 from jaxdl.nn._initialisers import bilinear, constant, he, normal, uniform, xavier
 from jaxdl.nn._norm import BatchNorm, batch_statistics
@@ -50,6 +50,7 @@ __all__ = [
     "batch_statistics",
     "bilinear",
     "constant",
+    "contract_last",
     "he",
     "linear_state_gradients",
     "normal",

@@ -20,6 +20,11 @@ def _flat_dot(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) 
     return flat.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
+def contract_last(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`x @ kernel` for `[..., D]` and `[D, E]`, as `Dense` computes it."""
+    return _flat_dot(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
+
+
 class Dense(nn.Dense):
     """Flax's `Dense`, its parameters and its numbers; faster on a CPU where x is `[..., T, D]`."""
 
