@@ -54,7 +54,7 @@ from jaxdl.metrics._curves import (
     AveragePrecision,
 )
 from jaxdl.metrics._detection import MeanAveragePrecision
-from jaxdl.metrics._language import BLEU, Perplexity
+from jaxdl.metrics._language import BLEU, Perplexity, d2l_bleu
 from jaxdl.metrics._ranking import ItemLists, Ranking, rank_catalogue
 from jaxdl.metrics._regression import (
     R2,
@@ -90,6 +90,7 @@ __all__ = [
     "RootMeanSquaredError",
     "Total",
     "analogies",
+    "d2l_bleu",
     "merge_stacked",
     "nearest",
     "rank_catalogue",

@@ -1,6 +1,8 @@
 """Metrics of text: perplexity of tokens, BLEU of sentences."""
 
+import collections
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -112,3 +114,33 @@ class BLEU:
         parts = (self.matches, self.ngrams, self.lengths)
         matches, ngrams, (length, wanted) = (np.asarray(part).tolist() for part in parts)
         return SacreBLEU.compute_bleu(matches, ngrams, length, wanted, smooth_method="exp")
+
+
+def d2l_bleu(hypothesis: Sequence[str], reference: Sequence[str], k: int = 2) -> float:
+    """The score of one sentence in Dive into Deep Learning, to compare with its tables only.
+
+    `exp(min(0, 1 - |reference| / |hypothesis|))` times the precisions of n = 1..k to the power
+    `2^-n`. The weights do not sum to one (T8) and sentences are averaged: use `BLEU` for the rest.
+
+    Args:
+        hypothesis: tokens; none score 0.
+        reference: tokens.
+        k: the longest n-gram; no longer than the hypothesis.
+    Raises: ValueError if `k` is below 1.
+
+    >>> round(d2l_bleu("A B B C D".split(), "A B C D E F".split()), 4)
+    0.6815
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if not hypothesis:
+        return 0.0
+    score = math.exp(min(0.0, 1 - len(reference) / len(hypothesis)))
+    for n in range(1, min(k, len(hypothesis)) + 1):
+        said, wanted = _ngrams(hypothesis, n), _ngrams(reference, n)
+        score *= ((said & wanted).total() / said.total()) ** 0.5**n
+    return score
+
+
+def _ngrams(tokens: Sequence[str], n: int) -> collections.Counter:
+    return collections.Counter(zip(*(tokens[i:] for i in range(n)), strict=False))

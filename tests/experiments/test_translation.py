@@ -7,9 +7,8 @@ from jaxdl import data
 
 def test_translation_leaves_a_record_with_attention_maps(tmp_path):
     results = translation.main(translation.Config(smoke=True, out=tmp_path / "run"))
-    assert set(results) == {
-        *("test/bleu_greedy", "test/exact_greedy", "test/bleu_beam", "test/exact_beam")
-    }
+    scores = ("bleu", "exact", "d2l_bleu")
+    assert set(results) == {f"test/{score}_{by}" for score in scores for by in ("greedy", "beam")}
     assert all(np.isfinite(value) for value in results.values())
     assert (tmp_path / "run" / "attention.png").exists()
 

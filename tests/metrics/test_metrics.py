@@ -266,6 +266,21 @@ def test_mean_iou_ignores_void():
     assert none.compute() == 0
 
 
+def test_the_books_sentence_bleu():
+    """T8: the precisions of the book's worked example, 4/5, 3/4, 1/3 and 0; edges defined."""
+    said, wanted = list("ABBCD"), list("ABCDEF")
+    short = np.exp(1 - 6 / 5)
+    for k, precisions in ((1, [4 / 5]), (2, [4 / 5, 3 / 4]), (3, [4 / 5, 3 / 4, 1 / 3])):
+        want = short * np.prod([p**0.5 ** (n + 1) for n, p in enumerate(precisions)])
+        assert metrics.d2l_bleu(said, wanted, k) == pytest.approx(want)
+    assert metrics.d2l_bleu(said, wanted, 4) == 0
+    assert metrics.d2l_bleu(wanted, wanted, 4) == 1
+    assert metrics.d2l_bleu(["A"], ["A"], 4) == 1  # no longer n-grams than the sentence has
+    assert metrics.d2l_bleu([], wanted) == 0
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        metrics.d2l_bleu(said, wanted, 0)
+
+
 def test_bleu_against_sacrebleu():
     """T8: corpus BLEU of any split is that of the whole; an empty prediction is defined."""
     sacrebleu = reference("sacrebleu")
