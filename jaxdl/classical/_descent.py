@@ -28,6 +28,12 @@ def gradient_descent(
     optimum is that of `ridge` (with half the squared error), `logistic` and `softmax`. A batch
     takes the first sum over its own examples, and no example is left out of an epoch.
 
+    >>> x, y = jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0])
+    >>> half_square = lambda outputs, targets: (outputs - targets) ** 2 / 2
+    >>> start = Linear(jnp.zeros(1), jnp.zeros(()))
+    >>> gradient_descent(half_square, start, x, y, learning_rate=0.4, epochs=200)[0]
+    Linear(coefficients=Array([2.], dtype=float32), intercept=Array(1., dtype=float32))
+
     Args:
         loss: `(outputs, targets) -> [B]`, one number per example; half the squared error, say.
         params: where to start; zeros are fine.

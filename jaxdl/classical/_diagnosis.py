@@ -49,7 +49,11 @@ def diagnose(train: float, validation: float, *, baseline: float, tolerance: flo
 def worst_examples(losses: ArrayLike, k: int) -> np.ndarray:
     """Indices of the k examples of largest loss, the worst first; NaN is worse than any number.
 
+    >>> worst_examples([0.1, 2.0, 0.3, float("nan")], 2)
+    array([3, 1])
+
     Args: losses `[N]`. Ties keep their order; k above N gives all.
+    Raises: ValueError for another shape.
     """
     losses = np.asarray(losses)
     if losses.ndim != 1:
@@ -60,7 +64,11 @@ def worst_examples(losses: ArrayLike, k: int) -> np.ndarray:
 def confused_pairs(confusion: ArrayLike, k: int) -> list[tuple[int, int, int]]:
     """The k most frequent mistakes as (true class, predicted class, count), in falling order.
 
+    >>> confused_pairs([[5, 2, 0], [0, 4, 0], [1, 0, 6]], 3)
+    [(0, 1, 2), (2, 0, 1)]
+
     Args: confusion `[K, K]`, rows the true class. Pairs that never occur are left out.
+    Raises: ValueError for another shape.
     """
     counts = np.array(confusion)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:

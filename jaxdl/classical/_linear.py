@@ -20,7 +20,12 @@ PRECISE = jax.lax.Precision.HIGHEST
 
 @struct.dataclass
 class Linear:
-    """The function `x @ coefficients + intercept`: `[..., D]` to `[...]`, or to `[..., K]`."""
+    """The function `x @ coefficients + intercept`: `[..., D]` to `[...]`, or to `[..., K]`.
+
+    >>> line = Linear(coefficients=jnp.array([2.0]), intercept=jnp.array(1.0))
+    >>> linear(line, jnp.array([[0.0], [3.0]]))
+    Array([1., 7.], dtype=float32)
+    """
 
     coefficients: jax.Array  # [D] or [D, K]
     intercept: jax.Array  # [] or [K]
@@ -36,6 +41,10 @@ class Report:
 
 def linear(params: Linear, x: ArrayLike) -> jax.Array:
     """Predictions, decision values or logits `x @ coefficients + intercept`.
+
+    >>> plane = Linear(jnp.array([1.0, -2.0]), jnp.array(0.5))
+    >>> linear(plane, jnp.array([[3.0, 1.0], [0.0, 0.0]]))
+    Array([1.5, 0.5], dtype=float32)
 
     Args:
         params: of one model; for a stack of models use `jax.vmap(linear, (0, None))`.
@@ -185,6 +194,12 @@ def ridge_path(
     of scikit-learn's `Ridge(alpha)`. Bring columns to one scale first: the penalty sees units,
     and in float32 one eigendecomposition cannot resolve columns 100 times apart (`ridge` can).
 
+    >>> x, y = jnp.array([[-1.0], [0.0], [1.0]]), jnp.array([-2.0, 0.0, 2.0])
+    >>> jax.jit(ridge_path)(x, y, jnp.array([0.0, 2.0, 6.0])).coefficients  # 4 / (2 + penalty)
+    Array([[2. ],
+           [1. ],
+           [0.5]], dtype=float32)
+
     Args:
         x: `[N, D]`.
         y: `[N]` or `[N, K]`.
@@ -237,7 +252,12 @@ def ridge(
 ) -> Linear:
     """Ridge for one penalty, columns in any units: least squares with D rows `sqrt(penalty) I`.
 
-    Arguments as in `ridge_path`; the penalty is a scalar.
+    >>> x, y = jnp.array([[-1.0], [0.0], [1.0]]), jnp.array([-2.0, 0.0, 2.0])
+    >>> jax.jit(ridge)(x, y, 2.0).coefficients  # 4 / (2 + penalty)
+    Array([1.], dtype=float32)
+
+    Args: as in `ridge_path`; the penalty is a scalar.
+    Raises: ValueError on shapes that do not belong together, or a penalty that is no scalar.
     """
     if jnp.ndim(penalty) != 0:
         raise ValueError(f"penalty must be a scalar, got shape {jnp.shape(penalty)}")
@@ -256,8 +276,15 @@ def ridge(
 def absolute_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: ArrayLike) -> Linear:
     """Moves the plane towards one point by a fixed amount: `w += rate sign(y - y^) x`, same for b.
 
-    It is one step down the absolute error. Args: x `[D]`, y a scalar. A point on the plane moves
-    nothing.
+    It is one step down the absolute error. A point on the plane moves nothing.
+
+    >>> line = Linear(jnp.array([2.0]), jnp.array(3.0))
+    >>> line = absolute_trick(line, jnp.array([5.0]), 15.0, 0.1)  # the line is at 13, below
+    >>> line.coefficients, line.intercept
+    (Array([2.5], dtype=float32), Array(3.1, dtype=float32))
+
+    Args: params of one target, x `[D]`, y a scalar.
+    Raises: ValueError for any other shape.
     """
     return _towards(params, x, y, learning_rate, jnp.sign)
 
@@ -265,7 +292,15 @@ def absolute_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: Ar
 def square_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: ArrayLike) -> Linear:
     """Moves the plane towards one point by its error: `w += rate (y - y^) x`, same for b.
 
-    It is one step down half the squared error. Args: x `[D]`, y a scalar.
+    It is one step down half the squared error.
+
+    >>> line = Linear(jnp.array([2.0]), jnp.array(3.0))
+    >>> line = square_trick(line, jnp.array([5.0]), 15.0, 0.01)  # 2 too low
+    >>> line.coefficients, line.intercept
+    (Array([2.1], dtype=float32), Array(3.02, dtype=float32))
+
+    Args: params of one target, x `[D]`, y a scalar.
+    Raises: ValueError for any other shape.
     """
     return _towards(params, x, y, learning_rate, lambda error: error)
 

@@ -33,6 +33,11 @@ def logistic(
     Minimises `sum_i weights_i [log(1 + exp(z_i)) - y_i z_i] + penalty/2 |w|^2 + l1 |w|_1` with
     `z = x w + b`; `penalty` is scikit-learn's `1 / C`. Probabilities are `sigmoid(linear(...))`.
 
+    >>> x, y = jnp.array([[0.0], [1.0]]), jnp.array([0.25, 0.75])
+    >>> params, report = jax.jit(logistic)(x, y, penalty=0.0)
+    >>> jax.nn.sigmoid(linear(params, x)), bool(report.converged)
+    (Array([0.25, 0.75], dtype=float32), True)
+
     Args:
         x: `[N, D]`.
         y: `[N]` in [0, 1]; or `[N, L]` for L labels at once (multi-label: one model each, with
@@ -80,6 +85,12 @@ def softmax(
 
     Minimises `-sum_i weights_i sum_k q_ik log softmax(x_i W + b)_k + penalty/2 |W|^2 + l1 |W|_1`,
     without a matrix of second derivatives (each Newton step is solved by conjugate gradients).
+
+    >>> x, labels = jnp.array([[0.0], [0.0], [1.0], [1.0], [1.0]]), jnp.array([0, 1, 0, 1, 1])
+    >>> params, report = softmax(x, labels, penalty=0.0, num_classes=2)
+    >>> jax.nn.softmax(linear(params, x[1:3])), bool(report.converged)
+    (Array([[0.5  , 0.5  ],
+           [0.333, 0.667]], dtype=float32), True)
 
     Args:
         x: `[N, D]`.

@@ -19,6 +19,12 @@ def multinomial_bayes(
 
     `p(v | k) = (n_kv + smoothing) / (n_k + smoothing V)`, additive (Laplace) smoothing.
 
+    >>> counts, labels = jnp.array([[3, 1], [0, 4]]), jnp.array([0, 1])
+    >>> params = multinomial_bayes(counts, labels, num_classes=2)
+    >>> jnp.exp(params.coefficients.T)  # (3 + 1) / (4 + 2) for the first word of class 0
+    Array([[0.667, 0.333],
+           [0.167, 0.833]], dtype=float32)
+
     Args:
         counts: `[N, V]`, >= 0.
         labels: integers `[N]`.
@@ -46,7 +52,15 @@ def bernoulli_bayes(
     """Naive Bayes of presence: absent words speak too, with `log(1 - p(v | k))`.
 
     `p(v | k) = (n_kv + smoothing) / (n_k + 2 smoothing)` over the `n_k` examples of class k.
-    Arguments as in `multinomial_bayes`, `presence` `[N, V]` in {0, 1} (counts are binarised).
+
+    >>> presence, labels = jnp.array([[1, 0], [1, 0], [0, 1]]), jnp.array([0, 0, 1])
+    >>> params = bernoulli_bayes(presence, labels, num_classes=2)
+    >>> joint = jnp.exp(presence[0] @ params.coefficients + params.intercept)
+    >>> joint  # 2/3 * 3/4 * 3/4, and 1/3 * 1/3 * 1/3
+    Array([0.375, 0.037], dtype=float32)
+
+    Args, Returns, Raises: as in `multinomial_bayes`; `presence` is `[N, V]` in {0, 1} (counts are
+        binarised).
     """
     present = (jnp.asarray(presence) > 0).astype(jnp.float32)
     by_class, class_weight = _class_totals(present, labels, weights, num_classes, smoothing)

@@ -13,6 +13,10 @@ def nearest_neighbours(
     Distances are sums of squared differences, exact where the inputs are (integers, say), so that
     ties are ties; of points at one distance the first comes first.
 
+    >>> distances, index = nearest_neighbours([[0, 0], [3, 4], [6, 8]], [[0, 0]], 2)
+    >>> distances, index
+    (Array([[0., 5.]], dtype=float32), Array([[0, 1]], dtype=int32))
+
     Args:
         x: `[N, D]`.
         queries: `[M, D]`.
@@ -47,6 +51,10 @@ def neighbour_votes(
     num_classes: int,
 ) -> jax.Array:
     """Votes `[M, K]` of each query's k nearest points; their argmax is k-nearest-neighbours.
+
+    >>> neighbour_votes([[0.0], [1.0], [9.0]], [1, 1, 0], [[0.4], [8.0]], 2, num_classes=2)
+    Array([[0., 2.],
+           [1., 1.]], dtype=float32)
 
     Args: as in `nearest_neighbours`, with integer labels `[N]`.
     """

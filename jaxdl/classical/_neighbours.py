@@ -24,6 +24,10 @@ def rating_similarity(
 ) -> jax.Array:
     """Similarity of some rows of a table of ratings with all rows, over what both have.
 
+    >>> ratings = jnp.array([[1, 2, 3], [2, 3, 4], [3, 2, 0]])
+    >>> rating_similarity(ratings, ratings > 0, [0])
+    Array([[ 1.,  1., -1.]], dtype=float32)
+
     Args:
         ratings: `[N, M]`; what unobserved cells hold has no part.
         observed: boolean `[N, M]`.

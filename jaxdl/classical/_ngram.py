@@ -95,6 +95,10 @@ def ngram(
 ) -> NGram:
     """Counts the n-grams of a text.
 
+    >>> model = ngram(np.array([0, 1, 0, 1, 0, 2]), vocab_size=3, order=2, smoothing=0.0)
+    >>> model.distribution(np.array([0]))  # of 0's followers two in three are 1
+    array([0.   , 0.667, 0.333])
+
     Args:
         tokens: ids `[S]` in 0..V-1, S >= order.
         vocab_size: V, below 2 million for order 3 (keys are 63-bit integers).

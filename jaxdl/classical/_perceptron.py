@@ -20,6 +20,11 @@ def perceptron(
 
     One example after the other, in order, until an epoch passes without a mistake.
 
+    >>> x, y = jnp.array([[0, 0], [0, 1], [1, 0], [1, 1]]), jnp.array([0, 0, 0, 1])
+    >>> params, report = perceptron(x, y)  # learns AND
+    >>> params.coefficients, params.intercept, bool(report.converged)
+    (Array([2., 1.], dtype=float32), Array(-2., dtype=float32), True)
+
     Args:
         x: `[N, D]`; shuffle it first where its order means something.
         y: `[N]`, 0 or 1.

@@ -37,6 +37,11 @@ def k_folds(
 ) -> Folds:
     """Splits examples into k folds, each validating once; the folds are scikit-learn's own.
 
+    >>> folds = k_folds(4, 2)
+    >>> folds.validation.astype(int)
+    array([[1, 1, 0, 0],
+           [0, 0, 1, 1]])
+
     Args:
         num_examples: N.
         k: 2..N.
@@ -95,6 +100,9 @@ def split(
 ) -> list[np.ndarray]:
     """Splits examples into parts, (0.6, 0.2, 0.2) for training, validation and test, say.
 
+    >>> split(10, (0.6, 0.2, 0.2))
+    [array([0, 1, 2, 3, 4, 5]), array([6, 7]), array([8, 9])]
+
     Args:
         num_examples: N.
         shares: of each part, > 0, adding up to 1.
@@ -152,6 +160,12 @@ def cross_validate(
 ) -> Scores:
     """Trains and scores a learner on every fold at once.
 
+    >>> fit = lambda x, y, weights: jnp.average(y, weights=weights)
+    >>> score = lambda params, x, y, weights: mean_squared_error(params, y, weights)
+    >>> x, y = jnp.zeros((4, 1)), jnp.array([1.0, 1.0, 3.0, 3.0])
+    >>> cross_validate(fit, score, x, y, k_folds(4, 2)).validation
+    Array([4., 4.], dtype=float32)
+
     Args:
         fit: `(x, y, weights) -> params`; hyper-parameters are its own axes (a path, a `vmap`).
         score: `(params, x, y, weights) -> [...]`.
@@ -187,6 +201,10 @@ def growing(folds: Folds, sizes: Sequence[int]) -> Folds:
 
     Shuffle beforehand where the order of the examples means something.
 
+    >>> growing(k_folds(4, 2), [1, 2]).train[0].astype(int)  # fold 0 trains on the last two
+    array([[0, 0, 1, 0],
+           [0, 0, 1, 1]])
+
     Raises: ValueError for a size below 1 or above the smallest training set.
     """
     smallest = int(folds.train.sum(axis=1).min())
@@ -208,19 +226,35 @@ def learning_curve(
     *,
     one_by_one: bool | None = None,
 ) -> Scores:
-    """Scores over the number of training examples: `cross_validate` on `growing(folds, sizes)`."""
+    """Scores over the number of training examples: `cross_validate` on `growing(folds, sizes)`.
+
+    >>> fit = lambda x, y, weights: jnp.average(y, weights=weights)
+    >>> score = lambda params, x, y, weights: mean_squared_error(params, y, weights)
+    >>> x, y = jnp.zeros((4, 1)), jnp.array([1.0, 3.0, 1.0, 3.0])
+    >>> learning_curve(fit, score, x, y, k_folds(4, 2), [1, 2]).validation  # [F, S]
+    Array([[2., 1.],
+           [2., 1.]], dtype=float32)
+    """
     return cross_validate(fit, score, x, y, growing(folds, sizes), one_by_one=one_by_one)
 
 
 def mean_squared_error(predictions: ArrayLike, y: ArrayLike, weights: ArrayLike) -> jax.Array:
-    """`sum_i weights_i (p_i - y_i)^2 / sum_i weights_i` over `[N]`; weight 0 is unseen."""
+    """`sum_i weights_i (p_i - y_i)^2 / sum_i weights_i` over `[N]`; weight 0 is unseen.
+
+    >>> mean_squared_error([1.0, 2.0, 9.0], [1.0, 4.0, 0.0], [1.0, 1.0, 0.0])
+    Array(2., dtype=float32)
+    """
     weights = jnp.asarray(weights)
     squares = jnp.where(weights > 0, (jnp.asarray(predictions) - jnp.asarray(y)) ** 2, 0)
     return jnp.dot(weights, squares, precision=PRECISE) / jnp.sum(weights)
 
 
 def r_squared(predictions: ArrayLike, y: ArrayLike, weights: ArrayLike) -> jax.Array:
-    """`1 - MSE / variance of y` over `[N]`, the variance about these examples' own mean."""
+    """`1 - MSE / variance of y` over `[N]`, the variance about these examples' own mean.
+
+    >>> r_squared([1.0, 2.0, 2.0], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
+    Array(0.5, dtype=float32)
+    """
     weights, y = jnp.asarray(weights), jnp.asarray(y)
     kept = jnp.where(weights > 0, y, 0).astype(weights.dtype)
     spread = mean_squared_error(weighted_mean(kept, weights), kept, weights)
@@ -228,7 +262,11 @@ def r_squared(predictions: ArrayLike, y: ArrayLike, weights: ArrayLike) -> jax.A
 
 
 def accuracy(predictions: ArrayLike, y: ArrayLike, weights: ArrayLike) -> jax.Array:
-    """Weighted share of `predictions == y` over `[N]`, classes on both sides."""
+    """Weighted share of `predictions == y` over `[N]`, classes on both sides.
+
+    >>> accuracy([0, 1, 2, 2], [0, 1, 1, 0], [1.0, 1.0, 1.0, 0.0])
+    Array(0.667, dtype=float32)
+    """
     weights = jnp.asarray(weights)
     hits = (jnp.asarray(predictions) == jnp.asarray(y)).astype(weights.dtype)
     return jnp.dot(weights, hits, precision=PRECISE) / jnp.sum(weights)

@@ -8,7 +8,11 @@ from jaxdl.classical._linear import PRECISE, Linear, Report, checked, weighted_m
 
 
 def soft_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
-    """`sign(x) max(|x| - threshold, 0)`, the proximal map of `threshold |x|`; exactly 0 inside."""
+    """`sign(x) max(|x| - threshold, 0)`, the proximal map of `threshold |x|`; exactly 0 inside.
+
+    >>> soft_threshold([-3.0, 0.5, 2.0], 1.0)
+    Array([-2.,  0.,  1.], dtype=float32)
+    """
     x = jnp.asarray(x)
     return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0)
 
@@ -29,6 +33,13 @@ def elastic_net_path(
     Minimises `sum_i v_i (y_i - x_i w - b)^2 / 2 + penalty (r |w|_1 + (1 - r)/2 |w|^2)` with
     `v = weights / sum(weights)` and `r = l1_ratio`, scikit-learn's objective, by cyclic coordinate
     descent on the covariance. Give penalties from the largest down: warm starts then pay.
+
+    >>> x, y = jnp.array([[-1.0], [1.0]]), jnp.array([-2.0, 2.0])
+    >>> path, _ = elastic_net_path(x, y, [2.0, 1.0, 0.0], l1_ratio=0.5)
+    >>> path.coefficients  # (2 - penalty / 2) / (1 + penalty / 2)
+    Array([[0.5],
+           [1. ],
+           [2. ]], dtype=float32)
 
     Args:
         x: `[N, D]`.
@@ -89,7 +100,12 @@ def elastic_net_path(
 def elastic_net(
     x: ArrayLike, y: ArrayLike, penalty: ArrayLike, weights: ArrayLike | None = None, **options
 ) -> tuple[Linear, Report]:
-    """Elastic net for one penalty; objective and options as in `elastic_net_path`."""
+    """Elastic net for one penalty; objective and options as in `elastic_net_path`.
+
+    >>> x, y = jnp.array([[-1.0], [1.0]]), jnp.array([-2.0, 2.0])
+    >>> elastic_net(x, y, 1.0, l1_ratio=0.5)[0].coefficients  # (2 - 1/2) / (1 + 1/2)
+    Array([1.], dtype=float32)
+    """
     path = elastic_net_path(x, y, jnp.asarray(penalty).reshape(1), weights, **options)
     return jax.tree.map(lambda leaf: leaf[0], path)
 
@@ -97,5 +113,10 @@ def elastic_net(
 def lasso(
     x: ArrayLike, y: ArrayLike, penalty: ArrayLike, weights: ArrayLike | None = None, **options
 ) -> tuple[Linear, Report]:
-    """Lasso for one penalty: `elastic_net` with `l1_ratio=1`, coefficients exactly 0 included."""
+    """Lasso for one penalty: `elastic_net` with `l1_ratio=1`, coefficients exactly 0 included.
+
+    >>> x, y = jnp.array([[-1.0, 1.0], [1.0, 1.0]]), jnp.array([-2.0, 2.0])
+    >>> lasso(x, y, 0.5)[0].coefficients
+    Array([1.5, 0. ], dtype=float32)
+    """
     return elastic_net(x, y, penalty, weights, l1_ratio=1.0, **options)

@@ -21,7 +21,13 @@ class KernelMachine:
 
 
 def kernel_machine(params: KernelMachine, x: ArrayLike) -> jax.Array:
-    """Decision values `[M]` of points `[M, D]`: above 0 for class 1."""
+    """Decision values `[M]` of points `[M, D]`: above 0 for class 1.
+
+    >>> x, y = jnp.array([[-1.0], [1.0], [3.0]]), jnp.array([0, 1, 1])
+    >>> machine, _ = kernel_svm(x, y, c=10.0)
+    >>> kernel_machine(machine, x)
+    Array([-1.,  1.,  3.], dtype=float32)
+    """
     similarity = gram(params.kernel, x, params.points)
     return jnp.dot(similarity, params.coefficients, precision=PRECISE) + params.intercept
 
@@ -41,6 +47,11 @@ def kernel_svm(
     Minimises `|w|^2 / 2 + c sum_i weights_i max(0, 1 - s_i (w . phi(x_i) + b))`, `s = 2 y - 1`,
     by moving the most violating pair of multipliers, chosen with second derivatives, until no pair
     violates the optimality conditions by more than `tolerance`. Holds the matrix `[N, N]`.
+
+    >>> x, y = jnp.array([[-1.0], [1.0], [3.0]]), jnp.array([0, 1, 1])
+    >>> machine, report = kernel_svm(x, y, c=10.0)
+    >>> machine.coefficients, bool(report.converged)  # the last point supports nothing
+    (Array([-0.5,  0.5,  0. ], dtype=float32), True)
 
     Args:
         x: `[N, D]`.
@@ -120,6 +131,10 @@ def linear_svm(
     max_steps: int | None = None,
 ) -> tuple[Linear, Report]:
     """Linear support vector machine, `|w|^2 / 2 + c sum_i weights_i loss(s_i (x_i w + b))`.
+
+    >>> params, _ = linear_svm(jnp.array([[-1.0], [1.0]]), jnp.array([0, 1]), c=1.0)
+    >>> params.coefficients  # w of the least w^2 / 2 + 2 (1 - w)^2
+    Array([0.8], dtype=float32)
 
     Args:
         x: `[N, D]`.
