@@ -48,7 +48,13 @@ class _ProjectedKeys(nn.Module):
 
 
 class AdditiveAttention(_ProjectedKeys):
-    """`v . tanh(W_q q + W_k k)` (Bahdanau et al. 2015); `hidden_size` is the length of v."""
+    """`v . tanh(W_q q + W_k k)` (Bahdanau et al. 2015); `hidden_size` is the length of v.
+
+    >>> layer, key = AdditiveAttention(hidden_size=4), jax.random.key(0)
+    >>> queries, keys, mask = jnp.ones((1, 2)), jnp.ones((3, 5)), jnp.array([[True, True, False]])
+    >>> layer.init_with_output(key, queries, keys, jnp.array([[2.0], [4.0], [9.0]]), mask)[0]
+    (Array([[3.]], dtype=float32), Array([[0.5, 0.5, 0. ]], dtype=float32))
+    """
 
     def setup(self) -> None:
         super().setup()
@@ -67,6 +73,12 @@ class DotAttention(_ProjectedKeys):
     """`q . W_k k / sqrt(D)`, with queries as they come (Luong et al. 2015, their "general").
 
     `hidden_size` is the queries' width D; `scaled` is whether scores are divided by its root.
+
+    >>> layer = DotAttention(hidden_size=2, scaled=False)
+    >>> params = {"key": {"kernel": jnp.eye(2)}}  # W_k = 1: keys are compared as they are
+    >>> keys, values = jnp.log(jnp.array([[1.0, 1.0], [3.0, 1.0]])), jnp.array([[0.0], [4.0]])
+    >>> layer.apply({"params": params}, jnp.array([[1.0, 0.0]]), keys, values)
+    (Array([[3.]], dtype=float32), Array([[0.25, 0.75]], dtype=float32))
     """
 
     scaled: bool = True
@@ -81,6 +93,14 @@ class MultiHeadAttention(nn.Module):
     """Several attentions side by side on projections (Vaswani et al. 2017, sec. 3.2.2).
 
     The parameters are those of torch's `MultiheadAttention`; see `attention_from_torch`.
+
+    >>> layer, x = MultiHeadAttention(num_heads=2), jnp.ones((1, 3, 4))
+    >>> mask = jnp.tril(jnp.ones((1, 1, 3, 3), bool))  # step t sees steps up to t
+    >>> variables = layer.init(jax.random.key(0), x, x, x, mask, train=False)
+    >>> layer.apply(variables, x, x, x, mask, train=False)[1][0, 0]  # equal keys, equal weights
+    Array([[1.   , 0.   , 0.   ],
+           [0.5  , 0.5  , 0.   ],
+           [0.333, 0.333, 0.333]], dtype=float32)
 
     Attributes:
         num_heads: the width of the queries must divide by it.
@@ -131,6 +151,15 @@ class MultiHeadAttention(nn.Module):
 def attention_from_torch(state_dict: Mapping[str, ArrayLike]) -> dict[str, dict[str, jax.Array]]:
     """Parameters of `MultiHeadAttention` from the state dict of torch's `MultiheadAttention`.
 
+    >>> state = {"in_proj_weight": np.ones((12, 4)), "in_proj_bias": np.arange(12.0)}
+    >>> state |= {"out_proj.weight": np.ones((4, 4)), "out_proj.bias": np.ones(4)}
+    >>> params = attention_from_torch(state)
+    >>> params["value"]["kernel"].shape, params["value"]["bias"]
+    ((4, 4), Array([ 8.,  9., 10., 11.], dtype=float32))
+
+    Args:
+        state_dict: arrays by torch's names, NumPy arrays or CPU tensors; kernels `[out, in]`.
+    Returns: "query", "key", "value" and "out", each with a "kernel" `[in, out]` and a "bias".
     Raises: ValueError if arrays are missing, or there are others (`bias_k`, say).
     """
     arrays = {name: np.asarray(value) for name, value in state_dict.items()}

@@ -18,7 +18,14 @@ Params = dict[str, jax.Array]  # U [H, D], W [H, H], V [K, H], b [H], c [K]
 def rnn_outputs(
     params: Params, x: jax.Array, h0: jax.Array, phi: Callable = jnp.tanh
 ) -> tuple[jax.Array, jax.Array]:
-    """Outputs `[T, K]` and states `[T, H]` of the network above, for inputs `[T, D]`, h_0 `[H]`."""
+    """Outputs `[T, K]` and states `[T, H]` of the network above, for inputs `[T, D]`, h_0 `[H]`.
+
+    >>> params = {"U": jnp.eye(1), "W": jnp.eye(1), "V": 2 * jnp.eye(1)}
+    >>> params |= {"b": jnp.zeros(1), "c": jnp.zeros(1)}
+    >>> o, h = rnn_outputs(params, jnp.array([[1.0], [2.0], [3.0]]), jnp.zeros(1), jax.nn.relu)
+    >>> h[:, 0], o[:, 0]  # h adds up the inputs
+    (Array([1., 3., 6.], dtype=float32), Array([ 2.,  6., 12.], dtype=float32))
+    """
 
     def step(h: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         h = phi(params["U"] @ x + params["W"] @ h + params["b"])
@@ -42,6 +49,19 @@ def rnn_gradients(
         dL/dh_t = V^T dL/do_t + W^T dL/da_{t+1},    dL/da_t = dL/dh_t * phi'(a_t)
         dL/dU = sum_t dL/da_t x_t^T,    dL/dW = sum_t dL/da_t h_{t-1}^T,    dL/db = sum_t dL/da_t
         dL/dV = sum_t dL/do_t h_t^T,    dL/dc = sum_t dL/do_t
+
+    >>> params = {"U": jnp.eye(1), "W": 0.5 * jnp.eye(1), "V": jnp.eye(1)}
+    >>> params |= {"b": jnp.zeros(1), "c": jnp.zeros(1)}
+    >>> last = jnp.array([[0.0], [0.0], [1.0]])  # L is the last output
+    >>> rnn_gradients(params, jnp.ones((3, 1)), jnp.zeros(1), last, jax.nn.relu)["b"]
+    Array([1.75], dtype=float32)
+
+    Here b acts on the last step by 1, through the one before by 0.5, through the first by 0.25.
+
+    Args:
+        params, x, h0, phi: as for `rnn_outputs`; phi maps a number to a number.
+        d_outputs: dL/do_t `[T, K]`, the 1/T of L included.
+    Returns: a gradient for each of U, W, V, b and c.
     """
     _, h = rnn_outputs(params, x, h0, phi)
     before = jnp.concatenate([h0[None], h[:-1]])  # h_{t-1}
@@ -68,6 +88,12 @@ def linear_state_gradients(W: jax.Array, V: jax.Array, d_outputs: jax.Array) -> 
 
     `dL/dh_t = sum_{i=t}^T (W^T)^(i-t) V^T dL/do_i`: powers of W, hence gradients that vanish or
     explode with the distance i - t. (Note 003 numbers the same terms from the other end.)
+
+    >>> last = jnp.array([[0.0], [0.0], [1.0]])
+    >>> linear_state_gradients(0.5 * jnp.eye(1), jnp.eye(1), last)[:, 0]
+    Array([0.25, 0.5 , 1.  ], dtype=float32)
+
+    Args: W `[H, H]`, V `[K, H]`, and dL/do_t `[T, K]`.
     """
     T = len(d_outputs)
     direct = d_outputs @ V  # V^T dL/do_i, [T, H]

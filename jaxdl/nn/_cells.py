@@ -19,7 +19,11 @@ State = tuple[jax.Array, ...]  # (h,) or (h, c), each [B, H]
 
 
 class Cell(Protocol):
-    """What a recurrent layer needs to know; `saved` and `grads` are the cell's own tuples."""
+    """What a recurrent layer needs to know; `saved` and `grads` are the cell's own tuples.
+
+    >>> [(cell.num_gates, cell.num_states) for cell in (RNNCell(), LSTMCell(), GRUCell())]
+    [(1, 1), (4, 2), (3, 1)]
+    """
 
     num_gates: ClassVar[int]
     num_states: ClassVar[int]
@@ -49,7 +53,12 @@ def outer_sum(x: jax.Array, y: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class RNNCell:
-    """`h' = phi(x W_ih + b + h W_hh)`, phi being tanh or ReLU (Elman 1990)."""
+    """`h' = phi(x W_ih + b + h W_hh)`, phi being tanh or ReLU (Elman 1990).
+
+    >>> w, state = {"kernel_hh": jnp.eye(2)}, (jnp.array([[1.0, 2.0]]),)
+    >>> RNNCell("relu").step(w, jnp.array([[1.0, -3.0]]), state)[0]
+    (Array([[2., 0.]], dtype=float32),)
+    """
 
     activation: Literal["tanh", "relu"] = "tanh"
 
@@ -82,6 +91,11 @@ class LSTMCell:
     `c' = f * c + i * g` and `h' = o * tanh(c')`, where i, f, o are sigmoids and g is a tanh of
     `x W_ih + b + h W_hh`. `forget_bias` is added to f's bias when the parameters are made: 0 in
     torch and in Zaremba et al. 2014, 1 in Keras and as Jozefowicz et al. 2015 recommend.
+
+    >>> w, state = {"kernel_hh": jnp.zeros((1, 4))}, (jnp.zeros((1, 1)), jnp.ones((1, 1)))
+    >>> (h, c), _ = LSTMCell().step(w, jnp.zeros((1, 4)), state)
+    >>> c, h  # f = 1/2 and g = 0, then o tanh(c) = tanh(1/2) / 2
+    (Array([[0.5]], dtype=float32), Array([[0.231]], dtype=float32))
     """
 
     forget_bias: float = 0.0
@@ -119,6 +133,10 @@ class GRUCell:
         `n = tanh(x W_in + b_n + r * (h W_hn + b_hn))`, one product a step;
       - before it (`reset_after=False`; Cho et al. 2014, arXiv:1406.1078, and the textbooks):
         `n = tanh(x W_in + b_n + (r * h) W_hn)`, two products a step.
+
+    >>> w, state = {"kernel_hh": jnp.zeros((1, 3)), "bias_hn": jnp.zeros(1)}, (jnp.ones((1, 1)),)
+    >>> GRUCell().step(w, jnp.zeros((1, 3)), state)[0]  # z = 1/2, n = 0
+    (Array([[0.5]], dtype=float32),)
     """
 
     reset_after: bool = True

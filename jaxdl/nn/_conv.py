@@ -21,6 +21,11 @@ class Conv(nn.Module):
     One layer for every backend: on CPU `ops.conv` takes the formulation measured fastest for the
     shape, elsewhere XLA's own convolution. The parameters are named and laid out as in
     `flax.linen.Conv`, so either can read the other's.
+
+    >>> layer, images = Conv(8, kernel_size=3, strides=2, padding=1), jnp.zeros((2, 32, 32, 3))
+    >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), images)
+    >>> y.shape, variables["params"]["kernel"].shape
+    ((2, 16, 16, 8), (3, 3, 3, 8))
     """
 
     features: int
@@ -47,7 +52,13 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """`ops.conv_transpose` with a learnt kernel `[sizes..., C / groups, O]` and bias `[O]`."""
+    """`ops.conv_transpose` with a learnt kernel `[sizes..., C / groups, O]` and bias `[O]`.
+
+    >>> layer = ConvTranspose(1, kernel_size=2, strides=2, kernel_init=constant(1.0))
+    >>> x = jnp.array([1.0, 2.0, 3.0]).reshape(1, 3, 1)
+    >>> layer.init_with_output(jax.random.key(0), x)[0][0, :, 0]
+    Array([1., 1., 2., 2., 3., 3.], dtype=float32)
+    """
 
     features: int
     kernel_size: int | Sequence[int]

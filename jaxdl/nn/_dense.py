@@ -21,11 +21,21 @@ def _flat_dot(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) 
 
 
 def contract_last(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x @ kernel` for `[..., D]` and `[D, E]`, as `Dense` computes it."""
+    """`x @ kernel` for `[..., D]` and `[D, E]`, as `Dense` computes it.
+
+    >>> contract_last(jnp.arange(6.0).reshape(1, 3, 2), jnp.ones((2, 1)))[0, :, 0]
+    Array([1., 5., 9.], dtype=float32)
+    """
     return _flat_dot(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
 
 
 class Dense(nn.Dense):
-    """Flax's `Dense`, its parameters and its numbers; faster on a CPU where x is `[..., T, D]`."""
+    """Flax's `Dense`, its parameters and its numbers; faster on a CPU where x is `[..., T, D]`.
+
+    >>> key, x = jax.random.key(0), jnp.zeros((2, 3, 4))
+    >>> y, variables = jax.eval_shape(Dense(5).init_with_output, key, x)
+    >>> y.shape, variables["params"]["kernel"].shape
+    ((2, 3, 5), (4, 5))
+    """
 
     dot_general: Any = _flat_dot

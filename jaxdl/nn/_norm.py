@@ -28,6 +28,12 @@ class BatchNorm(nn.Module):
 
     Running averages are in the collection "batch_stats" as "mean" and "var", parameters are "scale"
     and "bias". Statistics and running averages are in float32 whatever the input is.
+
+    >>> norm, x = BatchNorm(momentum=0.9), jnp.array([[1.0], [3.0]])
+    >>> variables = norm.init(jax.random.key(0), x, train=False)
+    >>> y, state = norm.apply(variables, x, train=True, mutable=["batch_stats"])
+    >>> y[:, 0], state["batch_stats"]["mean"]  # 0.9 * 0 + 0.1 * 2
+    (Array([-1.,  1.], dtype=float32), Array([0.2], dtype=float32))
     """
 
     momentum: float = 0.9
@@ -79,6 +85,12 @@ def batch_statistics(
     axis_name: str | Sequence[str] | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Mean and biased variance `[C]` of `[B, ..., C]` in two passes, and how many were counted.
+
+    >>> mean, var, count = batch_statistics(
+    ...     jnp.array([[1.0], [3.0], [99.0]]), mask=jnp.array([True, True, False])
+    ... )
+    >>> mean, var, count
+    (Array([2.], dtype=float32), Array([1.], dtype=float32), Array(2., dtype=float32))
 
     Args:
         x, mask: as in `BatchNorm`.

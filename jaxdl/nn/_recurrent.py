@@ -36,6 +36,12 @@ def recurrent_scan(
 ) -> tuple[jax.Array, State]:
     """Runs a cell over time: `state_t = cell(a_t + bias, state_{t-1})`.
 
+    >>> weights, start = {"kernel_hh": jnp.eye(1), "bias": jnp.zeros(1)}, (jnp.zeros((1, 1)),)
+    >>> a = jnp.array([1.0, 2.0, 3.0]).reshape(3, 1, 1)
+    >>> outputs, (h,) = recurrent_scan(RNNCell("relu"), weights, a, start)
+    >>> outputs[:, 0, 0], h
+    (Array([1., 3., 6.], dtype=float32), Array([[6.]], dtype=float32))
+
     Args:
         cell: `RNNCell`, `GRUCell` or `LSTMCell`.
         weights: `kernel_hh [H, G*H]`, `bias [G*H]`, and `bias_hn [H]` where the cell has one.
@@ -309,6 +315,12 @@ def recurrent_from_torch(
 ) -> dict[str, dict[str, jax.Array]]:
     """Parameters of `Recurrent` from the state dict of torch's `nn.RNN`, `nn.GRU` or `nn.LSTM`.
 
+    >>> state = {"weight_ih_l0": np.ones((2, 3)), "weight_hh_l0": np.ones((2, 2))}
+    >>> state |= {"bias_ih_l0": np.array([1.0, 2.0]), "bias_hh_l0": np.array([0.5, 0.5])}
+    >>> layer = recurrent_from_torch(state)["layer0"]
+    >>> layer["kernel_ih"].shape, layer["bias"]
+    ((3, 2), Array([1.5, 2.5], dtype=float32))
+
     Args:
         state_dict: arrays named `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, with
             `_reverse` at the end for the backward direction. NumPy arrays or CPU tensors.
@@ -339,7 +351,12 @@ def recurrent_from_torch(
 
 
 def recurrent_to_torch(params: Mapping[str, Mapping[str, ArrayLike]]) -> dict[str, np.ndarray]:
-    """The inverse of `recurrent_from_torch`; a single bias becomes `bias_ih`, with `bias_hh` 0."""
+    """The inverse of `recurrent_from_torch`; a single bias becomes `bias_ih`, with `bias_hh` 0.
+
+    >>> layer = {"kernel_ih": np.ones((3, 2)), "kernel_hh": np.ones((2, 2)), "bias": np.ones(2)}
+    >>> {name: array.shape for name, array in recurrent_to_torch({"layer0": layer}).items()}
+    {'weight_ih_l0': (2, 3), 'weight_hh_l0': (2, 2), 'bias_ih_l0': (2,), 'bias_hh_l0': (2,)}
+    """
     state_dict = {}
     for name, layer in params.items():
         suffix = "_l" + name.removeprefix("layer")

@@ -14,6 +14,11 @@ class Upsample(nn.Module):
     The kernel `[k, k, C, C]`, `k = 2 factor - factor % 2`, is learnt like any other. As initialised
     it equals `jax.image.resize(..., "bilinear")`, pixel centres at half pixels, `factor` pixels and
     more from the border; nearer the border values fade, for outside the map there are zeros.
+
+    >>> x = jnp.broadcast_to(jnp.array([4.0, 8.0, 8.0])[None, :, None, None], (1, 3, 3, 1))
+    >>> Upsample(factor=2).init_with_output(jax.random.key(0), x)[0][0, :, 3, 0]
+    Array([3., 5., 7., 8., 8., 6.], dtype=float32)
+
     Reference: Long, Shelhamer & Darrell 2015, arXiv:1411.4038, sec. 3.3.
     """
 
