@@ -29,6 +29,15 @@ def augmentation(*transforms: Transform) -> Callable[[jax.Array, Example], Examp
     The function takes one key, from which example i gets `fold_in(key, i)`, or keys `[B]`, with
     which an example comes out the same however the examples are split into batches. Columns other
     than image, boxes and segmentation pass through.
+
+    >>> import functools
+    >>> augment = augmentation(functools.partial(random_flip, probability=1.0))
+    >>> batch = {"image": jnp.arange(4.0).reshape(2, 1, 2, 1), "label": jnp.array([7, 8])}
+    >>> augment(jax.random.key(0), batch)["image"][:, 0, :, 0]
+    Array([[1., 0.],
+           [3., 2.]], dtype=float32)
+
+    Raises: ValueError, when called, unless images are float `[B, H, W, C]` and keys one or `[B]`.
     """
 
     def augment(key: jax.Array, batch: Example) -> Example:
@@ -58,7 +67,15 @@ def augmentation(*transforms: Transform) -> Callable[[jax.Array, Example], Examp
 def random_flip(
     key: jax.Array, example: Example, *, vertical: bool = False, probability: float = 0.5
 ) -> Example:
-    """Mirrors left and right (or top and bottom, if `vertical`) with `probability`."""
+    """Mirrors left and right (or top and bottom, if `vertical`) with `probability`.
+
+    >>> example = {"image": jnp.arange(3.0).reshape(1, 3, 1), "boxes": jnp.array([[0, 0, 0.2, 1]])}
+    >>> flipped = random_flip(jax.random.key(0), example, probability=1.0)
+    >>> flipped["image"].ravel(), flipped["boxes"]
+    (Array([2., 1., 0.], dtype=float32), Array([[0.8, 0. , 1. , 1. ]], dtype=float32))
+
+    Raises: ValueError if `probability` is not in 0..1.
+    """
     flip = jax.random.uniform(key) < _share("probability", probability)
     axis = 0 if vertical else 1
 
@@ -86,9 +103,16 @@ def random_crop(
     A side of the image that is shorter is not dropped: all of it lies at a random place in the crop
     (T24).
 
+    >>> example = {"image": jnp.arange(12.0).reshape(2, 6, 1)}
+    >>> cut = random_crop(jax.random.key(0), example, size=(2, 3))["image"][..., 0]
+    >>> cut - cut[0, 0]  # neighbours stay neighbours
+    Array([[0., 1., 2.],
+           [6., 7., 8.]], dtype=float32)
+
     Args:
         size: height and width of the crop.
         fill, fill_label: what lies around a smaller image, and its label, void by default.
+    Raises: ValueError unless `size` is two numbers of at least 1.
     """
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"size must be (height, width), each at least 1, got {tuple(size)}")
@@ -128,6 +152,13 @@ def random_resized_crop(
     The part's share of the area is uniform in `area`, its width over height log-uniform in `ratio`;
     a side that would be longer than the image's is shortened to it. Interpolation is linear,
     smoothed where the part is larger than `size`: one product of matrices an axis, no gather.
+
+    >>> example = {"image": jnp.ones((8, 12, 3)), "boxes": jnp.array([[0.0, 0.0, 1.0, 1.0]])}
+    >>> crop = jax.jit(lambda key: random_resized_crop(key, example, size=(4, 4)))
+    >>> crop(jax.random.key(0))["image"].shape, crop(jax.random.key(0))["boxes"]
+    ((4, 4, 3), Array([[0., 0., 1., 1.]], dtype=float32))
+
+    Raises: ValueError if `area` or `ratio` falls or is out of range.
     """
     if not 0 < area[0] <= area[1] <= 1:
         raise ValueError(f"area must rise within (0, 1], got {area}")
@@ -168,6 +199,11 @@ def random_affine(
     fill_label: int = 0,
 ) -> Example:
     """Turns, moves and scales about the centre, all in one resampling.
+
+    >>> example = {"image": jnp.zeros((8, 8, 1)), "boxes": jnp.array([[0.25, 0.25, 0.5, 0.5]])}
+    >>> enlarge = jax.jit(lambda key: random_affine(key, example, scale=(2.0, 2.0)))
+    >>> enlarge(jax.random.key(0))["boxes"]
+    Array([[0. , 0. , 0.5, 0.5]], dtype=float32)
 
     Args:
         degrees: the angle is uniform within plus or minus so many, counter-clockwise.
@@ -219,6 +255,12 @@ def random_colour(
 ) -> Example:
     """Shifts brightness, then scales contrast and saturation, then turns the hue; clipped to 0..1.
 
+    >>> grey = {"image": jnp.array([[[0.2, 0.2, 0.2], [0.6, 0.6, 0.6]]])}
+    >>> tint = jax.jit(lambda key: random_colour(key, grey, brightness=0, contrast=0))
+    >>> tint(jax.random.key(0))["image"][0]  # grey has neither saturation nor hue
+    Array([[0.2, 0.2, 0.2],
+           [0.6, 0.6, 0.6]], dtype=float32)
+
     Args:
         brightness: what is added to every value is uniform within plus or minus this.
         contrast, saturation: the factor is uniform in `1 - it .. 1 + it`; at most 1.
@@ -252,7 +294,14 @@ def random_colour(
 def random_noise(
     key: jax.Array, example: Example, *, sigma: float = 0.05, specks: float = 0.0
 ) -> Example:
-    """Adds Gaussian noise, then salt and pepper to a share `specks` of the pixels; clipped."""
+    """Adds Gaussian noise, then salt and pepper to a share `specks` of the pixels; clipped.
+
+    >>> example = {"image": jnp.full((8, 8, 1), 0.5)}
+    >>> jnp.unique(random_noise(jax.random.key(0), example, sigma=0.0, specks=1.0)["image"])
+    Array([0., 1.], dtype=float32)
+
+    Raises: ValueError for a negative `sigma`, or `specks` that are not in 0..1.
+    """
     normal_key, speck_key = jax.random.split(key)
     image = jnp.clip(ops.gaussian_noise(normal_key, example["image"], sigma), 0, 1)
     if specks:
@@ -264,6 +313,12 @@ def cutout(key: jax.Array, example: Example, *, size: int, fill: float = 0.0) ->
     """Fills a square of `size` pixels around a random pixel (DeVries & Taylor, arXiv:1708.04552).
 
     The part of the square outside the image is lost; boxes and masks stay as they are.
+
+    >>> example = {"image": jnp.ones((4, 4, 1))}
+    >>> jnp.sum(cutout(jax.random.key(0), example, size=1)["image"])  # one pixel of 16 is lost
+    Array(15., dtype=float32)
+
+    Raises: ValueError if `size` is below 1.
     """
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")

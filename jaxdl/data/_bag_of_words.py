@@ -14,6 +14,9 @@ def fit_vocabulary(
 ) -> dict[str, int]:
     """Numbers the words of texts in alphabetical order.
 
+    >>> fit_vocabulary(["The cat sat", "the dog"])
+    {'cat': 0, 'dog': 1, 'sat': 2, 'the': 3}
+
     Args:
         texts: what to learn from; words are lower-cased.
         min_texts: leaves out words that occur in fewer texts.
@@ -37,6 +40,10 @@ def bag_of_words(
     texts: Sequence[str] | np.ndarray, vocabulary: Mapping[str, int], *, presence: bool = False
 ) -> np.ndarray:
     """Counts `[N, V]`, float32; words outside the vocabulary count for nothing.
+
+    >>> bag_of_words(["The cat saw the dog", ""], {"cat": 0, "the": 1})
+    array([[1., 2.],
+           [0., 0.]], dtype=float32)
 
     Args:
         texts: N texts; an empty one gives a row of zeros.

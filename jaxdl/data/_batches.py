@@ -24,6 +24,9 @@ _ROUNDS = 8
 def num_batches(num_examples: int, batch_size: int) -> int:
     """Batches in one epoch, the last ragged one included.
 
+    >>> num_batches(10, batch_size=4)
+    3
+
     Raises: ValueError if the batch size is not in 1..num_examples.
     """
     if not 1 <= batch_size <= num_examples:
@@ -36,6 +39,9 @@ def num_batches(num_examples: int, batch_size: int) -> int:
 def num_steps(num_examples: int, batch_size: int, epochs: int) -> int:
     """Batches in so many epochs: the length of a run, for its schedules.
 
+    >>> num_steps(10, batch_size=4, epochs=2)
+    6
+
     Raises: ValueError if the batch size is not in 1..num_examples, or `epochs` is negative.
     """
     if epochs < 0:
@@ -45,6 +51,11 @@ def num_steps(num_examples: int, batch_size: int, epochs: int) -> int:
 
 def shuffled(index: Any, num_examples: int, seed: Any, epoch: Any) -> Any:
     """Sends positions 0..n-1 to examples 0..n-1, a different bijection for every (seed, epoch).
+
+    >>> shuffled(np.arange(5), 5, seed=0, epoch=0)
+    array([2, 0, 4, 1, 3], dtype=int32)
+    >>> shuffled(np.arange(5), 5, seed=0, epoch=1)
+    array([0, 3, 4, 2, 1], dtype=int32)
 
     Args:
         index: integers `[...]` below `num_examples`, a NumPy array or a JAX one.
@@ -104,6 +115,11 @@ def batch_indices(
     """Examples `[B]` of batch k and their mask `[B]`, False where the last batch runs over the end.
 
     `xp` is `numpy` or `jax.numpy`; `seed=None` keeps the order of the split.
+
+    >>> batch_indices(np, num_examples=5, batch_size=2, k=2, seed=None)  # the last one of an epoch
+    (array([4, 4]), array([ True, False]))
+
+    Raises: ValueError if the batch size is not in 1..num_examples.
     """
     steps = num_batches(num_examples, batch_size)
     position = (k % steps) * batch_size + xp.arange(batch_size)
@@ -124,6 +140,11 @@ def batches(
     sharding: Any = None,
 ) -> Iterator[dict[str, Any]]:
     """Streams batches `start`, `start + 1`, ... until `epochs` epochs of the data have been seen.
+
+    >>> for batch in batches(Split({"x": np.array([1, 2, 3])}), batch_size=2):
+    ...     print(batch["x"], batch["mask"])
+    [1 2] [ True  True]
+    [3 0] [ True False]
 
     Args:
         split: the examples; a whole batch is gathered at a time, of `Records` ahead of its use.
@@ -153,7 +174,13 @@ def host_batch(
     seed: int | None = None,
     rows: slice = slice(None),
 ) -> dict[str, np.ndarray]:
-    """Batch k of `batches`, alone; or some rows of it, one process's share."""
+    """Batch k of `batches`, alone; or some rows of it, one process's share.
+
+    >>> host_batch(Split({"x": np.array([1, 2, 3])}), 1, batch_size=2)
+    {'x': array([3, 0]), 'mask': array([ True, False])}
+
+    Raises: ValueError if the batch size is not in 1..len(split).
+    """
     index, mask = batch_indices(np, len(split), batch_size, k, seed)
     index, mask = index[rows], mask[rows]
     made = split.rows(index)
@@ -170,7 +197,14 @@ def _fill(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def resident_batch(
     columns: Mapping[str, jax.Array], k: jax.Array, *, batch_size: int, seed: int | None = None
 ) -> dict[str, jax.Array]:
-    """The same batch k as `batches` gives, gathered from columns on the device, inside `jit`."""
+    """The same batch k as `batches` gives, gathered from columns on the device, inside `jit`.
+
+    >>> columns = {"x": jnp.array([1, 2, 3])}
+    >>> jax.jit(lambda k: resident_batch(columns, k, batch_size=2))(1)["x"]
+    Array([3, 0], dtype=int32)
+
+    Raises: ValueError if the batch size is not in 1..N.
+    """
     num_examples = len(next(iter(columns.values())))
     index, mask = batch_indices(jnp, num_examples, batch_size, k, seed)
 

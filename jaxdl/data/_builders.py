@@ -29,6 +29,12 @@ class Builder:
 
     `make_splits(downloads)` gets TFDS's download manager, which embedded data ignores. Raise
     `version` whenever it comes to give something else.
+
+    >>> def squares(downloads):
+    ...     return {"train": Split({"x": np.arange(4.0) ** 2})}
+    >>> builder = Builder("squares", features={"x": ((), np.float64)}, make_splits=squares)
+    >>> builder.make_splits(None)["train"]["x"]
+    array([0., 1., 4., 9.])
     """
 
     name: str
@@ -39,7 +45,13 @@ class Builder:
 
 
 def cache_folder() -> pathlib.Path:
-    """The user's cache folder: $JAXDL_CACHE, else $XDG_CACHE_HOME/jaxdl, else ~/.cache/jaxdl."""
+    """The user's cache folder: $JAXDL_CACHE, else $XDG_CACHE_HOME/jaxdl, else ~/.cache/jaxdl.
+
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, {"JAXDL_CACHE": "/scratch/data"}):
+    ...     print(cache_folder())
+    /scratch/data
+    """
     if "JAXDL_CACHE" in os.environ:
         return pathlib.Path(os.environ["JAXDL_CACHE"])
     return (
@@ -49,6 +61,10 @@ def cache_folder() -> pathlib.Path:
 
 def prepare(builder: Builder) -> dict[str, Split]:
     """Writes the data set as array_record files if that was not done before, and reads it.
+
+    >>> from jaxdl import data
+    >>> prepare(data.SOURCES["digits"].builder)["test"]["image"].shape
+    (360, 8, 8, 1)
 
     Raises: DataError if files have to be fetched and cannot be.
     """

@@ -73,10 +73,15 @@ def load_corpus(
     min_count: int = 5,
     characters: int | None = None,
 ) -> tuple[Vocabulary, Corpus]:
-    """The training part of a text of `load_text` as a vocabulary of words and a corpus.
+    r"""The training part of a text of `load_text` as a vocabulary of words and a corpus.
 
     Sentences are the lines of PTB and the paragraphs of other texts, in lower-case letters. Words
     rarer than `min_count` are dropped, the `<unk>` of PTB too: nothing is learnt of them.
+
+    >>> _ = pathlib.Path("hamlet.txt").write_text("To be, or not to be?\n\n" * 5)
+    >>> vocabulary, corpus = load_corpus("text", "hamlet.txt", min_count=6)
+    >>> vocabulary.tokens, len(corpus), corpus.unknown
+    (('<unk>', 'be', 'to'), 20, 10)
 
     Args:
         name, data_dir: as `load_text`.
@@ -92,5 +97,9 @@ def load_corpus(
 
 
 def sentences(text: str) -> list[list[str]]:
-    """The words of every line that has any; words stand between white space."""
+    r"""The words of every line that has any; words stand between white space.
+
+    >>> sentences("to be\n\nor not to be")
+    [['to', 'be'], ['or', 'not', 'to', 'be']]
+    """
     return [words for line in text.splitlines() if (words := line.split())]

@@ -18,7 +18,12 @@ def read_csv(
     header: Sequence[str] | None = None,
     missing: Sequence[str] = MISSING,
 ) -> Split:
-    """Reads a table with a header line (RFC 4180 quoting) into columns.
+    r"""Reads a table with a header line (RFC 4180 quoting) into columns.
+
+    >>> _ = pathlib.Path("flats.csv").write_text("rooms,area,city\n2,51.5,Ulm\n3,NA,Bonn\n")
+    >>> table = read_csv("flats.csv")
+    >>> table["rooms"], table["area"], table["city"]
+    (array([2, 3]), array([51.5,  nan]), array(['Ulm', 'Bonn'], dtype='<U4'))
 
     Args:
         path: the file.
@@ -84,6 +89,10 @@ def describe(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
     The conventions are pandas': std with ddof 1, quartiles interpolated, skew corrected for the
     sample size (0 for a constant column); NaN where there are too few values.
 
+    >>> describe({"area": np.array([1.0, 2.0, 3.0, np.nan]), "city": np.array(["Ulm"] * 4)})
+    {'area': {'count': 3.0, 'mean': 2.0, 'std': 1.0, 'min': 1.0, '25%': 1.5, '50%': 2.0,
+              '75%': 2.5, 'max': 3.0, 'missing': 0.25, 'skew': 0.0}}
+
     Args: columns by name, `[N]`; text columns are passed over.
     Returns: column name to statistics by the names of `pandas.describe`, and "missing", "skew".
     """
@@ -109,7 +118,13 @@ def describe(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
 
 
 def format_table(table: Mapping[str, Mapping[str, float]]) -> str:
-    """A table of numbers as text, one row a name, columns aligned; for `describe`, say."""
+    """A table of numbers as text, one row a name, columns aligned; for `describe`, say.
+
+    >>> print(format_table({"area": {"mean": 51.5, "std": 8.25}, "rooms": {"mean": 2, "std": 1}}))
+           mean   std
+    area   51.5  8.25
+    rooms     2     1
+    """
     if not table:
         return ""
     heads = list(next(iter(table.values())))

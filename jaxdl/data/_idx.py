@@ -19,12 +19,16 @@ FILES = {
 }
 
 
-def read_idx(path: pathlib.Path) -> np.ndarray:
+def read_idx(path: str | pathlib.Path) -> np.ndarray:
     """Reads an IDX file of unsigned bytes, gzipped or not.
+
+    >>> _ = pathlib.Path("a.idx").write_bytes(bytes.fromhex("00000802 00000001 00000003 070809"))
+    >>> read_idx("a.idx")
+    array([[7, 8, 9]], dtype=uint8)
 
     Raises: DataError that names the file, what was expected and what was found.
     """
-    data = path.read_bytes()
+    data = pathlib.Path(path).read_bytes()
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -50,8 +54,21 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def read_mnist(folder: pathlib.Path) -> dict[str, Split]:
-    """Reads MNIST's four files: "image" `[N, 28, 28, 1]` uint8, "label" `[N]` int32."""
+def read_mnist(folder: str | pathlib.Path) -> dict[str, Split]:
+    """Reads MNIST's four files: "image" `[N, 28, 28, 1]` uint8, "label" `[N]` int32.
+
+    >>> image = bytes.fromhex("00000803 00000001 00000002 00000002 00408000")  # one of 2x2
+    >>> for name in ("train", "t10k"):
+    ...     _ = pathlib.Path(f"{name}-images-idx3-ubyte").write_bytes(image)
+    ...     label = pathlib.Path(f"{name}-labels-idx1-ubyte")
+    ...     _ = label.write_bytes(bytes.fromhex("00000801 00000001 05"))
+    >>> test = read_mnist(".")["test"]
+    >>> test["image"].shape, test["label"]
+    ((1, 2, 2, 1), array([5], dtype=int32))
+
+    Raises: DataError if a file is missing or damaged, or labels are more or fewer than images.
+    """
+    folder = pathlib.Path(folder)
     return {
         split: pair_idx(_find(folder, images, 3), _find(folder, labels, 1))
         for split, (images, labels) in FILES.items()

@@ -19,7 +19,15 @@ from jaxdl.data._splits import Split
 
 @dataclasses.dataclass(frozen=True)
 class Interactions:
-    """Ratings of items by users, at most one for each pair."""
+    """Ratings of items by users, at most one for each pair.
+
+    >>> rated = interactions([7, 7, 9], [50, 60, 50], [4.0, 3.0, 5.0], titles={50: "Alien"})
+    >>> rated.table(rated.ratings)[0]
+    array([[4., 3.],
+           [5., 0.]], dtype=float32)
+    >>> rated.user(9), rated.title(0), rated.sparsity
+    (1, 'Alien', 0.25)
+    """
 
     ratings: Split  # "user", "item", "rating", maybe "timestamp"
     users: np.ndarray  # [U] ids of the source, by number
@@ -85,6 +93,10 @@ def interactions(
 ) -> Interactions:
     """Numbers the users and items of ratings, in the order of their ids.
 
+    >>> rated = interactions([7, 7, 9], [50, 60, 50], [4.0, 3.0, 5.0])
+    >>> rated.ratings["user"], rated.ratings["item"], rated.items
+    (array([0, 0, 1], dtype=int32), array([0, 1, 0], dtype=int32), array([50, 60]))
+
     Args:
         user, item: integer ids `[N]` of any size.
         rating: `[N]`.
@@ -128,7 +140,14 @@ def interactions(
 
 
 def split_random(ratings: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Holds out a share of all ratings, drawn anywhere."""
+    """Holds out a share of all ratings, drawn anywhere.
+
+    >>> ratings = Split({"user": np.arange(10), "item": np.arange(10)})
+    >>> [len(part) for part in split_random(ratings, 0.2, seed=0)]
+    [8, 2]
+
+    Raises: ValueError if the share is not between 0 and 1.
+    """
     _check_share(share)
     held = np.zeros(len(ratings), bool)
     drawn = np.random.default_rng(seed).permutation(len(ratings))
@@ -138,6 +157,10 @@ def split_random(ratings: Split, share: float, seed: int) -> tuple[Split, Split]
 
 def split_folds(ratings: Split, folds: int, seed: int) -> list[tuple[Split, Split]]:
     """Cuts the ratings into disjoint parts and holds out one after the other.
+
+    >>> ratings = Split({"user": np.arange(10), "item": np.arange(10)})
+    >>> [(len(training), len(test)) for training, test in split_folds(ratings, 3, seed=0)]
+    [(6, 4), (7, 3), (7, 3)]
 
     Raises: ValueError unless there are 2 folds at least, and a rating for each.
     """
@@ -152,6 +175,11 @@ def split_last(ratings: Split, count: int = 1) -> tuple[Split, Split]:
 
     A user with no more than `count` ratings has none held out.
 
+    >>> ratings = Split({"user": np.array([0, 0, 1]), "timestamp": np.array([20, 10, 30])})
+    >>> training, test = split_last(ratings)
+    >>> training["timestamp"], test["timestamp"]
+    (array([10, 30]), array([20]))
+
     Raises: ValueError if the ratings have no timestamps.
     """
     if "timestamp" not in ratings.columns:
@@ -161,7 +189,15 @@ def split_last(ratings: Split, count: int = 1) -> tuple[Split, Split]:
 
 
 def split_per_user(ratings: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Holds out a share of the ratings of each user, rounded down: one of few keeps them all."""
+    """Holds out a share of the ratings of each user, rounded down: one of few keeps them all.
+
+    >>> ratings = Split({"user": np.array([0, 0, 0, 0, 1])})
+    >>> training, test = split_per_user(ratings, 0.5, seed=0)
+    >>> training["user"], test["user"]
+    (array([0, 0, 1]), array([0, 0]))
+
+    Raises: ValueError if the share is not between 0 and 1.
+    """
     _check_share(share)
     drawn = np.random.default_rng(seed).permutation(len(ratings))
     order = drawn[np.argsort(ratings["user"][drawn], kind="stable")]
@@ -187,7 +223,14 @@ def _hold_out_tail(ratings: Split, order: np.ndarray, how_many) -> tuple[Split, 
 
 @struct.dataclass
 class ItemLists:
-    """The items of each user, ascending, one list after the other."""
+    """The items of each user, ascending, one list after the other.
+
+    >>> ratings = Split({"user": np.array([0, 0, 2]), "item": np.array([3, 1, 0])})
+    >>> ItemLists.of(ratings, num_users=3, num_items=4).rows(jnp.array([0, 1, 2]))
+    Array([[1, 3],
+           [4, 4],
+           [0, 4]], dtype=int32)
+    """
 
     offsets: jax.Array  # [U + 1] int32
     items: jax.Array  # [N] int32
@@ -220,6 +263,11 @@ def sample_negatives(key: jax.Array, known: ItemLists, users: jax.Array) -> jax.
 
     The r-th item that is not in a list is `r + j`, where j items of the list have no more than r
     such items before them: a binary search and no second draw. A user who knows everything gets I.
+
+    >>> ratings = Split({"user": np.array([0, 0]), "item": np.array([0, 2])})
+    >>> known = ItemLists.of(ratings, num_users=1, num_items=3)
+    >>> sample_negatives(jax.random.key(0), known, jnp.array([0, 0]))  # item 1 alone is free
+    Array([1, 1], dtype=int32)
 
     Args:
         users: `[...]`; one item is drawn for each.

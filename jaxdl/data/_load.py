@@ -12,7 +12,13 @@ from jaxdl.data._splits import DataError, Info, Split, Splits
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where one data set can come from."""
+    """Where one data set can come from.
+
+    >>> [name for name, source in SOURCES.items() if source.embedded]
+    ['digits', 'breast_cancer', 'diabetes', 'iris', 'wine', 'scattered_digits']
+    >>> SOURCES["hymenoptera"].where
+    'https://download.pytorch.org/tutorial/hymenoptera_data.zip'
+    """
 
     builder: _builders.Builder | None = None  # used when no folder is given
     read: Callable[[pathlib.Path], Mapping[str, Split]] | None = None  # the files of a folder
@@ -77,6 +83,10 @@ SOURCES: dict[str, Source] = {
 
 def load(name: str, data_dir: str | pathlib.Path | None = None, limit: int | None = None) -> Splits:
     """Loads a data set into memory.
+
+    >>> splits = load("digits")
+    >>> splits["train"]["image"].shape, splits["test"]["label"].shape, splits.info.class_names[9]
+    ((1437, 8, 8, 1), (360,), '9')
 
     Args:
         name: a key of the table, "digits", "mnist", "fashion_mnist", ...

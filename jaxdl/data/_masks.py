@@ -25,6 +25,13 @@ def voc_palette(num_colours: int = 256) -> np.ndarray:
     """The colours `[K, 3]` uint8 of VOC's class indices.
 
     Bits 0, 1, 2 of the index are the highest bits of red, green, blue, bits 3, 4, 5 the next, ...
+
+    >>> voc_palette(3)
+    array([[  0,   0,   0],
+           [128,   0,   0],
+           [  0, 128,   0]], dtype=uint8)
+
+    Raises: ValueError if `num_colours` is not in 1..256.
     """
     if not 1 <= num_colours <= 256:
         raise ValueError(f"num_colours must lie in 1..256, got {num_colours}")
@@ -35,8 +42,13 @@ def voc_palette(num_colours: int = 256) -> np.ndarray:
     return colour.astype(np.uint8)
 
 
-def read_palette_mask(path: pathlib.Path) -> np.ndarray:
+def read_palette_mask(path: str | pathlib.Path) -> np.ndarray:
     """Reads class indices `[H, W]` uint8 from a palette or grey PNG, or from VOC's colours.
+
+    >>> from PIL import Image
+    >>> Image.new("RGB", (2, 1), (0, 128, 0)).save("bicycle.png")
+    >>> read_palette_mask("bicycle.png")
+    array([[2, 2]], dtype=uint8)
 
     Raises: DataError if it is no image, or has a colour that is not in VOC's palette.
     """
@@ -58,8 +70,17 @@ def _index_of_colour() -> np.ndarray:
     return table
 
 
-def read_camvid(folder: pathlib.Path, size: Sequence[int] | None = None) -> Splits:
+def read_camvid(folder: str | pathlib.Path, size: Sequence[int] | None = None) -> Splits:
     """Reads `{train,val}/X.png` with classes in `{train,val}annot/X.png`, 0 to 10 and 11 for void.
+
+    >>> from PIL import Image
+    >>> for name in ("train", "val"):
+    ...     for folder, mode in ((name, "RGB"), (f"{name}annot", "L")):
+    ...         pathlib.Path("camvid", folder).mkdir(parents=True)
+    ...         Image.new(mode, (3, 1), 8).save(f"camvid/{folder}/1.png")
+    >>> train = read_camvid("camvid")["train"]
+    >>> train["image"].shape, train["segmentation"]  # class 8 is "car"
+    ((1, 1, 3, 3), array([[[8, 8, 8]]], dtype=uint8))
 
     Args:
         folder: of the four (or with `test` and `testannot` six) folders.
@@ -68,6 +89,7 @@ def read_camvid(folder: pathlib.Path, size: Sequence[int] | None = None) -> Spli
         "image" uint8 `[N, H, W, 3]` and "segmentation" uint8 `[N, H, W]`, void as 255.
     Raises: DataError if a file is missing, is no image, differs in size, or has other classes.
     """
+    folder = pathlib.Path(folder)
     folders = {"train": "train", "test": "val", "held_out": "test"}
     if not (folder / "test").is_dir():
         del folders["held_out"]
@@ -102,8 +124,19 @@ def _read_pair(
     return np.asarray(image), np.where(classes == len(CAMVID), UNLABELLED, classes).astype(np.uint8)
 
 
-def read_voc_masks(folder: pathlib.Path, size: Sequence[int] = (320, 320)) -> Splits:
+def read_voc_masks(folder: str | pathlib.Path, size: Sequence[int] = (320, 320)) -> Splits:
     """Reads `JPEGImages/X.jpg` with classes in `SegmentationClass/X.png`, 0 background to 20.
+
+    >>> from PIL import Image
+    >>> for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+    ...     pathlib.Path("masks", folder).mkdir(parents=True)
+    >>> Image.new("RGB", (4, 2)).save("masks/JPEGImages/a.jpg")
+    >>> Image.new("L", (4, 2), 15).save("masks/SegmentationClass/a.png")  # 15 is "person"
+    >>> for name in ("train", "val"):
+    ...     _ = pathlib.Path(f"masks/ImageSets/Segmentation/{name}.txt").write_text("a")
+    >>> read_voc_masks("masks", size=(2, 2))["test"]["segmentation"]
+    array([[[ 15,  15],
+            [255, 255]]], dtype=uint8)
 
     Args:
         folder: VOC's, with `ImageSets/Segmentation/{train,val}.txt` that list the names.
@@ -113,6 +146,7 @@ def read_voc_masks(folder: pathlib.Path, size: Sequence[int] = (320, 320)) -> Sp
         none, and "segmentation" uint8 `[N, H, W]`, void as 255.
     Raises: DataError if a file is missing, is no image, differs in size, or has other classes.
     """
+    folder = pathlib.Path(folder)
     splits = {}
     for split, name in (("train", "train"), ("test", "val")):
         path = folder / "ImageSets" / "Segmentation" / f"{name}.txt"

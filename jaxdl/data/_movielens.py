@@ -13,9 +13,15 @@ from jaxdl.data._splits import DataError, Split
 
 
 def read_movielens(folder: str | pathlib.Path) -> Interactions:
-    """Reads a MovieLens folder: u.data (100K), ratings.dat (1M, 10M) or ratings.csv (later ones).
+    r"""Reads a MovieLens folder: u.data (100K), ratings.dat (1M, 10M) or ratings.csv (later ones).
 
     Titles come from u.item, movies.dat or movies.csv, if that is there.
+
+    >>> lines = "userId,movieId,rating,timestamp", "7,50,4.5,964982703", "9,50,3.0,964981247"
+    >>> _ = pathlib.Path("ratings.csv").write_text("\n".join(lines))
+    >>> rated = read_movielens(".")
+    >>> rated.users, rated.items, rated.ratings["rating"]
+    (array([7, 9]), array([50]), array([4.5, 3. ], dtype=float32))
 
     Raises: DataError if no such file is there, or a line is malformed (named by its number).
     """
@@ -83,7 +89,12 @@ _USERS, _ITEMS, _RANK, _PER_USER, _NOISE = 200, 300, 4, 40, 0.25
 
 
 def low_rank_truth() -> np.ndarray:
-    """The expected rating `[200, 300]` of the embedded world, before noise; rank 4 and biases."""
+    """The expected rating `[200, 300]` of the embedded world, before noise; rank 4 and biases.
+
+    >>> truth = low_rank_truth()
+    >>> truth.shape, float(truth.min()), float(truth.max())
+    ((200, 300), 1.0, 5.0)
+    """
     rng = np.random.default_rng(0)
     taste, kind = rng.normal(size=(_USERS, _RANK)), rng.normal(size=(_ITEMS, _RANK))
     bias = 0.3 * rng.normal(size=(_USERS, 1)) + 0.4 * rng.normal(size=(1, _ITEMS))
@@ -167,6 +178,10 @@ def load_interactions(
     """Ratings of the embedded low-rank world, or of MovieLens.
 
     In the world the best possible RMSE is the noise, 0.25, and `low_rank_truth` the best scorer.
+
+    >>> rated = load_interactions("low_rank")
+    >>> rated.num_users, rated.num_items, len(rated.ratings)
+    (200, 300, 8000)
 
     Args:
         name: "low_rank" or "movielens".

@@ -29,6 +29,9 @@ def load_pairs(
 ) -> dict[str, Pairs]:
     """Loads pairs (source, target).
 
+    >>> load_pairs("dates", limit=2)["test"]
+    [('Apr 30, 1986', '30 avr. 1986'), ('Oct 26, 2075', '26 oct. 2075')]
+
     Args:
         name: "dates", English and French, needs no file; "tatoeba", a file "english TAB french" a
             line, a zip with one, or the folder of either (a zip comes first). A tenth of the
@@ -63,7 +66,14 @@ def load_pairs(
 
 
 def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
-    """Reads lines "source TAB target", from a text, a zip that has one, or a folder of either."""
+    r"""Reads lines "source TAB target", from a text, a zip that has one, or a folder of either.
+
+    >>> _ = pathlib.Path("fra.txt").write_text("Go.\tVa !\nRun!\tCours !\n")
+    >>> read_pairs("fra.txt")
+    [('Go.', 'Va !'), ('Run!', 'Cours !')]
+
+    Raises: DataError if there is none, the text is not UTF-8, or a line has no tab.
+    """
     path = pathlib.Path(path)
     if path.is_dir():
         found = sorted(path.glob("*.zip")) or sorted(path.glob("*.txt"))
@@ -97,7 +107,11 @@ def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
 
 
 def normalise_sentence(text: str) -> str:
-    """Lower case in Unicode's NFC, a single space between words, and before and after marks."""
+    """Lower case in Unicode's NFC, a single space between words, and before and after marks.
+
+    >>> normalise_sentence("Is he there,  là-bas?")
+    'is he there , là-bas ?'
+    """
     text = unicodedata.normalize("NFC", text).lower().replace("’", "'")
     return " ".join(re.sub(r"([^\w\s'-])", r" \1 ", text).split())
 
@@ -110,6 +124,13 @@ def encode_pairs(
     target_length: int,
 ) -> tuple[Split, dict[str, int]]:
     """Turns pairs into ids, both sides ended by `<eos>` and filled up with 0.
+
+    >>> vocabulary = Vocabulary.build("ab", reserved=RESERVED)  # a is 4, b is 5, <eos> is 3
+    >>> both = vocabulary, vocabulary
+    >>> columns, counts = encode_pairs([("a b", "b a b")], both, str.split, 4, 3)
+    >>> columns["source"], columns["target"], counts
+    (array([[4, 5, 3, 0]], dtype=int32), array([[5, 4, 3]], dtype=int32),
+     {'cut': 1, 'unknown': 0, 'tokens': 5})
 
     Args:
         pairs: (source, target).

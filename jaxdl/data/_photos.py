@@ -14,12 +14,21 @@ CIFAR10 = (
 _RECORD = 1 + 3 * 32 * 32  # a label, then 1,024 bytes each of red, green and blue
 
 
-def read_cifar10(folder: pathlib.Path) -> dict[str, Split]:
+def read_cifar10(folder: str | pathlib.Path) -> dict[str, Split]:
     """Reads `data_batch_*.bin` and `test_batch.bin`: "image" `[N, 32, 32, 3]` uint8, "label" `[N]`.
 
     They may lie in `cifar-10-batches-bin` below the folder; fewer training batches will do.
+
+    >>> grey_cat = np.array([3] + 3072 * [128], np.uint8)
+    >>> for name in ("data_batch_1.bin", "test_batch.bin"):
+    ...     grey_cat.tofile(name)
+    >>> train = read_cifar10(".")["train"]
+    >>> train["image"].shape, train["label"]
+    ((1, 32, 32, 3), array([3], dtype=int32))
+
     Raises: DataError if there are none, or one is not whole records with labels 0 to 9.
     """
+    folder = pathlib.Path(folder)
     inner = folder / "cifar-10-batches-bin"
     folder = inner if inner.is_dir() else folder
     train = sorted(folder.glob("data_batch_*.bin"))
@@ -43,13 +52,23 @@ def _read_batches(paths: list[pathlib.Path]) -> Split:
     return Split({"image": np.ascontiguousarray(images), "label": table[:, 0].astype(np.int32)})
 
 
-def read_image_folders(folder: pathlib.Path, size: int = 224) -> dict[str, Split]:
+def read_image_folders(folder: str | pathlib.Path, size: int = 224) -> dict[str, Split]:
     """Reads `{train,val}/CLASS/*.{jpg,png}`: "image" `[N, size, size, 3]` uint8, "label" `[N]`.
 
     The shorter side becomes `size * 8 / 7` pixels, as usual, and the centre is cut out. Labels
     count the class folders of `train` in alphabetical order; `val` (or `test`) becomes "test".
+
+    >>> from PIL import Image
+    >>> for folder in ("train/ants", "train/bees", "val/ants", "val/bees"):
+    ...     pathlib.Path("insects", folder).mkdir(parents=True)
+    ...     Image.new("RGB", (40, 30)).save(f"insects/{folder}/1.png")
+    >>> train = read_image_folders("insects", size=28)["train"]
+    >>> train["image"].shape, train["label"]
+    ((2, 28, 28, 3), array([0, 1], dtype=int32))
+
     Raises: DataError if folders are missing, classes differ, or an image cannot be read.
     """
+    folder = pathlib.Path(folder)
     held_out = folder / "val" if (folder / "val").is_dir() else folder / "test"
     classes = _classes(folder / "train")
     if _classes(held_out) != classes:
@@ -78,8 +97,13 @@ def _read_classes(folder: pathlib.Path, classes: list[str], size: int) -> Split:
     return Split({"image": np.stack(images), "label": np.asarray(labels, np.int32)})
 
 
-def open_image(path: pathlib.Path, mode: str | None = "RGB") -> Any:
+def open_image(path: str | pathlib.Path, mode: str | None = "RGB") -> Any:
     """The image of a file as Pillow has it, in a mode of its own or (None) of the file.
+
+    >>> from PIL import Image
+    >>> Image.new("L", (2, 1), 200).save("grey.png")
+    >>> np.asarray(open_image("grey.png")).shape, np.asarray(open_image("grey.png", None))
+    ((1, 2, 3), array([[200, 200]], dtype=uint8))
 
     Raises: DataError if it is not there or is no image.
     """

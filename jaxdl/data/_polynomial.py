@@ -13,12 +13,16 @@ def polynomial_features(
 ) -> jax.Array:
     """All products of columns up to a degree, in the order of scikit-learn's `PolynomialFeatures`.
 
+    >>> polynomial_features(jnp.array([[2.0, 3.0]]), degree=2)
+    Array([[2., 3., 4., 6., 9.]], dtype=float32)
+
     Args:
         x: `[N, D]`; scale it first, powers spread the columns apart.
         degree: 1 or more.
         interaction_only: leaves out products in which a column occurs twice.
         bias: puts a column of ones first (learners here have an intercept of their own).
     Returns: `[N, F]`: columns by degree, `a, b, a a, a b, b b` for two.
+    Raises: ValueError if x is no table or `degree` is below 1.
     """
     x = jnp.asarray(x)
     if x.ndim != 2 or degree < 1:

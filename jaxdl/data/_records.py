@@ -21,7 +21,16 @@ _THREADS, _AHEAD = 4, 8  # batches read at a time, and kept ready
 
 
 class RandomAccess(Protocol):
-    """A source of examples: array_record and TFDS sources, Grain's `MapDataset`, lists."""
+    """A source of examples: array_record and TFDS sources, Grain's `MapDataset`, lists.
+
+    >>> class Squares:
+    ...     def __len__(self):
+    ...         return 1_000_000
+    ...     def __getitem__(self, i):
+    ...         return {"x": i * i}
+    >>> Records(Squares()).rows([3, 5])
+    {'x': array([ 9, 25])}
+    """
 
     def __len__(self) -> int: ...
 
@@ -31,6 +40,10 @@ class RandomAccess(Protocol):
 @dataclasses.dataclass(frozen=True)
 class Records:
     """A split whose rows lie elsewhere; takes the place of `Split` in `batches` and `train.fit`.
+
+    >>> records = Records(["ab", "abc", "a"], parse=lambda text: {"length": len(text)})
+    >>> records.rows([0, 1]), len(records.take([True, False, True]))
+    ({'length': array([2, 3])}, 2)
 
     Attributes:
         source: gives example i as `source[i]`, from several threads at once.
@@ -85,7 +98,11 @@ def _form(example: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 
 def read_ahead(make: Callable[[int], _T], start: int, stop: int) -> Iterator[_T]:
-    """Yields `make(start), ..., make(stop - 1)`, each computed ahead in one of Grain's threads."""
+    """Yields `make(start), ..., make(stop - 1)`, each computed ahead in one of Grain's threads.
+
+    >>> list(read_ahead(lambda k: 10 * k, start=2, stop=5))
+    [20, 30, 40]
+    """
     import grain
 
     options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)

@@ -22,6 +22,13 @@ class Vectors(Protocol):
 def read_reviews(path: str | pathlib.Path) -> dict[str, Split]:
     """Reads {train,test}/{neg,pos}/*.txt (Maas et al. 2011), from a folder or its tar.gz.
 
+    >>> for name in ("train/neg", "train/pos", "test/neg", "test/pos"):
+    ...     pathlib.Path("aclImdb", name).mkdir(parents=True)
+    ...     _ = pathlib.Path("aclImdb", name, "0_5.txt").write_text(f"A film of {name}.")
+    >>> train = read_reviews("aclImdb")["train"]
+    >>> train["text"].tolist(), train["label"]
+    (['A film of train/neg.', 'A film of train/pos.'], array([0, 1], dtype=int32))
+
     Args:
         path: the tar.gz, or the folder that holds it (an archive in it comes first) or "aclImdb",
             or that has train and test itself.
@@ -59,7 +66,11 @@ def read_reviews(path: str | pathlib.Path) -> dict[str, Split]:
 
 
 def review_words(text: str) -> list[str]:
-    """Lower-case words with their apostrophes, and ! and ?; line breaks in HTML are left out."""
+    """Lower-case words with their apostrophes, and ! and ?; line breaks in HTML are left out.
+
+    >>> review_words("Don't miss it!<br />10/10")
+    ["don't", 'miss', 'it', '!', '10', '10']
+    """
     return re.findall(r"[a-z0-9]+(?:'[a-z]+)?|[!?]", text.lower().replace("<br />", " "))
 
 
@@ -67,6 +78,11 @@ def encode_texts(
     texts: Iterable[str], vocabulary: Vocabulary, length: int
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Turns texts into ids `[N, length]`, 0 where there is no word.
+
+    >>> vocabulary = Vocabulary.build(["dull", "film"])  # ids 2 and 3, 1 for other words
+    >>> encode_texts(["A dull film", "Film!"], vocabulary, length=2)
+    ({'tokens': array([[1, 2], [3, 1]], dtype=int32)},
+     {'words': 5, 'unknown': 2, 'cut': 1, 'empty': 0})
 
     Returns: columns "tokens", and counts: "cut" texts were longer, "empty" ones have no word, and
         "unknown" words are not in the vocabulary, of "words" in total before the cut.
@@ -86,6 +102,11 @@ def vector_table(
     vocabulary: Vocabulary, vectors: Vectors, *, seed: int = 0
 ) -> tuple[np.ndarray, int]:
     """The vectors of a vocabulary's words, row by id.
+
+    >>> vocabulary = Vocabulary.build(["dull", "film"])
+    >>> table, missing = vector_table(vocabulary, {"film": np.array([1.0, 2.0])})
+    >>> table[[0, 3]], missing
+    (array([[0., 0.], [1., 2.]], dtype=float32), 1)
 
     Returns: `[V, D]` float32, and how many words, reserved tokens aside, have no vector. Rows
         without one are drawn from a normal distribution with the deviation of the others; row 0,

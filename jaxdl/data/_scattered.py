@@ -36,6 +36,10 @@ def scatter_digits(
 ) -> Split:
     """Draws images `start .. start + num_examples` of an endless set.
 
+    >>> split = scatter_digits(2, size=(32, 48), max_objects=3)
+    >>> split["image"].shape, split["boxes"].shape, split["segmentation"].shape
+    ((2, 32, 48, 3), (2, 3, 4), (2, 32, 48))
+
     Args:
         num_examples: N.
         split: whose digits and photographs.

@@ -9,12 +9,24 @@ from numpy.typing import ArrayLike
 
 
 class DataError(ValueError):
-    """A data set that is missing, damaged or of the wrong kind; the message says what to do."""
+    """A data set that is missing, damaged or of the wrong kind; the message says what to do.
+
+    >>> from jaxdl import data
+    >>> data.load_text("poems")
+    Traceback (most recent call last):
+        ...
+    jaxdl.data._splits.DataError: unknown text 'poems'; known are manual, ptb, text
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Columns `[N, ...]` of one length, in memory; row i of each belongs to example i."""
+    """Columns `[N, ...]` of one length, in memory; row i of each belongs to example i.
+
+    >>> split = Split({"x": np.array([1.0, 2.0, 3.0]), "label": np.array([0, 1, 1])})
+    >>> len(split), split["x"], split.take(split["label"] == 1)["x"]
+    (3, array([1., 2., 3.]), array([2., 3.]))
+    """
 
     columns: Mapping[str, np.ndarray]
 
@@ -50,7 +62,12 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Where a data set came from and how to read its labels."""
+    """Where a data set came from and how to read its labels.
+
+    >>> info = Info("pets", "/data/pets", class_names=("cat", "dog"))
+    >>> [info.class_names[label] for label in (1, 0)]
+    ['dog', 'cat']
+    """
 
     name: str
     source: str  # a folder, or the builder that made it
@@ -59,7 +76,13 @@ class Info:
 
 @dataclasses.dataclass(frozen=True)
 class Splits(Mapping[str, Split]):
-    """The splits of a data set by name, with its `info`."""
+    """The splits of a data set by name, with its `info`.
+
+    >>> train, test = Split({"x": np.arange(8)}), Split({"x": np.arange(2)})
+    >>> splits = Splits({"train": train, "test": test}, Info("numbers", "np.arange"))
+    >>> {name: len(split) for name, split in splits.items()}
+    {'train': 8, 'test': 2}
+    """
 
     splits: Mapping[str, Split]
     info: Info

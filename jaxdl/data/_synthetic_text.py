@@ -26,7 +26,11 @@ FONTS = (
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class GlyphSheet:
-    """Every character in every font, white on black."""
+    """Every character in every font, white on black.
+
+    >>> glyph_sheet("ab", FONTS[:3]).images.shape
+    (3, 2, 48, 48)
+    """
 
     images: np.ndarray | jax.Array  # uint8 [fonts, characters, S, S], the ink in the middle
     characters: str = dataclasses.field(metadata={"static": True})  # label k is characters[k]
@@ -36,6 +40,10 @@ def glyph_sheet(
     characters: str, fonts: Sequence[str | pathlib.Path] = FONTS, *, size: int = 48
 ) -> GlyphSheet:
     """Renders each character in each font, its ink in the middle of `size x size` pixels.
+
+    >>> sheet = glyph_sheet("abc", FONTS[:2], size=16)
+    >>> sheet.images.shape, sheet.characters
+    ((2, 3, 16, 16), 'abc')
 
     Args:
         characters: distinct characters, which become the labels.
@@ -85,6 +93,11 @@ def draw_text(
 ) -> dict[str, jax.Array]:
     """Draws characters of random font, size, place, turn, blur, ink and noise; runs under jit.
 
+    >>> sheet = glyph_sheet("0123456789", FONTS[:1])
+    >>> batch = jax.eval_shape(lambda key: draw_text(key, sheet, 64), jax.random.key(0))
+    >>> batch["image"].shape, batch["label"].shape
+    ((64, 28, 28, 1), (64,))
+
     Args:
         key: the whole batch is a function of it.
         sheet: from `glyph_sheet`.
@@ -97,6 +110,7 @@ def draw_text(
         noise: greatest deviation of the Gaussian noise.
     Returns: "image" float32 `[B, height, width, 1]` in 0..1, ink light, and "label" and "font",
         int32 `[B]`.
+    Raises: ValueError if an option is out of range.
     """
     if not 0 < height[0] <= height[1]:
         raise ValueError(f"height must rise and be positive, got {height}")

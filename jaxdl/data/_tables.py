@@ -95,6 +95,11 @@ def whole(splits: Mapping[str, Split]) -> Split:
     """Training and test rows together, for folds of one's own; in the order of the source.
 
     The order is that of the column "row", which goes; without it the splits follow each other.
+
+    >>> train = Split({"x": np.array([1.0, 3.0]), "row": np.array([0, 2])})
+    >>> test = Split({"x": np.array([2.0]), "row": np.array([1])})
+    >>> whole({"train": train, "test": test}).columns
+    {'x': array([1., 2., 3.])}
     """
     columns = {
         name: np.concatenate([splits["train"][name], splits["test"][name]])
@@ -149,6 +154,10 @@ def manual_paragraphs() -> dict[str, Split]:
     """Paragraphs of Python's reference manual; label 1 in the chapter on the data model.
 
     Real sentences that every installation has, for trying what reads "text" and "label".
+
+    >>> test = manual_paragraphs()["test"]
+    >>> min(map(len, test["text"])) > 80, set(test["label"].tolist())
+    (True, {0, 1})
     """
     import pydoc_data.topics
 

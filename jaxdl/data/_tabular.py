@@ -19,7 +19,12 @@ Rule = Literal["iqr", "sigma", "mad"]
 
 @struct.dataclass
 class Affine:
-    """`(x - shift) / scale + offset` column by column, and its inverse; NaN stays NaN."""
+    """`(x - shift) / scale + offset` column by column, and its inverse; NaN stays NaN.
+
+    >>> standard = fit_standard(jnp.array([[1.0], [3.0]]))  # mean 2, deviation 1
+    >>> standard.apply([[5.0]]), standard.inverse([[3.0]])
+    (Array([[3.]], dtype=float32), Array([[5.]], dtype=float32))
+    """
 
     shift: jax.Array  # [D]
     scale: jax.Array  # [D], never 0
@@ -37,6 +42,9 @@ def fit_min_max(
 ) -> Affine:
     """Brings every column to [low, high]; unseen values may fall outside.
 
+    >>> fit_min_max(jnp.array([[1.0, 10.0], [3.0, 30.0]])).apply([[2.0, 40.0]])
+    Array([[0.5, 1.5]], dtype=float32)
+
     Raises: ValueError unless `low < high`.
     """
     if not low < high:
@@ -50,6 +58,11 @@ def fit_standard(x: ArrayLike, mask: ArrayLike | None = None, *, ddof: int = 0) 
     """Brings every column to mean 0 and standard deviation 1 (z-score).
 
     `ddof=0` divides by N, as scikit-learn does; `ddof=1` by N - 1, as pandas does.
+
+    >>> x = jnp.array([[1.0, 10.0], [3.0, 30.0]])
+    >>> fit_standard(x).apply(x)
+    Array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
     """
     x = _seen(x, mask)
     return _affine(jnp.nanmean(x, axis=0), _deviation(x, ddof))
@@ -58,7 +71,14 @@ def fit_standard(x: ArrayLike, mask: ArrayLike | None = None, *, ddof: int = 0) 
 def fit_robust(
     x: ArrayLike, mask: ArrayLike | None = None, *, quantiles: tuple[float, float] = (0.25, 0.75)
 ) -> Affine:
-    """Brings every column to median 0 and distance 1 between two quantiles (interpolated)."""
+    """Brings every column to median 0 and distance 1 between two quantiles (interpolated).
+
+    >>> x = jnp.array([[1.0], [2.0], [3.0], [4.0], [100.0]])  # quartiles 2, 3, 4
+    >>> fit_robust(x).apply([[3.0], [5.0]])[:, 0]
+    Array([0., 1.], dtype=float32)
+
+    Raises: ValueError unless the quantiles rise within 0..1.
+    """
     if not 0 <= quantiles[0] < quantiles[1] <= 1:
         raise ValueError(f"quantiles must rise within [0, 1], got {quantiles}")
     x = _seen(x, mask)
@@ -68,7 +88,12 @@ def fit_robust(
 
 @struct.dataclass
 class Fill:
-    """Puts one value a column where a value is missing."""
+    """Puts one value a column where a value is missing.
+
+    >>> Fill(jnp.array([0.0, 9.0])).apply([[jnp.nan, 1.0], [2.0, jnp.nan]])
+    Array([[0., 1.],
+           [2., 9.]], dtype=float32)
+    """
 
     values: jax.Array  # [D]
 
@@ -87,6 +112,12 @@ def fit_fill(
 
     The mode is the most frequent value, the least of several; a column that is missing throughout
     is filled with 0.
+
+    >>> x = jnp.array([[1.0, jnp.nan], [3.0, 5.0]])
+    >>> fit_fill(x).values, fit_fill(x, how=-1.0).values
+    (Array([2., 5.], dtype=float32), Array([-1., -1.], dtype=float32))
+
+    Raises: ValueError for an unknown `how`.
     """
     x = _seen(x, mask)
     statistics = {
@@ -104,7 +135,11 @@ def fit_fill(
 
 
 def fill_forward(x: ArrayLike) -> jax.Array:
-    """Puts the last value above for a missing one; missing values at the top stay missing."""
+    """Puts the last value above for a missing one; missing values at the top stay missing.
+
+    >>> fill_forward(jnp.array([[jnp.nan], [1.0], [jnp.nan], [3.0]]))[:, 0]
+    Array([nan,  1.,  1.,  3.], dtype=float32)
+    """
     x = _table(x)
     row = jnp.arange(x.shape[0])[:, None]
     last = jax.lax.cummax(jnp.where(jnp.isnan(x), -1, row), axis=0)
@@ -113,23 +148,40 @@ def fill_forward(x: ArrayLike) -> jax.Array:
 
 
 def fill_backward(x: ArrayLike) -> jax.Array:
-    """Puts the next value below for a missing one; missing values at the bottom stay missing."""
+    """Puts the next value below for a missing one; missing values at the bottom stay missing.
+
+    >>> fill_backward(jnp.array([[1.0], [jnp.nan], [3.0], [jnp.nan]]))[:, 0]
+    Array([ 1.,  3.,  3., nan], dtype=float32)
+    """
     return fill_forward(_table(x)[::-1])[::-1]
 
 
 def missing_share(x: ArrayLike) -> jax.Array:
-    """Share of missing values of each column, `[D]`; keep those up to 0.5, say."""
+    """Share of missing values of each column, `[D]`; keep those up to 0.5, say.
+
+    >>> missing_share(jnp.array([[1.0, jnp.nan], [3.0, 5.0]]))
+    Array([0. , 0.5], dtype=float32)
+    """
     return jnp.mean(jnp.isnan(_table(x)), axis=0)
 
 
 def complete_rows(x: ArrayLike) -> np.ndarray:
-    """Which rows miss nothing, `[N]` booleans on the host: `x[complete_rows(x)]`."""
+    """Which rows miss nothing, `[N]` booleans on the host: `x[complete_rows(x)]`.
+
+    >>> complete_rows(jnp.array([[1.0, jnp.nan], [3.0, 5.0]]))
+    array([False,  True])
+    """
     return ~np.isnan(np.asarray(_table(x))).any(axis=1)
 
 
 @struct.dataclass
 class Bounds:
-    """The range of each column outside which a value is an outlier; a missing value is none."""
+    """The range of each column outside which a value is an outlier; a missing value is none.
+
+    >>> bounds = Bounds(low=jnp.array([0.0]), high=jnp.array([9.0]))
+    >>> bounds.flag([[5.0], [12.0]])[:, 0], bounds.clip([[5.0], [12.0]])[:, 0]
+    (Array([False,  True], dtype=bool), Array([5., 9.], dtype=float32))
+    """
 
     low: jax.Array  # [D]
     high: jax.Array  # [D]
@@ -160,6 +212,10 @@ def fit_bounds(
 ) -> Bounds:
     """Bounds of the values that are no outliers, column by column.
 
+    >>> bounds = fit_bounds(jnp.array([[1.0], [2.0], [3.0], [4.0], [100.0]]))  # quartiles 2 and 4
+    >>> bounds.low, bounds.high
+    (Array([-1.], dtype=float32), Array([7.], dtype=float32))
+
     Args:
         x: `[N, D]`.
         mask: `[N]`, rows to look at.
@@ -169,6 +225,7 @@ def fit_bounds(
         ddof: 0 or 1, of the standard deviation.
         consistent: multiplies the MAD by 1.4826, so that it estimates a normal's deviation.
     Returns: `Bounds`; infinite for a column without a value.
+    Raises: ValueError for an unknown `rule`.
     """
     x = _seen(x, mask)
     if rule == "iqr":
@@ -190,14 +247,23 @@ def fit_bounds(
 
 
 def binarise(x: ArrayLike, threshold: ArrayLike = 0.0) -> jax.Array:
-    """1 above the threshold, 0 up to it, as scikit-learn's `Binarizer`; NaN stays NaN."""
+    """1 above the threshold, 0 up to it, as scikit-learn's `Binarizer`; NaN stays NaN.
+
+    >>> binarise(jnp.array([0.2, 0.5, 0.9]), threshold=0.5)
+    Array([0., 0., 1.], dtype=float32)
+    """
     x = jnp.asarray(x)
     return jnp.where(jnp.isnan(x), jnp.nan, (x > threshold).astype(jnp.float32))
 
 
 @struct.dataclass
 class Bins:
-    """Bins between rising edges, column by column."""
+    """Bins between rising edges, column by column.
+
+    >>> ages = Bins(jnp.array([[0.0, 18.0, 65.0, 120.0]]))
+    >>> ages.apply([[7.0], [18.0], [80.0]])[:, 0], ages.inverse([[0]])
+    (Array([0, 1, 2], dtype=int32), Array([[9.]], dtype=float32))
+    """
 
     edges: jax.Array  # [D, E]
 
@@ -231,6 +297,12 @@ def fit_bins(
     """`count` bins a column, of one width or (as nearly as ties allow) one number of rows.
 
     For bins at chosen edges write `Bins(edges)`.
+
+    >>> x = jnp.array([[0.0], [1.0], [10.0]])
+    >>> fit_bins(x, count=2).edges, fit_bins(x, count=2, strategy="quantile").edges
+    (Array([[ 0.,  5., 10.]], dtype=float32), Array([[ 0.,  1., 10.]], dtype=float32))
+
+    Raises: ValueError if `count` is below 1, or for an unknown `strategy`.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
@@ -245,7 +317,12 @@ def fit_bins(
 
 @struct.dataclass
 class Categories:
-    """The categories of one column of text or integers, in sorted order, and what else may come."""
+    """The categories of one column of text or integers, in sorted order, and what else may come.
+
+    >>> colour = Categories.fit(["red", "blue", "red"])
+    >>> colour.names, colour.codes(["red", "blue"]), colour.one_hot(["red"])
+    (('blue', 'red'), array([1, 0], dtype=int32), array([[0., 1.]], dtype=float32))
+    """
 
     names: tuple[str | int, ...] = struct.field(pytree_node=False)
     unknown: Literal["error", "ignore"] = struct.field(pytree_node=False, default="error")

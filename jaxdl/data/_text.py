@@ -27,17 +27,29 @@ PAD, UNKNOWN = "<pad>", "<unk>"
 
 
 def letters(text: str) -> str:
-    """Lower-case letters a-z and single spaces; everything else becomes a space, as in D2L."""
+    """Lower-case letters a-z and single spaces; everything else becomes a space, as in D2L.
+
+    >>> letters("It's 5 o'clock!")
+    'it s o clock'
+    """
     return re.sub("[^a-z]+", " ", text.lower()).strip()
 
 
 def characters(text: str) -> list[str]:
-    """Tokens of one character each."""
+    """Tokens of one character each.
+
+    >>> characters("to be")
+    ['t', 'o', ' ', 'b', 'e']
+    """
     return list(text)
 
 
 def words(text: str, *, end_of_line: str | None = None) -> list[str]:
-    """Tokens between white space; with `end_of_line` each line also ends with that token (PTB)."""
+    r"""Tokens between white space; with `end_of_line` each line also ends with that token (PTB).
+
+    >>> words("to be\nor not", end_of_line="<eos>")
+    ['to', 'be', '<eos>', 'or', 'not', '<eos>']
+    """
     if end_of_line is None:
         return text.split()
     return [word for line in text.splitlines() for word in (*line.split(), end_of_line)]
@@ -140,6 +152,9 @@ def pad_sequences(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cuts sequences to `length` (the longest by default) and fills them up with `pad_id`.
 
+    >>> pad_sequences([[5, 6, 7], [8]], length=2)
+    (array([[5, 6], [8, 0]], dtype=int32), array([2, 1], dtype=int32))
+
     Returns: ids `[N, length]` and the lengths `[N]` that are left, int32; the mask of real tokens
         is `np.arange(length) < lengths[:, None]`.
     """
@@ -159,6 +174,10 @@ def windows(tokens: np.ndarray, num_steps: int, *, offset: int = 0, pad_id: int 
     Shuffled by `batches(seed=...)`, batch k is a function of (seed, k). The notes draw `offset`
     in 0..T-1 anew for each epoch; the tokens before it are then no targets.
 
+    >>> split = windows(np.arange(6), num_steps=2)
+    >>> split["tokens"].tolist(), split["targets"].tolist(), split["valid"].tolist()[-1]
+    ([[0, 1], [2, 3], [4, 0]], [[1, 2], [3, 4], [5, 0]], [True, False])
+
     Args:
         tokens: ids `[S]`.
         num_steps: T.
@@ -177,6 +196,10 @@ def streams(
 
     Row `k*B + b` is window k of stream b, so that batches of B in the order of the split
     (`seed=None`) continue each other, and the state after one is the state before the next.
+
+    >>> split = streams(np.arange(9), num_steps=2, batch_size=2)  # 0 1 2 3 beside 4 5 6 7
+    >>> split["tokens"].tolist(), split["start"].tolist()
+    ([[0, 1], [4, 5], [2, 3], [6, 7]], [True, True, False, False])
 
     Returns: columns "tokens", "targets", "valid" `[K*B, T]`, and "start" `[K*B]`, True in the first
         window of a stream, where no state is to be carried over.
@@ -219,11 +242,16 @@ def length_buckets(
 ) -> list[Split]:
     """Sorts sequences into a few fixed widths, so that a step compiles once for each (T26).
 
+    >>> short, long = length_buckets([[1, 2], [3, 4, 5, 6], [7]], widths=(2, 4))
+    >>> short["tokens"].tolist(), short["index"].tolist(), long["tokens"].tolist()
+    ([[1, 2], [7, 0]], [0, 2], [[3, 4, 5, 6]])
+
     Args:
         sequences: ids; longer ones than the last width are cut.
         widths: ascending.
     Returns: for each width that has any, columns "tokens" `[n, width]`, "length" `[n]`, and
         "index" `[n]`, the place in `sequences`.
+    Raises: ValueError unless `widths` are positive and ascending.
     """
     if list(widths) != sorted(set(widths)) or not widths or widths[0] < 1:
         raise ValueError(f"widths must be positive and ascending, got {list(widths)}")
@@ -246,6 +274,10 @@ def bucket_batch(
     """Batch k of all buckets together, a function of (seed, k): one bucket's rows at a time.
 
     An epoch is `num_bucket_batches`; it sees every row once, the buckets in random order.
+
+    >>> buckets = length_buckets([[1, 2], [3, 4, 5, 6], [7]], widths=(2, 4))
+    >>> [bucket_batch(buckets, k, batch_size=2)["tokens"].tolist() for k in (0, 1)]
+    [[[1, 2], [7, 0]], [[3, 4, 5, 6]]]
     """
     sizes = [min(batch_size, len(split)) for split in buckets]
     counts = [num_batches(len(s), size) for s, size in zip(buckets, sizes, strict=True)]
@@ -258,7 +290,11 @@ def bucket_batch(
 
 
 def num_bucket_batches(buckets: Sequence[Split], batch_size: int) -> int:
-    """Batches in one epoch over all buckets."""
+    """Batches in one epoch over all buckets.
+
+    >>> num_bucket_batches(length_buckets([[1, 2], [3, 4, 5, 6], [7]], widths=(2, 4)), batch_size=2)
+    2
+    """
     return sum(num_batches(len(s), min(batch_size, len(s))) for s in buckets)
 
 
@@ -268,7 +304,11 @@ def num_bucket_batches(buckets: Sequence[Split], batch_size: int) -> int:
 def load_text(
     name: str = "manual", data_dir: str | pathlib.Path | None = None, *, held_out: float = 0.1
 ) -> dict[str, str]:
-    """Loads a text, split before anything is cut out of it (T13).
+    r"""Loads a text, split before anything is cut out of it (T13).
+
+    >>> _ = pathlib.Path("counted.txt").write_text("one\n" * 9 + "ten\n")
+    >>> load_text("text", "counted.txt")["test"]
+    'ten\n'
 
     Args:
         name: "manual", the language reference that ships with CPython, needs no file; "text", a

@@ -23,7 +23,12 @@ Format = Literal["word2vec", "binary", "glove", "fasttext"]
 
 @dataclasses.dataclass(frozen=True)
 class WordVectors:
-    """Words and their vectors, row by row."""
+    """Words and their vectors, row by row.
+
+    >>> table = np.array([[0.0, 1.0], [0.6, 0.8], [0.0, -1.0]], np.float32)
+    >>> WordVectors(("up", "high", "down"), table).nearest("up", 2)
+    [('high', 0.8), ('down', -1.0)]
+    """
 
     words: tuple[str, ...]
     vectors: np.ndarray  # [V, D], float32
@@ -202,7 +207,14 @@ def _read_binary(
 
 
 def read_similarities(path: str | pathlib.Path) -> list[tuple[str, str, float]]:
-    """Reads lines "word, word, number" apart by tabs, as WordSim-353 and SimLex-999; lower case."""
+    r"""Reads lines "word, word, number" apart by tabs, as WordSim-353 and SimLex-999; lower case.
+
+    >>> _ = pathlib.Path("pairs.tsv").write_text("tiger\tcat\t7.35\nKing\tcabbage\t0.23\n")
+    >>> read_similarities("pairs.tsv")
+    [('tiger', 'cat', 7.35), ('king', 'cabbage', 0.23)]
+
+    Raises: DataError naming a line that is of another form.
+    """
     rows = []
     for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
         fields = line.split("\t")
@@ -214,7 +226,14 @@ def read_similarities(path: str | pathlib.Path) -> list[tuple[str, str, float]]:
 
 
 def read_questions(path: str | pathlib.Path) -> dict[str, list[list[str]]]:
-    """Reads analogy questions of four words, lower case, by the sections that ": name" starts."""
+    r"""Reads analogy questions of four words, lower case, by the sections that ": name" starts.
+
+    >>> _ = pathlib.Path("questions.txt").write_text(": capitals\nAthens Greece Oslo Norway\n")
+    >>> read_questions("questions.txt")
+    {'capitals': [['athens', 'greece', 'oslo', 'norway']]}
+
+    Raises: DataError naming a line that has not four words.
+    """
     sections: dict[str, list[list[str]]] = {}
     rows = sections.setdefault("", [])
     for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):

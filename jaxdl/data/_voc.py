@@ -22,7 +22,7 @@ class _Objects(NamedTuple):
 
 
 def read_voc(
-    folder: pathlib.Path,
+    folder: str | pathlib.Path,
     size: Sequence[int] = (240, 320),
     class_names: Sequence[str] | None = None,
 ) -> Splits:
@@ -30,6 +30,18 @@ def read_voc(
 
     A pixel of VOC is a whole number from 1 and a box includes its last one: the box in shares of
     width and height is `(xmin - 1) / W, (ymin - 1) / H, xmax / W, ymax / H`.
+
+    >>> from PIL import Image
+    >>> for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+    ...     pathlib.Path("voc", folder).mkdir(parents=True)
+    >>> Image.new("RGB", (20, 10)).save("voc/JPEGImages/a.jpg")
+    >>> box = "<xmin>1</xmin><ymin>1</ymin><xmax>10</xmax><ymax>10</ymax>"
+    >>> cat = f"<annotation><object><name>cat</name><bndbox>{box}</bndbox></object></annotation>"
+    >>> _ = pathlib.Path("voc/Annotations/a.xml").write_text(cat)
+    >>> for name in ("train", "val"):
+    ...     _ = pathlib.Path(f"voc/ImageSets/Main/{name}.txt").write_text("a")
+    >>> read_voc("voc")["test"]["boxes"]  # the left half
+    array([[[0. , 0. , 0.5, 1. ]]], dtype=float32)
 
     Args:
         folder: with the three folders, or with one folder that has them.
@@ -50,7 +62,7 @@ def read_voc(
     """
     if min(size) < 1:
         raise ValueError(f"size must be positive, got {tuple(size)}")
-    folder = _with_annotations(folder)
+    folder = _with_annotations(pathlib.Path(folder))
     lists = folder / "ImageSets" / "Main"
     held_out = "test" if (lists / "test.txt").is_file() else "val"
     training = "trainval" if held_out == "test" and (lists / "trainval.txt").is_file() else "train"

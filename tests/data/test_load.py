@@ -51,6 +51,13 @@ def test_mnist_folder_packed_or_not(folder):
     assert len(data.load("fashion_mnist", folder, limit=3)["test"]) == 3
 
 
+def test_readers_take_a_path_as_text(folder):
+    read, again = data.read_mnist(str(folder)), data.read_mnist(folder)
+    assert read["test"].checksum() == again["test"].checksum()
+    labels = data.read_idx(f"{folder}/t10k-labels-idx1-ubyte")
+    np.testing.assert_array_equal(labels, read["test"]["label"])
+
+
 def test_mnist_is_fetched_and_kept(folder, tmp_path, monkeypatch):
     """The download path against a real HTTP server; the second load needs no server."""
     for path in folder.glob("*-ubyte"):
