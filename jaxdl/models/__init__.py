@@ -1,7 +1,8 @@
 """Models: one architecture family a file, top to bottom; published sizes as partials.
 
 Every module is called as `model(x, train=...)` and holds nothing: `params = model.init(...)`,
-`y = model.apply(...)`.
+`y = model.apply(...)`. Examples of large ones look at shapes alone, by `jax.eval_shape`, which
+computes nothing; without it the same calls give arrays.
 """
 
 from jaxdl.models import fasttext, glove, style, weights, word2vec

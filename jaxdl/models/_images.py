@@ -27,6 +27,12 @@ def features(
 ) -> dict[str, jax.Array]:
     """Inner feature maps of a model in evaluation, by the names that its docstring lists.
 
+    >>> from jaxdl import models
+    >>> model, images = models.ResNet18(num_classes=10), jnp.zeros((1, 224, 224, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> jax.eval_shape(lambda v: features(model, v, images, ["layer4"]), variables)["layer4"].shape
+    (1, 7, 7, 512)
+
     Args:
         model: one of the image classifiers here.
         variables: `{"params": ..., "batch_stats": ...}`, as for `model.apply`.

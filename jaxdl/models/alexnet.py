@@ -27,6 +27,11 @@ class AlexNet(nn.Module):
     """Five convolutions and three dense layers; 61,100,840 parameters for 1,000 classes.
 
     Images of 63x63 or more; 224x224 as published. Features by name: "relu1" to "relu5".
+
+    >>> model, images = AlexNet(num_classes=1000), jnp.zeros((1, 224, 224, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> sum(x.size for x in jax.tree.leaves(variables["params"]))
+    61100840
     """
 
     num_classes: int

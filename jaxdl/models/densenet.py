@@ -18,6 +18,12 @@ class DenseNet(nn.Module):
     """Dense blocks, in which each layer sees all maps before it, and halving transitions between.
 
     Images of 29x29 or more with four blocks. Features by name: "denseblock1", ...
+
+    >>> model = DenseNet(num_classes=10, blocks=(2, 2), growth=4, stem=8)
+    >>> images = jnp.zeros((1, 32, 32, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> variables["params"]["head"]["kernel"].shape  # (8 + 2 * 4) / 2 + 2 * 4 channels
+    (16, 10)
     """
 
     num_classes: int

@@ -23,7 +23,14 @@ from jaxdl.nn import Conv, Upsample, xavier
 
 
 class FCN(nn.Module):
-    """Class scores for every pixel of an image of any size from the body's stride upwards."""
+    """Class scores for every pixel of an image of any size from the body's stride upwards.
+
+    >>> from jaxdl import models
+    >>> model = models.fcn8s(models.ResNet18(num_classes=None), num_classes=21)
+    >>> key, images = jax.random.key(0), jnp.zeros((1, 65, 97, 3))
+    >>> jax.eval_shape(lambda: model.init_with_output(key, images, train=False))[0].shape
+    (1, 65, 97, 21)
+    """
 
     body: Any  # a ResNet or VGG whose `taps` are the features to score, coarsest first
     num_classes: int  # K, the background among them

@@ -29,7 +29,12 @@ INCEPTIONS = {
 
 
 class Inception(nn.Module):
-    """Four paths side by side, their channels concatenated."""
+    """Four paths side by side, their channels concatenated.
+
+    >>> block, x = Inception(INCEPTIONS["3a"], Conv), jnp.zeros((1, 28, 28, 192))
+    >>> jax.eval_shape(block.init_with_output, jax.random.key(0), x)[0].shape  # 64 + 128 + 32 + 32
+    (1, 28, 28, 256)
+    """
 
     widths: tuple[int, tuple[int, int], tuple[int, int], int]
     conv: Callable[..., Any]  # (features, kernel, padding, name) -> (x -> x)
@@ -54,6 +59,11 @@ class GoogLeNet(nn.Module):
 
     `norm=None, third_kernel=5` gives the paper's own form, with biases. Images of 31x31 or more;
     224x224 as published. Features by name: "3a" to "5b".
+
+    >>> model, images = GoogLeNet(num_classes=1000), jnp.zeros((1, 224, 224, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> sum(x.size for x in jax.tree.leaves(variables["params"]))
+    6624904
     """
 
     num_classes: int

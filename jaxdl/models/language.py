@@ -21,6 +21,12 @@ class LanguageModel(nn.Module):
 
     One way only: a backward layer would see the token it is to predict.
 
+    >>> model, key = LanguageModel(vocab_size=28), jax.random.key(0)
+    >>> tokens = jnp.zeros((2, 32), int)
+    >>> (logits, (h,)), _ = jax.eval_shape(lambda: model.init_with_output(key, tokens, train=False))
+    >>> logits.shape, h.shape
+    ((2, 32, 28), (1, 2, 256))
+
     Attributes:
         vocab_size: V.
         cell: of the recurrent layers, `RNNCell()`, `GRUCell()` or `LSTMCell()`.
@@ -99,7 +105,15 @@ class LanguageModel(nn.Module):
 
 
 def token_step(model: LanguageModel, params: Any) -> Callable[[State, jax.Array], Any]:
-    """`step(state, token [B]) -> (state, logits [B, V])`, what `jaxdl.decode` asks for."""
+    """`step(state, token [B]) -> (state, logits [B, V])`, what `jaxdl.decode` asks for.
+
+    >>> model, token = LanguageModel(vocab_size=5, hidden_size=8), jnp.array([1, 2])
+    >>> init = lambda: model.init(jax.random.key(0), token[:, None], train=False)["params"]
+    >>> step = lambda params, state: token_step(model, params)(state, token)
+    >>> (h,), logits = jax.eval_shape(step, jax.eval_shape(init), model.initial_state(2))
+    >>> h.shape, logits.shape
+    ((1, 2, 8), (2, 5))
+    """
 
     def step(state: State, token: jax.Array) -> tuple[State, jax.Array]:
         outputs: Any = model.apply({"params": params}, token[:, None], state, train=False)

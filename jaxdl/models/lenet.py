@@ -19,6 +19,12 @@ class LeNet(nn.Module):
     The first convolution is same-padded, the second one is not, so that 28x28 gives the published
     maps 28-14-10-5. Where the map has come down to fewer than 6 pixels a side (images below 12),
     the second one is same-padded too.
+
+    >>> model, images = LeNet(num_classes=10), jnp.zeros((1, 28, 28, 1))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> {name: layer["kernel"].shape for name, layer in variables["params"].items()}
+    {'conv1': (5, 5, 1, 6), 'conv2': (5, 5, 6, 16), 'dense1': (400, 120), 'dense2': (120, 84),
+    'head': (84, 10)}
     """
 
     num_classes: int

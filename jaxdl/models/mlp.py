@@ -13,6 +13,12 @@ class MLP(nn.Module):
     """Dense layers of the given widths, the last one without activation (its outputs are logits).
 
     A perceptron of any depth; `features=(10,)` is softmax regression.
+
+    >>> x = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> params = {"dense1": {"kernel": jnp.ones((2, 2)), "bias": jnp.array([0.0, -1.0])}}
+    >>> params |= {"head": {"kernel": jnp.array([[1.0], [-2.0]]), "bias": jnp.zeros(1)}}
+    >>> MLP(features=(2, 1)).apply({"params": params}, x, train=False)[:, 0]  # exclusive or
+    Array([0., 1., 1., 0.], dtype=float32)
     """
 
     features: Sequence[int]  # widths of the layers after the input, the outputs last

@@ -17,6 +17,11 @@ class NiN(nn.Module):
 
     The logits are that block's mean over all positions: there is no dense layer. Images of 67x67 or
     more; 224x224 as published. Features by name: "block1" to "block4".
+
+    >>> model, images = NiN(num_classes=10), jnp.zeros((1, 224, 224, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> variables["params"]["conv4_3"]["kernel"].shape  # the last layer
+    (1, 1, 10, 10)
     """
 
     num_classes: int

@@ -35,6 +35,13 @@ class RegionPredictions(NamedTuple):
 class FastRCNN(nn.Module):
     """Classes and boxes of regions, from features computed once an image.
 
+    >>> from jaxdl import models
+    >>> model = FastRCNN(models.ResNet18(None, taps=("layer3", "layer4")), num_classes=20)
+    >>> key, images, proposals = jax.random.key(0), jnp.zeros((2, 64, 96, 3)), jnp.zeros((2, 5, 4))
+    >>> jax.eval_shape(lambda: model.init_with_output(key, images, proposals, train=False)[0])
+    RegionPredictions(logits=ShapeDtypeStruct(shape=(2, 5, 21), dtype=float32),
+    offsets=ShapeDtypeStruct(shape=(2, 5, 20, 4), dtype=float32))
+
     Girshick 2015, arXiv:1504.08083; with a proposal network, Ren et al. 2015, arXiv:1506.01497.
     """
 
@@ -146,6 +153,13 @@ class RCNN(nn.Module):
 
     Girshick et al. 2014, arXiv:1311.2524: the slow reference, for neighbours share no work. One
     network is trained throughout, where the paper adds support vector machines.
+
+    >>> from jaxdl import models
+    >>> model = RCNN(models.ResNet18(num_classes=None), num_classes=20)
+    >>> key, images, proposals = jax.random.key(0), jnp.zeros((2, 64, 96, 3)), jnp.zeros((2, 5, 4))
+    >>> jax.eval_shape(lambda: model.init_with_output(key, images, proposals, train=False)[0])
+    RegionPredictions(logits=ShapeDtypeStruct(shape=(2, 5, 21), dtype=float32),
+    offsets=ShapeDtypeStruct(shape=(2, 5, 20, 4), dtype=float32))
     """
 
     body: Any  # maps images to features: a model with `num_classes=None`
@@ -189,6 +203,12 @@ def sample_regions(
     iou_threshold: float = 0.5,
 ) -> RegionSamples:
     """Draws positives and negatives among the proposals of an image, and its ground truth.
+
+    >>> proposals, mask = jnp.array([[0.0, 0.5, 0.5, 1.0]]), jnp.array([True])  # meets no object
+    >>> boxes, classes = jnp.array([[0.0, 0.0, 0.5, 0.5]]), jnp.array([7])
+    >>> drawn = sample_regions(jax.random.key(0), proposals, mask, boxes, classes, num_samples=4)
+    >>> drawn.classes, drawn.mask  # 1 + 7, the object itself; one negative, and one is lacking
+    (Array([8, 0, 0], dtype=int32), Array([ True,  True, False], dtype=bool))
 
     Args:
         proposals, mask: `[R, 4]` and boolean `[R]`.
@@ -234,8 +254,16 @@ def best_proposals(
 ) -> tuple[jax.Array, jax.Array]:
     """The surest boxes of a proposal network after suppression, `[B, R, 4]`, and their mask.
 
+    >>> logits, offsets = jnp.array([[[0.0, 2.0], [0.0, 3.0]]]), jnp.zeros((1, 2, 4))
+    >>> anchors = jnp.array([[0.0, 0.0, 0.5, 0.5], [0.25, 0.75, 0.75, 1.25]])
+    >>> best_proposals(logits, offsets, anchors, num_proposals=3)
+    (Array([[[0.25, 0.75, 0.75, 1.  ],
+             [0.  , 0.  , 0.5 , 0.5 ],
+             [0.  , 0.  , 0.5 , 0.5 ]]], dtype=float32), Array([[ True,  True, False]], dtype=bool))
+
     Args: logits and offsets of `FastRCNN.propose`, anchors of its `anchors`.
-    Returns: boxes without gradient, cut at the border of the image.
+    Returns: boxes without gradient, cut at the border of the image; where the mask is False
+        they mean nothing.
     """
     boxes = ops.decode_boxes(offsets, jnp.broadcast_to(anchors, offsets.shape))
     boxes = lax.stop_gradient(ops.clip_boxes(boxes))
@@ -255,6 +283,12 @@ def detect_regions(
 ) -> ops.Detections:
     """Boxes of each class, decoded from proposals, cut at the border, suppressed class by class.
 
+    >>> said = RegionPredictions(jnp.array([[[0.0, 0.0, 9.0]]]), jnp.zeros((1, 1, 2, 4)))
+    >>> proposals, mask = jnp.array([[[0.0, 0.5, 0.5, 1.0]]]), jnp.array([[True]])
+    >>> found = detect_regions(said, proposals, mask, max_outputs=1)
+    >>> found.classes, found.boxes
+    (Array([[1]], dtype=int32), Array([[[0. , 0.5, 0.5, 1. ]]], dtype=float32))
+
     Args: of B images; thresholds and size as `ops.multiclass_nms`.
     """
     probabilities = jax.nn.softmax(predictions.logits.astype(jnp.float32), axis=-1)
@@ -273,6 +307,12 @@ def selective_search(
     images: np.ndarray, num_proposals: int = 200, *, quality: bool = False, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Proposals by OpenCV's selective search, on the host; the first ones are the largest groups.
+
+    >>> images = np.zeros((1, 64, 64, 3), np.uint8)
+    >>> images[:, 16:48, 16:48] = 255
+    >>> boxes, mask = selective_search(images, num_proposals=20)
+    >>> boxes.shape, bool(np.any(np.all(np.abs(boxes - [0.25, 0.25, 0.75, 0.75]) < 0.1, axis=-1)))
+    ((1, 20, 4), True)
 
     Args:
         images: uint8 `[B, H, W, 3]`.

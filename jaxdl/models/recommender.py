@@ -26,7 +26,11 @@ from jaxdl.metrics import ItemLists
 
 
 def factor_scores(user_rows: jax.Array, item_rows: jax.Array) -> jax.Array:
-    """`p . q + b_u + b_i` of rows `[..., k + 1]` whose last column is the bias."""
+    """`p . q + b_u + b_i` of rows `[..., k + 1]` whose last column is the bias.
+
+    >>> factor_scores(jnp.array([1.0, 2.0, 0.5]), jnp.array([3.0, 4.0, 0.25]))  # 3 + 8 + 0.75
+    Array(11.75, dtype=float32)
+    """
     is_bias = np.arange(user_rows.shape[-1]) == user_rows.shape[-1] - 1
     # One sum over whole rows: slicing the bias off would cost a copy, and as much in the gradient.
     terms = jnp.where(is_bias, user_rows + item_rows, user_rows * item_rows)
@@ -37,6 +41,12 @@ class MatrixFactorization(nn.Module):
     """`mean + p_u . q_i + b_u + b_i`; biases start at 0, and are the last column of each table.
 
     One table for each side lets `train.pairwise_sgd` read and write a row of it at once.
+
+    >>> model = MatrixFactorization(num_users=1, num_items=2, factors=1)
+    >>> params = {"user": jnp.array([[1.0, 0.5]]), "item": jnp.array([[2.0, 0.25], [3.0, 0.0]])}
+    >>> params["mean"] = jnp.array(3.0)
+    >>> model.apply({"params": params}, jnp.array([0]), method="catalogue")  # 3 + 1 * 2 + 0.75, ...
+    Array([[5.75, 6.5 ]], dtype=float32)
     """
 
     num_users: int
@@ -69,6 +79,12 @@ class MatrixFactorization(nn.Module):
 
 class NeuMF(nn.Module):
     """Generalised factorisation beside a perceptron on separate embeddings; one logit, no sigmoid.
+
+    >>> model = NeuMF(num_users=3, num_items=7)
+    >>> key, users, items = jax.random.key(0), jnp.array([0, 2]), jnp.array([1, 4])
+    >>> params = jax.eval_shape(lambda: model.init(key, users, items, train=False))
+    >>> jax.eval_shape(lambda p: model.apply(p, users, method="catalogue"), params).shape
+    (2, 7)
 
     He et al. 2017, eq. 12; trained by pairs (`losses.bpr_loss`) or by points.
     """
@@ -112,6 +128,12 @@ class AutoRec(nn.Module):
 
     `W sigmoid(V r + mu) + b` with dropout on the hidden layer. What unobserved cells hold has no
     part in anything: they enter as 0, and the loss is for the caller to take where observed.
+
+    >>> model, observed = AutoRec(num_ratings=3, hidden=2), jnp.array([[True, False, True]])
+    >>> a, b = jnp.array([[5.0, 1.0, 2.0]]), jnp.array([[5.0, 4.0, 2.0]])
+    >>> said, variables = model.init_with_output(jax.random.key(0), a, observed, train=False)
+    >>> said.shape, bool((said == model.apply(variables, b, observed, train=False)).all())
+    ((1, 3), True)
     """
 
     num_ratings: int  # users for I-AutoRec, items for U-AutoRec
@@ -146,6 +168,13 @@ def recommend(
 ) -> tuple[jax.Array, jax.Array]:
     """The k best items for each user that are not known to them.
 
+    >>> from jaxdl import data
+    >>> seen = data.Split({"user": np.array([0]), "item": np.array([1])})
+    >>> known = data.ItemLists.of(seen, num_users=1, num_items=3)
+    >>> scores = jnp.array([[0.1, 0.9, 0.5]])
+    >>> recommend(lambda scores, users: scores[users], scores, jnp.array([0]), 2, known)
+    (Array([[2, 0]], dtype=int32), Array([[0.5, 0.1]], dtype=float32))
+
     Args:
         score: `(params, users [B]) -> scores [B, I]`; compiled once for each function.
         users: numbers `[B]`.
@@ -168,6 +197,10 @@ def recommend(
 
 def similar_items(vectors: ArrayLike, items: ArrayLike, k: int) -> tuple[jax.Array, jax.Array]:
     """The k items whose vectors have the greatest cosine with those of `items`, themselves not.
+
+    >>> vectors = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 4.0]])
+    >>> similar_items(vectors, jnp.array([0]), k=2)
+    (Array([[2, 1]], dtype=int32), Array([[0.6, 0. ]], dtype=float32))
 
     Args:
         vectors: `[I, D]`, such as the factors of a model; a vector of zeros is similar to none (0).

@@ -74,6 +74,11 @@ class ResNet(nn.Module):
     """Four stages of residual blocks, a global mean and one dense layer; images of any size.
 
     Features by name: "stem" (before the pool), "layer1" to "layer4".
+
+    >>> model, images = ResNet18(num_classes=1000), jnp.zeros((1, 224, 224, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> sum(x.size for x in jax.tree.leaves(variables["params"]))
+    11689512
     """
 
     num_classes: int | None  # None: the last feature map in place of logits

@@ -43,6 +43,10 @@ class Words(nn.Module):
 def with_vectors(params: dict[str, Any], table: ArrayLike) -> dict[str, Any]:
     """Parameters of one of these models with its word vectors, in every channel, set to `table`.
 
+    >>> params = {"words": {"tuned": jnp.zeros((2, 1)), "frozen": jnp.zeros((2, 1))}}
+    >>> with_vectors(params, np.array([[0.0], [0.5]]))["words"]["frozen"][:, 0]
+    Array([0. , 0.5], dtype=float32)
+
     Raises: ValueError if the table is not `[vocab_size, embed_dim]`.
     """
     wanted = {array.shape for array in params["words"].values()}
@@ -53,7 +57,13 @@ def with_vectors(params: dict[str, Any], table: ArrayLike) -> dict[str, Any]:
 
 
 class GRUReader(nn.Module):
-    """A GRU reads the text; its state after the last word decides."""
+    """A GRU reads the text; its state after the last word decides.
+
+    >>> model, key = GRUReader(vocab_size=1000), jax.random.key(0)
+    >>> tokens = jnp.array([[5, 8, 0, 0], [7, 2, 3, 9]])  # two words, and four
+    >>> jax.eval_shape(lambda: model.init_with_output(key, tokens, train=False))[0].shape
+    (2, 2)
+    """
 
     vocab_size: int
     num_classes: int = 2
@@ -75,6 +85,11 @@ class BiLSTMReader(nn.Module):
     """An LSTM reads both ways; its outputs at the first and at the last word decide (4H numbers).
 
     The last word is that of the text, not of the padding.
+
+    >>> model, tokens = BiLSTMReader(vocab_size=1000, hidden_size=100), jnp.array([[5, 8, 0, 0]])
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), tokens, train=False))
+    >>> variables["params"]["head"]["kernel"].shape
+    (400, 2)
     """
 
     vocab_size: int
@@ -103,6 +118,11 @@ class TextCNN(nn.Module):
 
     The text is padded with zeros at both ends, so that every word is the middle of a window. All
     widths are one matrix product, whose shifted slices are added up.
+
+    >>> model, tokens = TextCNN(vocab_size=1000, embed_dim=50), jnp.array([[5, 8, 0, 0]])
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), tokens, train=False))
+    >>> variables["params"]["kernel3"].shape  # three words of both channels, 2 * 50 numbers each
+    (3, 100, 100)
     """
 
     vocab_size: int

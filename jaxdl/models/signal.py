@@ -14,6 +14,11 @@ class SignalCNN(nn.Module):
     """1-D convolutions, each with batch norm, ReLU and pooling by two, then a mean over time.
 
     The mean makes it take signals of any length (of at least `2^len(features)` samples).
+
+    >>> model, key, x = SignalCNN(num_classes=5), jax.random.key(0), jnp.zeros((2, 187, 1))
+    >>> variables = jax.eval_shape(lambda: model.init(key, x, train=False))
+    >>> jax.eval_shape(lambda v: model.apply(v, x[:, :90], train=False), variables).shape
+    (2, 5)
     """
 
     num_classes: int
@@ -23,7 +28,7 @@ class SignalCNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Maps signals `[B, T, C]` to logits `[B, K]`."""
+        """Maps signals `[B, T, C]` to logits `[B, K]`; key "dropout" in training."""
         if x.ndim != 3 or x.shape[1] < 2 ** len(self.features):
             raise ValueError(
                 f"need signals [B, T, C] with T >= {2 ** len(self.features)}, got {x.shape}"

@@ -38,6 +38,11 @@ def detect(
 ) -> ops.Detections:
     """Boxes in shares of the image, decoded, cut at its border and suppressed class by class.
 
+    >>> predictions = Predictions(jnp.array([[[0.0, 0.0, 9.0]]]), jnp.zeros((1, 1, 4)))
+    >>> found = detect(predictions, jnp.array([[0.5, 0.5, 1.5, 1.0]]), max_outputs=1)
+    >>> found.classes, found.boxes
+    (Array([[1]], dtype=int32), Array([[[0.5, 0.5, 1. , 1. ]]], dtype=float32))
+
     Args:
         predictions: of B images.
         anchors: `[A, 4]`, of the model's `anchors`.
@@ -58,6 +63,11 @@ class TinySSD(nn.Module):
     A halving block is two 3x3 convolutions, normalised and rectified, and a 2x2 maximum. One scale
     follows the base, one each further block, the last the global maximum: 5,444 anchors for
     256x256 pixels. The defaults are the book's (d2l.ai, sec. 14.7), with batch norm.
+
+    >>> model, key, images = TinySSD(num_classes=1), jax.random.key(0), jnp.zeros((1, 256, 256, 3))
+    >>> said = jax.eval_shape(lambda: model.init_with_output(key, images, train=False)[0])
+    >>> said.logits.shape, said.offsets.shape, model.anchors(256, 256).shape
+    ((1, 5444, 2), (1, 5444, 4), (5444, 4))
     """
 
     num_classes: int  # K, without background
@@ -111,6 +121,9 @@ class TinySSD(nn.Module):
 class L2Norm(nn.Module):
     """Each pixel's channels at length 1, times a learnt scale for each channel.
 
+    >>> L2Norm().init_with_output(jax.random.key(0), jnp.array([[3.0, 4.0]]))[0]  # 20 * 3 / 5, ...
+    Array([[12., 16.]], dtype=float32)
+
     Liu et al. 2015, ParseNet, arXiv:1506.04579.
     """
 
@@ -131,6 +144,11 @@ class SSD300(nn.Module):
 
     The convolutions of VGG-16 have the names of `models.VGG16`, so that `train.transfer` brings its
     weights over. The sixth and seventh are its dense layers as convolutions, the sixth dilated.
+
+    >>> model, key, images = SSD300(num_classes=20), jax.random.key(0), jnp.zeros((1, 300, 300, 3))
+    >>> said = jax.eval_shape(lambda: model.init_with_output(key, images, train=False)[0])
+    >>> said.logits.shape, said.offsets.shape, model.anchors().shape
+    ((1, 8732, 21), (1, 8732, 4), (8732, 4))
     """
 
     num_classes: int  # K, without background

@@ -68,6 +68,12 @@ class DecoderStep(nn.Module):
 class Translator(nn.Module):
     """Encoder and decoder; called with the target it is taught (teacher forcing).
 
+    >>> model, key = Translator(source_size=50, target_size=60), jax.random.key(0)
+    >>> pair = jnp.ones((2, 7), int), jnp.ones((2, 5), int)  # source [B, S], target [B, T]
+    >>> logits, weights = jax.eval_shape(lambda: model.init_with_output(key, *pair, train=False)[0])
+    >>> logits.shape, weights.shape
+    ((2, 5, 60), (2, 5, 7))
+
     Attributes:
         source_size, target_size: of the vocabularies.
         embed_dim, hidden_size: of both sides; the encoder has H units each way.
@@ -136,6 +142,15 @@ def translation_step(
     """The `step` and the carry that `jaxdl.decode` asks for, for sources `[B, S]`.
 
     The memory of the source is in the step's closure, not in the carry: beams share it.
+
+    >>> model, source, token = Translator(50, 60), jnp.ones((2, 7), int), jnp.array([1, 1])
+    >>> init = lambda: model.init(jax.random.key(0), source, token[:, None], train=False)["params"]
+    >>> def first(params):
+    ...     step, h = translation_step(model, params, source)
+    ...     return step(h, token)
+    >>> h, logits = jax.eval_shape(first, jax.eval_shape(init))
+    >>> h.shape, logits.shape
+    ((2, 128), (2, 60))
     """
     variables = {"params": params}
     encoded: Any = model.apply(variables, source, train=False, method="encode")

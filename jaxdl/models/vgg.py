@@ -17,6 +17,11 @@ class VGG(nn.Module):
 
     Images of `2^blocks` pixels a side or more (32x32 for the published five blocks). Features by
     name, as in the paper: "relu1_1", "relu1_2", ..., "pool1", ...
+
+    >>> model, images = VGG16(num_classes=1000), jnp.zeros((1, 224, 224, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    >>> sum(x.size for x in jax.tree.leaves(variables["params"]))
+    138357544
     """
 
     num_classes: int | None  # None: the last feature map in place of logits
