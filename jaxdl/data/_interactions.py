@@ -266,7 +266,8 @@ def sample_negatives(key: jax.Array, known: ItemLists, users: jax.Array) -> jax.
 
     >>> ratings = Split({"user": np.array([0, 0]), "item": np.array([0, 2])})
     >>> known = ItemLists.of(ratings, num_users=1, num_items=3)
-    >>> sample_negatives(jax.random.key(0), known, jnp.array([0, 0]))  # item 1 alone is free
+    >>> draw = jax.jit(lambda key: sample_negatives(key, known, jnp.array([0, 0])))
+    >>> draw(jax.random.key(0))  # item 1 alone is free
     Array([1, 1], dtype=int32)
 
     Args:
