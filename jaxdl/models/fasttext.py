@@ -31,7 +31,11 @@ def parts(word: str, lengths: tuple[int, int] = (3, 6)) -> list[str]:
 
 
 def hash_part(part: str) -> int:
-    """FNV-1a, 32 bits, of the UTF-8 bytes, each sign-extended as in fastText's C++."""
+    """FNV-1a, 32 bits, of the UTF-8 bytes, each sign-extended as in fastText's C++.
+
+    >>> hash_part("a")  # (2166136261 ^ 97) * 16777619 mod 2^32
+    3826002220
+    """
     value = 2166136261
     for byte in part.encode():
         value ^= byte if byte < 128 else byte | 0xFFFFFF00
@@ -41,7 +45,16 @@ def hash_part(part: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Subwords:
-    """How words are made of rows: the words of a vocabulary have one of their own, others not."""
+    """How words are made of rows: the words of a vocabulary have one of their own, others not.
+
+    >>> subwords = Subwords(["the", "sea"], buckets=10, lengths=(3, 3))
+    >>> len(subwords.rows("sea")), len(subwords.rows("tea"))  # itself, <se, sea, ea>; three parts
+    (4, 3)
+    >>> subwords.vector(np.ones((subwords.num_rows, 2)), "tea")
+    array([1., 1.])
+
+    Raises: ValueError without buckets, or for lengths that are not `1 <= first <= last`.
+    """
 
     words: Sequence[str]  # V
     buckets: int = 2_000_000

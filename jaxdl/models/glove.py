@@ -33,6 +33,10 @@ def count_cells(
 ) -> Cells:
     """Counts which words meet within a window, each pair as 1 / distance, in both directions.
 
+    >>> cells = count_cells(np.array([0, 1, 2]), np.zeros(3, int), vocab_size=3, window=2)
+    >>> list(zip(*(column.tolist() for column in cells)))
+    [(0, 1, 1.0), (0, 2, 0.5), (1, 0, 1.0), (1, 2, 1.0), (2, 0, 0.5), (2, 1, 1.0)]
+
     Memory holds a block's pairs and, at most twice, the cells found so far, however long the text.
 
     Args:
@@ -83,7 +87,12 @@ def _add_up(keys: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def init(key: jax.Array, vocab_size: int, dim: int) -> Params:
-    """Vectors and biases, `U(-1/2D, 1/2D)` as in GloVe's program."""
+    """Vectors `[V, D]` and biases `[V]`, `U(-1/2D, 1/2D)` as in GloVe's program.
+
+    >>> params = init(jax.random.key(0), vocab_size=1000, dim=50)
+    >>> {name: array.shape for name, array in params.items()}
+    {'input': (1000, 50), 'output': (1000, 50), 'input_bias': (1000,), 'output_bias': (1000,)}
+    """
     shapes = {"input": (dim,), "output": (dim,), "input_bias": (), "output_bias": ()}
     keys = jax.random.split(key, len(shapes))
     return {
@@ -93,11 +102,20 @@ def init(key: jax.Array, vocab_size: int, dim: int) -> Params:
 
 
 def scores(rows: Params) -> jax.Array:
-    """`u . v + b + c` of parameters gathered for B cells, `[B]`."""
+    """`u . v + b + c` of parameters gathered for B cells, `[B]`.
+
+    >>> rows = {"input": jnp.array([[1.0, 2.0]]), "output": jnp.array([[3.0, 4.0]])}
+    >>> scores({**rows, "input_bias": jnp.array([0.5]), "output_bias": jnp.array([0.25])})
+    Array([11.75], dtype=float32)
+    """
     product = jnp.einsum("bd,bd->b", rows["input"], rows["output"])
     return product + rows["input_bias"] + rows["output_bias"]
 
 
 def vectors(params: Params) -> jax.Array:
-    """The word vectors `[V, D]`, centre plus context."""
+    """The word vectors `[V, D]`, centre plus context.
+
+    >>> vectors({"input": jnp.array([[1.0, 2.0]]), "output": jnp.array([[3.0, 4.0]])})
+    Array([[4., 6.]], dtype=float32)
+    """
     return params["input"] + params["output"]

@@ -74,6 +74,7 @@ class GRUReader(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        """Maps ids `[B, T]` to logits `[B, K]`; key "dropout" in training."""
         x = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
         lengths = jnp.sum(tokens > 0, axis=1)
         _, (h,) = GRU(self.hidden_size, name="reader")(x, lengths=lengths, train=train)
@@ -102,6 +103,7 @@ class BiLSTMReader(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        """Maps ids `[B, T]` to logits `[B, K]`; key "dropout" in training."""
         x = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
         lengths = jnp.sum(tokens > 0, axis=1)
         h, _ = LSTM(self.hidden_size, self.num_layers, bidirectional=True, name="reader")(
@@ -135,6 +137,7 @@ class TextCNN(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        """Maps ids `[B, T]` to logits `[B, K]`; key "dropout" in training."""
         x_BTD = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
         D, F, T = x_BTD.shape[-1], self.filters, tokens.shape[1]
         init = nn.initializers.lecun_normal(in_axis=(0, 1))

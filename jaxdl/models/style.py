@@ -38,7 +38,11 @@ class Targets:
 
 
 class Balance(NamedTuple):
-    """Weights of the three losses."""
+    """Weights of the three losses.
+
+    >>> Balance(style=10.0)
+    Balance(content=1.0, style=10.0, variation=1.0)
+    """
 
     content: float = 1.0
     style: float = 1.0
@@ -46,7 +50,11 @@ class Balance(NamedTuple):
 
 
 def vgg19(width: int = 64, *, batch_norm: bool = False, num_classes: int | None = None) -> VGG:
-    """A VGG-19 whose first block has `width` channels; the published one has 64, and no norm."""
+    """A VGG-19 whose first block has `width` channels; the published one has 64, and no norm.
+
+    >>> vgg19(width=16).widths
+    (16, 32, 64, 128, 128)
+    """
     widths = tuple(width * n for n in (1, 2, 4, 8, 8))
     norm = _batch_norm if batch_norm else None
     return VGG19(num_classes=num_classes, widths=widths, norm=norm, dense_size=4 * widths[-1])
@@ -54,6 +62,12 @@ def vgg19(width: int = 64, *, batch_norm: bool = False, num_classes: int | None 
 
 def load_body(path: str | pathlib.Path) -> tuple[VGG, Any]:
     """A VGG-19 in torchvision's names, of the width and with the norm that the file has.
+
+    >>> body, images = vgg19(width=2), jnp.zeros((1, 32, 32, 3))
+    >>> shapes = jax.eval_shape(lambda: body.init(jax.random.key(0), images, train=False))
+    >>> weights.save("vgg.safetensors", body, jax.tree.map(lambda x: np.ones(x.shape), shapes))
+    >>> load_body("vgg.safetensors")[0].widths
+    (2, 4, 8, 16, 16)
 
     Returns: the model up to the deepest feature of `CONTENT` and `STYLE`, and its variables.
     Raises: FileNotFoundError; ValueError if something is missing (T11: nothing stays random).
@@ -79,6 +93,12 @@ def with_statistics(body: VGG, variables: Any, images: jax.Array) -> Any:
 
     Every channel of a body with batch norm then has mean 0 and variance 1 over them, which makes
     even random weights usable.
+
+    >>> body, images = vgg19(width=4, batch_norm=True), jnp.zeros((2, 32, 48, 3))
+    >>> variables = jax.eval_shape(lambda: body.init(jax.random.key(0), images, train=False))
+    >>> found = jax.eval_shape(lambda v: with_statistics(body, v, images), variables)
+    >>> found["batch_stats"]["bn1_1"]["mean"].shape
+    (4,)
     """
     plain = body.clone(norm=functools.partial(nn.BatchNorm, momentum=0.0), num_classes=None)
 
@@ -91,7 +111,14 @@ def with_statistics(body: VGG, variables: Any, images: jax.Array) -> Any:
 
 
 def extract(body: Any, variables: Any, images: jax.Array, names: Sequence[str]) -> dict:
-    """Features by name of images `[B, H, W, 3]` in 0..1; nothing above the highest is computed."""
+    """Features by name of images `[B, H, W, 3]` in 0..1; nothing above the highest is computed.
+
+    >>> body, images = vgg19(width=4).clone(taps=("relu2_1",)), jnp.zeros((1, 32, 48, 3))
+    >>> variables = jax.eval_shape(lambda: body.init(jax.random.key(0), images, train=False))
+    >>> found = jax.eval_shape(lambda v: extract(body, v, images, ["relu2_1"]), variables)
+    >>> found["relu2_1"].shape
+    (1, 16, 24, 8)
+    """
     return body.clone(taps=tuple(names)).apply(variables, ops.normalise(images), train=False)
 
 
@@ -106,6 +133,12 @@ def targets(
     style_names: Sequence[str] = STYLE,
 ) -> Targets:
     """Features of the content images and Gram matrices of the style images, taken once.
+
+    >>> body, images = vgg19(width=4), jnp.zeros((1, 32, 48, 3))
+    >>> variables = jax.eval_shape(lambda: body.init(jax.random.key(0), images, train=False))
+    >>> held = jax.eval_shape(lambda v: targets(body, v, images, images), variables)
+    >>> held.content["relu4_4"].shape, held.style["relu1_1"].shape
+    ((1, 4, 6, 32), (1, 4, 4))
 
     Args:
         body: a VGG, ResNet or other model with `taps`.
@@ -127,6 +160,12 @@ def parts(body: Any, variables: Any, images: jax.Array, targets: Targets) -> dic
     "content" and "style" are the mean over their features of the mean squared error relative to
     the mean square of the target, so that every feature counts alike, whatever the body's scale; 0
     is the target itself. "variation" is the total variation per pixel and channel.
+
+    >>> body, images = vgg19(width=4), jnp.zeros((2, 32, 48, 3))
+    >>> variables = jax.eval_shape(lambda: body.init(jax.random.key(0), images, train=False))
+    >>> found = lambda v: parts(body, v, images, targets(body, v, images, images))
+    >>> {name: loss.shape for name, loss in jax.eval_shape(found, variables).items()}
+    {'content': (2,), 'style': (2,), 'variation': (2,)}
     """
     found = extract(body, variables, images, (*targets.content, *targets.style))
 
@@ -155,6 +194,13 @@ def paint(
     driver: Literal["auto", "loop", "scan"] = "auto",
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Descends by Adam on the weighted sum of the losses, with the pixels kept in 0..1.
+
+    >>> body, images = vgg19(width=4), jnp.zeros((1, 32, 48, 3))
+    >>> variables = jax.eval_shape(lambda: body.init(jax.random.key(0), images, train=False))
+    >>> run = lambda v: paint(body, v, images, targets(body, v, images, images), steps=9)
+    >>> painted, history = jax.eval_shape(run, variables)
+    >>> painted.shape, history["style"].shape
+    ((1, 32, 48, 3), (9, 1))
 
     Args:
         body, variables: as for `targets`; what has batch norm uses its running averages.

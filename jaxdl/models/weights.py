@@ -52,6 +52,13 @@ class LoadReport:
 def load(path: str | pathlib.Path, model: Any, variables: Any) -> tuple[Any, LoadReport]:
     """Loads a file of torch's names into the variables of one of our models.
 
+    >>> from jaxdl import models
+    >>> model = models.VGG(num_classes=None, depths=(1,), widths=(2,))
+    >>> variables = {"params": {"conv1_1": {"kernel": jnp.ones((3, 3, 3, 2)), "bias": jnp.ones(2)}}}
+    >>> save("tiny.safetensors", model, variables)
+    >>> print(load("tiny.safetensors", model, variables)[1])
+    2 arrays loaded
+
     Args:
         path: a `.safetensors` file, or a `.pth`/`.pt` state dict in torch's zip format.
         model: a model with `torch_module`.
@@ -67,14 +74,21 @@ def load(path: str | pathlib.Path, model: Any, variables: Any) -> tuple[Any, Loa
 
 
 def save(path: str | pathlib.Path, model: Any, variables: Any) -> None:
-    """Writes variables as a safetensors file with torch's names and layouts."""
+    """Writes variables as a safetensors file with torch's names and layouts; see `load`."""
     import safetensors.numpy
 
     safetensors.numpy.save_file(to_torch(model, variables), str(path))
 
 
 def to_torch(model: Any, variables: Any) -> dict[str, np.ndarray]:
-    """Variables as a state dict: torch's names, torch's layouts."""
+    """Variables as a state dict: torch's names, torch's layouts.
+
+    >>> from jaxdl import models
+    >>> model = models.VGG(num_classes=None, depths=(1,), widths=(2,))
+    >>> variables = {"params": {"conv1_1": {"kernel": jnp.ones((3, 3, 3, 2)), "bias": jnp.ones(2)}}}
+    >>> {name: array.shape for name, array in to_torch(model, variables).items()}
+    {'features.0.bias': (2,), 'features.0.weight': (2, 3, 3, 3)}
+    """
     return {
         _name(model, path): np.ascontiguousarray(_torch_layout(model, path, np.asarray(leaf)))
         for path, leaf in _leaves(variables)
@@ -84,7 +98,14 @@ def to_torch(model: Any, variables: Any) -> dict[str, np.ndarray]:
 def from_torch(
     model: Any, variables: Any, state_dict: Mapping[str, np.ndarray]
 ) -> tuple[Any, LoadReport]:
-    """Variables with the arrays of a state dict in place of those of the same name and shape."""
+    """Variables with the arrays of a state dict in place of those of the same name and shape.
+
+    >>> from jaxdl import models
+    >>> model = models.VGG(num_classes=None, depths=(1,), widths=(2,))
+    >>> variables = {"params": {"conv1_1": {"kernel": jnp.ones((3, 3, 3, 2)), "bias": jnp.ones(2)}}}
+    >>> print(from_torch(model, variables, {"features.0.bias": np.zeros(2)})[1])
+    1 arrays loaded; 1 missing: features.0.weight
+    """
     remaining = {k: v for k, v in state_dict.items() if not k.endswith("num_batches_tracked")}
     found: dict[str, list[str]] = {"matched": [], "missing": [], "reshaped": []}
 
@@ -112,6 +133,11 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
     A state dict may be nested under "state_dict" or "model". Its pickle is read by an unpickler
     that knows tensors and plain containers and calls nothing else.
+
+    >>> import safetensors.numpy
+    >>> safetensors.numpy.save_file({"fc.bias": np.ones(2, np.float32)}, "head.safetensors")
+    >>> read_state_dict("head.safetensors")
+    {'fc.bias': array([1., 1.], dtype=float32)}
 
     Raises: FileNotFoundError; ValueError for other formats, damage, or a pickle with code in it.
     """

@@ -31,6 +31,10 @@ Params = dict[str, jax.Array]
 def init(key: jax.Array, vocab_size: int, dim: int, num_outputs: int | None = None) -> Params:
     """Parameters as word2vec starts them: inputs `U(-1/2D, 1/2D)`, outputs zero.
 
+    >>> params = init(jax.random.key(0), vocab_size=1000, dim=50)
+    >>> params["input"].shape, jnp.abs(params["input"]).max().round(2), params["output"].any()
+    ((1000, 50), Array(0.01, dtype=float32), Array(False, dtype=bool))
+
     Args:
         vocab_size: rows of "input": words, or words and buckets of subwords.
         num_outputs: rows of "output"; `vocab_size` by default.
@@ -53,7 +57,14 @@ def context_vector(
     *,
     combine: Literal["mean", "sum"] = "mean",
 ) -> jax.Array:
-    """CBOW's h `[B, D]` from the context ids `[B, W]` where the mask `[B, W]` is True, else 0."""
+    """CBOW's h `[B, D]` from the context ids `[B, W]` where the mask `[B, W]` is True, else 0.
+
+    >>> inputs, contexts = jnp.array([[1.0], [3.0], [9.0]]), jnp.array([[0, 1, 2]])
+    >>> context_vector(inputs, contexts, jnp.array([[True, True, False]]))
+    Array([[2.]], dtype=float32)
+
+    Raises: ValueError if contexts and mask differ in shape.
+    """
     if contexts.shape != mask.shape:
         raise ValueError(f"contexts {contexts.shape} and mask {mask.shape} need one shape")
     total = jnp.einsum("bw,bwd->bd", mask.astype(inputs.dtype), inputs[contexts])
@@ -63,7 +74,12 @@ def context_vector(
 
 
 def softmax_loss(output: jax.Array, h: jax.Array, targets: jax.Array) -> jax.Array:
-    """`-log p(target | h)` over the whole vocabulary: h `[B, D]`, targets `[B]` -> `[B]`."""
+    """`-log p(target | h)` over the whole vocabulary: h `[B, D]`, targets `[B]` -> `[B]`.
+
+    >>> output = jnp.log(jnp.array([[0.1], [0.7], [0.2]]))
+    >>> softmax_loss(output, jnp.ones((1, 1)), jnp.array([1]))  # -log 0.7
+    Array([0.357], dtype=float32)
+    """
     return losses.softmax_cross_entropy(h @ output.T, targets)
 
 
@@ -71,6 +87,10 @@ def negative_sampling_loss(
     output: jax.Array, h: jax.Array, targets: jax.Array, negatives: jax.Array
 ) -> jax.Array:
     """`-log s(u_t . h) - sum_k log s(-u_k . h)` over the negatives that are not the target.
+
+    >>> output, h = jnp.zeros((5, 2)), jnp.ones((1, 2))
+    >>> negative_sampling_loss(output, h, jnp.array([1]), jnp.array([0, 1, 3]))  # 3 log 2
+    Array([2.079], dtype=float32)
 
     Args:
         h, targets, negatives: `[B, D]`, `[B]`, and `[B, K]` or, shared by all, `[K]`.
@@ -85,7 +105,12 @@ def negative_sampling_loss(
 def hierarchical_loss(
     output: jax.Array, h: jax.Array, targets: jax.Array, tree: "HuffmanTree"
 ) -> jax.Array:
-    """`-log p(target | h)` along its path in the tree: h `[B, D]`, targets `[B]` -> `[B]`."""
+    """`-log p(target | h)` along its path in the tree: h `[B, D]`, targets `[B]` -> `[B]`.
+
+    >>> tree = HuffmanTree.build([5, 2, 1])  # word 0 is one turn from the root, word 2 two
+    >>> hierarchical_loss(jnp.zeros((2, 2)), jnp.ones((2, 2)), jnp.array([0, 2]), tree)
+    Array([0.693, 1.386], dtype=float32)
+    """
     scores = jnp.einsum("bd,bld->bl", h, output[tree.nodes[targets]])
     return losses.hierarchical_softmax_loss(scores, tree.left[targets], tree.mask[targets])
 
@@ -97,6 +122,11 @@ def keep_probability(
 
     The paper's `min(1, sqrt(t/f))` (0.316 at f = 10t), or `min(1, sqrt(t/f) + t/f)` of its C
     program and gensim (0.416, T15). A threshold of 0 keeps all.
+
+    >>> keep_probability([90, 9, 1], threshold=0.01)
+    array([0.105, 0.333, 1.   ], dtype=float32)
+
+    Raises: ValueError for a negative threshold, or counts that are negative or all zero.
     """
     counts = _counts(counts)
     if threshold < 0:
@@ -110,7 +140,12 @@ def keep_probability(
 
 @struct.dataclass
 class AliasTable:
-    """A distribution over 0..V-1 that is drawn from in constant time (Walker 1977)."""
+    """A distribution over 0..V-1 that is drawn from in constant time (Walker 1977).
+
+    >>> noise = AliasTable.build([1, 4])
+    >>> noise.draw(jax.random.key(0), (1000,)).mean().round(1)  # ones among zeros
+    Array(0.8, dtype=float32)
+    """
 
     own: jax.Array  # [V], the share of cell i that is i's own
     alias: jax.Array  # [V], whose the rest is
@@ -139,7 +174,11 @@ class AliasTable:
 
 @struct.dataclass
 class HuffmanTree:
-    """The path of every word, from the root down; a frequent word has a short one."""
+    """The path of every word, from the root down; a frequent word has a short one.
+
+    >>> HuffmanTree.build([5, 2, 1]).mask.sum(axis=1)  # lengths of the paths
+    Array([1, 2, 2], dtype=int32)
+    """
 
     nodes: jax.Array  # [V, L], inner nodes 0..V-2 in the order they were made, so V-2 is the root
     left: jax.Array  # [V, L], True where the path goes left, with probability s(u_node . h)
