@@ -89,7 +89,7 @@ def _add_up(keys: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def init(key: jax.Array, vocab_size: int, dim: int) -> Params:
     """Vectors `[V, D]` and biases `[V]`, `U(-1/2D, 1/2D)` as in GloVe's program.
 
-    >>> params = init(jax.random.key(0), vocab_size=1000, dim=50)
+    >>> params = jax.eval_shape(lambda: init(jax.random.key(0), vocab_size=1000, dim=50))
     >>> {name: array.shape for name, array in params.items()}
     {'input': (1000, 50), 'output': (1000, 50), 'input_bias': (1000,), 'output_bias': (1000,)}
     """
