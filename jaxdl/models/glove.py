@@ -91,7 +91,7 @@ def init(key: jax.Array, vocab_size: int, dim: int) -> Params:
 
     >>> params = jax.eval_shape(lambda: init(jax.random.key(0), vocab_size=1000, dim=50))
     >>> {name: array.shape for name, array in params.items()}
-    {'input': (1000, 50), 'output': (1000, 50), 'input_bias': (1000,), 'output_bias': (1000,)}
+    {'input': (1000, 50), 'input_bias': (1000,), 'output': (1000, 50), 'output_bias': (1000,)}
     """
     shapes = {"input": (dim,), "output": (dim,), "input_bias": (), "output_bias": ()}
     keys = jax.random.split(key, len(shapes))
