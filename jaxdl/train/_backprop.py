@@ -28,6 +28,11 @@ def deltas(
     `dE/dW = a delta^T` with `a` the layer's input, `dE/db = delta`. They come from one backward
     pass, by the gradient of a zero that is added to each u. Runs under `jit`.
 
+    >>> variables = {"params": {"kernel": jnp.array([[2.0]]), "bias": jnp.array([1.0])}}
+    >>> square = lambda outputs: (outputs - 3.0) ** 2
+    >>> deltas(nn.Dense(1), variables, square, jnp.array([[4.0]]))  # u = 9, dE/du = 2 (9 - 3)
+    (Array([[9.]], dtype=float32), {'Dense': Array([[12.]], dtype=float32)})
+
     Args:
         model: any Flax module; of one called several times the later calls are "name#1", "name#2".
         variables: as for `model.apply`.
@@ -72,7 +77,11 @@ def deltas(
 
 
 def gradient_flow(gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """Root mean square of each entry of `deltas`, or of each layer of a gradient of parameters."""
+    """Root mean square of each entry of `deltas`, or of each layer of a gradient of parameters.
+
+    >>> gradient_flow({"dense1": jnp.array([[0.1, -0.1]]), "head": {"bias": jnp.array([2.0])}})
+    {'dense1': Array(0.1, dtype=float32), 'head': Array(2., dtype=float32)}
+    """
 
     def rms(tree: Any) -> jax.Array:
         flat = ravel_pytree(tree)[0]
@@ -136,6 +145,12 @@ def check_gradients(
 
     Everything runs in float64, where a step of 1e-5 leaves about nine digits. A coordinate at which
     the one-sided slopes differ is a corner (of ReLU, of max) and is counted, not compared.
+
+    >>> check_gradients(lambda w: jnp.sum(w**3), jnp.array([1.0, 2.0])).passed
+    True
+    >>> wrong = lambda w: jnp.sum(w * jax.lax.stop_gradient(w))  # w where 2 w is due
+    >>> check_gradients(wrong, jnp.array([1.0, 2.0])).leaves[0].error
+    0.5
 
     Args:
         loss: parameters to one number; data is closed over. It must be deterministic.

@@ -23,6 +23,14 @@ class Checkpoints:
     are complete, so that a process killed at any moment leaves the checkpoints before it usable.
     Use it as a context manager, or call `close`: what is being written is then waited for.
 
+    >>> with Checkpoints("checkpoints") as checkpoints:
+    ...     checkpoints.save(10, {"w": jnp.arange(3.0)}, {"history": []})
+    ...     checkpoints.wait()
+    ...     checkpoints.steps()
+    ...     checkpoints.restore(like={"w": jnp.zeros(3)})  # the latest
+    [10]
+    ({'w': Array([0., 1., 2.], dtype=float32)}, {'history': []})
+
     Args:
         folder: made if it does not exist.
         keep: how many of the latest to keep.

@@ -25,6 +25,15 @@ def multibox(
 ) -> Objective:
     """The objective of a detector: `losses.multibox_loss` per positive anchor of the batch.
 
+    >>> from jaxdl import data, models
+    >>> from jaxdl.train import linen_init, make_eval
+    >>> model, key = models.TinySSD(num_classes=10), jax.random.key(0)
+    >>> batch = next(data.batches(data.scatter_digits(2, size=(64, 64)), 2))
+    >>> params, state = jax.eval_shape(lambda: linen_init(model, key, batch["image"] / 255))
+    >>> eval_step = make_eval(multibox(model, prepare=data.to_unit))
+    >>> sorted(jax.eval_shape(eval_step, params, state, batch))
+    ['classification', 'localisation', 'loss']
+
     Args:
         model: of `models.ssd`, or one with its two methods.
         metrics: by name, `(predictions, anchors, batch)` to a metric state; in evaluation only,

@@ -37,6 +37,13 @@ def pairwise_sgd(
     Every known pair is seen once an epoch, in an order of `(seed, epoch)`, against an item drawn
     uniformly among those that its user does not know.
 
+    >>> pairs = data.Split({"user": np.array([0, 1]), "item": np.array([0, 0])})
+    >>> known = data.ItemLists.of(pairs, num_users=2, num_items=2)
+    >>> params = {"user": jnp.zeros((2, 3)), "item": jnp.zeros((2, 3)), "mean": jnp.zeros(())}
+    >>> params, history = pairwise_sgd(params, known, epochs=50, seed=0, batch_size=2)
+    >>> history[0], jnp.argmax(params["item"][:, -1])  # log 2; both users know item 0
+    (Array(0.693, dtype=float32), Array(0, dtype=int32))
+
     Args:
         params: of `models.MatrixFactorization`; the mean stays as it is.
         known: items of each user.
@@ -78,7 +85,16 @@ def pointwise_sgd(
     l2: ArrayLike = 0.02,
     batch_size: int = 64,
 ) -> tuple[Tables, jax.Array]:
-    """Fits ratings: columns "user", "item", "rating" `[N]`; the rest as in `pairwise_sgd`."""
+    """Fits ratings: columns "user", "item", "rating" `[N]`; the rest as in `pairwise_sgd`.
+
+    >>> ratings = {"user": [0, 1], "item": [0, 1], "rating": [4.0, 2.0]}
+    >>> params = {"user": jnp.zeros((2, 3)), "item": jnp.zeros((2, 3)), "mean": jnp.array(3.0)}
+    >>> params, _ = pointwise_sgd(
+    ...     params, ratings, epochs=100, seed=0, batch_size=2, l2=0.0, learning_rate=0.1
+    ... )
+    >>> params["mean"] + factor_scores(params["user"], params["item"])
+    Array([4., 2.], dtype=float32)
+    """
     users, items, targets = (jnp.asarray(ratings[name]) for name in ("user", "item", "rating"))
     mean = params["mean"]
 

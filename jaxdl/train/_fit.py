@@ -69,6 +69,18 @@ def fit(
 ) -> Result:
     """Trains until every example was seen `epochs` times, from wherever `state.step` stands.
 
+    >>> import optax
+    >>> from jaxdl.metrics import Mean
+    >>> from jaxdl.train import Aux, make_step
+    >>> def objective(mean, model_state, batch, key, *, train):
+    ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
+    >>> tx = optax.sgd(0.25)
+    >>> state = TrainState.create(params=jnp.array(0.0), tx=tx, key=jax.random.key(0))
+    >>> split = data.Split({"x": np.array([1.0, 3.0], np.float32)})
+    >>> result = fit(make_step(objective, tx), state, split, epochs=3, batch_size=2)
+    >>> result.state.params, [row["train/loss"] for row in result.history]
+    (Array(1.75, dtype=float32), [5.0, 2.0, 1.25])
+
     Args:
         step: from `make_step`.
         state: from `TrainState.create`; its buffers are donated, so do not use it afterwards.
@@ -221,6 +233,15 @@ def evaluate(
 
     The last batch is padded and masked, so one program serves all: `eval_step` is from `make_eval`,
     jitted by the caller. It sees the moving average of the parameters where the state keeps one.
+
+    >>> import optax
+    >>> from jaxdl.metrics import Mean
+    >>> def eval_step(params, model_state, batch):
+    ...     return {"loss": Mean.from_values((batch["x"] - params) ** 2, batch["mask"])}
+    >>> state = TrainState.create(params=jnp.array(1.0), tx=optax.sgd(0.1), key=jax.random.key(0))
+    >>> split = data.Split({"x": np.array([1.0, 2.0, 3.0], np.float32)})
+    >>> evaluate(jax.jit(eval_step), state, split, batch_size=2)["loss"].compute()  # 5 / 3
+    Array(1.667, dtype=float32)
     """
     batch_size = min(batch_size, len(split))
     merged: Metrics | None = None
@@ -231,7 +252,12 @@ def evaluate(
 
 
 def scalars(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Computes metric states and keeps those that give one number, as Python floats."""
+    """Computes metric states and keeps those that give one number, as Python floats.
+
+    >>> from jaxdl.metrics import Mean
+    >>> scalars({"loss": Mean.from_values(jnp.array([1.0, 3.0]))}, "test/")
+    {'test/loss': 2.0}
+    """
     values = Collection(dict(metrics)).compute()
     return {prefix + name: float(value) for name, value in values.items() if jnp.ndim(value) == 0}
 

@@ -28,6 +28,13 @@ def make_glove(
     g is the gradient of half the loss `losses.glove_loss`. The reported loss is its mean over
     cells.
 
+    >>> cells = glove.Cells(np.array([0, 1]), np.array([1, 0]), np.array([1.0, 100.0], np.float32))
+    >>> params = jax.tree.map(jnp.zeros_like, glove.init(jax.random.key(0), 2, 3))
+    >>> epoch = make_glove(num_cells=2, batch_size=2)
+    >>> params, squares, loss = epoch(params, jax.tree.map(jnp.ones_like, params), cells, 0)
+    >>> loss.compute()  # (0^2 + log(100)^2) / 2
+    Array(10.604, dtype=float32)
+
     Raises: ValueError if the batch size is not in 1..num_cells, or the rate is not positive.
     """
     if not 0 < learning_rate < float("inf"):

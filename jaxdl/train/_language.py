@@ -20,6 +20,14 @@ def language_model(model: Any) -> Objective:
     starts, as values only: gradients stop at the batch's edge (truncated back-propagation through
     time), and rows whose "start" is True begin from zeros. Without it every window does.
 
+    >>> from jaxdl import data, models
+    >>> from jaxdl.train import linen_init, make_eval
+    >>> model = models.LanguageModel(5, hidden_size=2, init_scale=1e-9)  # finds 5 tokens alike
+    >>> batch = next(data.batches(data.windows(np.arange(5), 4), 1))
+    >>> params, _ = linen_init(model, jax.random.key(0), batch["tokens"])
+    >>> jax.jit(make_eval(language_model(model)))(params, {}, batch)["perplexity"].compute()
+    Array(5., dtype=float32)
+
     Args:
         model: called as `model(tokens, state, train=...) -> (logits, state)`.
     Returns: an objective; its loss is nats per token, its metric "perplexity".
@@ -49,6 +57,16 @@ def make_stream_eval(objective: Objective, batch_size: int) -> EvalStep:
     Unlike `make_eval` it hands the model state from batch to batch; it reads all columns of a
     `data.streams(..., batch_size)` split in one compiled loop. `model_state` is the one to begin
     with, of this batch size.
+
+    >>> from jaxdl import data, models
+    >>> from jaxdl.train import linen_init
+    >>> model = models.LanguageModel(5, hidden_size=2, init_scale=1e-9)  # finds 5 tokens alike
+    >>> split = data.streams(np.arange(9) % 5, 2, batch_size=2)
+    >>> params, _ = linen_init(model, jax.random.key(0), split["tokens"])
+    >>> eval_step = make_stream_eval(language_model(model), batch_size=2)
+    >>> first_state = {"carry": model.initial_state(2)}
+    >>> jax.jit(eval_step)(params, first_state, split.columns)["perplexity"].compute()
+    Array(5., dtype=float32)
     """
 
     def evaluate(params: Any, model_state: Any, columns: Mapping[str, jax.Array]) -> Any:

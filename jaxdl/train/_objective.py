@@ -18,14 +18,28 @@ Batch = Mapping[str, jax.Array]
 
 
 class Aux(NamedTuple):
-    """What an objective returns beside the loss."""
+    """What an objective returns beside the loss.
+
+    >>> from jaxdl import metrics
+    >>> accuracy = metrics.Accuracy.from_batch(jnp.eye(2), jnp.array([0, 0]))
+    >>> Aux(metrics={"accuracy": accuracy}, model_state={}).metrics["accuracy"].compute()
+    Array(0.5, dtype=float32)
+    """
 
     metrics: Mapping[str, Any]  # metric states by name
     model_state: Any  # as it was given, or as the forward pass left it
 
 
 class Objective(Protocol):
-    """Any function of this signature can be trained; nothing else is asked of a model."""
+    """Any function of this signature can be trained; nothing else is asked of a model.
+
+    >>> def objective(mean, model_state, batch, key, *, train):
+    ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
+    >>> batch = {"x": jnp.array([1.0, 3.0]), "mask": jnp.array([True, True])}
+    >>> loss, aux = objective(jnp.array(0.0), {}, batch, jax.random.key(0), train=True)
+    >>> loss.compute()
+    Array(5., dtype=float32)
+    """
 
     def __call__(
         self, params: Any, model_state: Any, batch: Batch, key: jax.Array, *, train: bool
@@ -43,6 +57,13 @@ def supervised(
     augment: Callable[[jax.Array, dict], dict] | None = None,
 ) -> Objective:
     """The objective of a Linen module that maps inputs to outputs, compared with targets.
+
+    >>> from jaxdl import losses, models
+    >>> objective = supervised(models.MLP((2,)), losses.softmax_cross_entropy)
+    >>> params = {"head": {"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)}}
+    >>> batch = {"image": jnp.ones((4, 3)), "label": jnp.zeros(4, int), "mask": jnp.ones(4, bool)}
+    >>> objective(params, {}, batch, jax.random.key(0), train=True)[0].compute()  # log 2
+    Array(0.693, dtype=float32)
 
     Args:
         model: called as `model.apply(variables, x, train=...)`; batch statistics are threaded
@@ -85,6 +106,13 @@ def supervised(
 
 
 def linen_init(model: Any, key: jax.Array, x: jax.Array, **kwargs: Any) -> tuple[Any, Any]:
-    """Initialises a Linen module called with `train=False`: params, and the other collections."""
+    """Initialises a Linen module called with `train=False`: params, and the other collections.
+
+    >>> from jaxdl import models
+    >>> images, key = jnp.zeros((1, 28, 28, 1)), jax.random.key(0)
+    >>> params, model_state = linen_init(models.MLP((10,)), key, images)
+    >>> jax.tree.map(jnp.shape, params), model_state
+    ({'head': {'bias': (10,), 'kernel': (784, 10)}}, {})
+    """
     variables = dict(jax.jit(lambda key: model.init(key, x, train=False, **kwargs))(key))
     return variables.pop("params", {}), variables

@@ -15,6 +15,15 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 def pairwise(model: Any, known: data.ItemLists, loss: Loss = losses.bpr_loss) -> Objective:
     """Ranks "item" above an item drawn uniformly among those that "user" does not know.
 
+    >>> from jaxdl import models
+    >>> from jaxdl.train import linen_init, make_eval
+    >>> model, ids = models.MatrixFactorization(2, 4, init_scale=0.0), np.arange(2)
+    >>> known = data.ItemLists.of(data.Split({"user": ids, "item": ids}), num_users=2, num_items=4)
+    >>> batch = {"user": ids, "item": ids, "mask": np.ones(2, bool)}
+    >>> params, _ = linen_init(model, jax.random.key(0), ids, items=ids)
+    >>> jax.jit(make_eval(pairwise(model, known)))(params, {}, batch)["loss"].compute()  # log 2
+    Array(0.693, dtype=float32)
+
     Args:
         model: called as `model(users [B], items [B], train=...)`, its output a logit.
         known: items of each user; a user who knows everything teaches nothing.
@@ -37,6 +46,16 @@ def pairwise(model: Any, known: data.ItemLists, loss: Loss = losses.bpr_loss) ->
 
 def reconstruction(model: Any, loss: Loss = losses.squared_error) -> Objective:
     """The mean loss over observed cells of a table; what the others hold has no part in it.
+
+    >>> from jaxdl import models
+    >>> from jaxdl.train import make_eval
+    >>> layer = {"kernel": jnp.zeros((3, 3)), "bias": jnp.zeros(3)}
+    >>> params = {"encode": layer, "decode": layer}  # predict 0
+    >>> ratings = jnp.array([[1.0, 0.0, 3.0]])
+    >>> batch = {"ratings": ratings, "observed": ratings > 0, "mask": jnp.array([True])}
+    >>> eval_step = make_eval(reconstruction(models.AutoRec(3, hidden=3)))
+    >>> jax.jit(eval_step)(params, {}, batch)["loss"].compute()  # (1 + 9) / 2
+    Array(5., dtype=float32)
 
     Args:
         model: called as `model(ratings [B, N], observed [B, N], train=...)`, such as

@@ -33,6 +33,17 @@ def regions(
     the number of sampled regions; and with a proposal network the sum of `losses.multibox_loss` by
     the number of its positive anchors (joint training).
 
+    >>> from jaxdl import data, models
+    >>> from jaxdl.train import linen_init, make_eval
+    >>> body = models.VGG(None, depths=(1, 1), widths=(4, 6), taps=("relu2_1",))
+    >>> model, key = models.FastRCNN(body, 10, anchor_sizes=(0.3, 0.5)), jax.random.key(0)
+    >>> batch = next(data.batches(data.scatter_digits(2, size=(64, 64)), 2))
+    >>> images, proposals = batch["image"] / 255, jnp.zeros((2, 1, 4))
+    >>> params, _ = jax.eval_shape(lambda: linen_init(model, key, images, proposals=proposals))
+    >>> eval_step = make_eval(regions(model, prepare=data.to_unit))
+    >>> sorted(jax.eval_shape(eval_step, params, {}, batch))
+    ['classification', 'localisation', 'loss', 'proposals']
+
     Args:
         model: without a proposal network the batch has "proposals" `[B, R, 4]` and
             "proposal_mask" `[B, R]`.

@@ -13,6 +13,11 @@ class TrainState(struct.PyTreeNode):
 
     `step` counts the batches seen, so it is also the position in the data; the key of step n is
     `fold_in(key, n)`, and `key` itself never changes.
+
+    >>> params, key = {"w": jnp.ones(2)}, jax.random.key(0)
+    >>> state = TrainState.create(params=params, tx=optax.adam(1e-3), key=key, ema=True)
+    >>> int(state.step), state.eval_params
+    (0, {'w': Array([1., 1.], dtype=float32)})
     """
 
     step: jax.Array  # int32

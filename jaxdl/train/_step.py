@@ -36,6 +36,15 @@ def make_step(
 ) -> Step:
     """Builds the step that descends on total / weight of `objective`.
 
+    >>> def objective(mean, model_state, batch, key, *, train):
+    ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
+    >>> step = make_step(objective, optax.sgd(0.25))
+    >>> state = TrainState.create(params=jnp.array(0.0), tx=optax.sgd(0.25), key=jax.random.key(0))
+    >>> batch = {"x": jnp.array([1.0, 3.0]), "mask": jnp.array([True, True])}
+    >>> state, metrics = jax.jit(step, donate_argnames="state")(state, batch)
+    >>> state.params, metrics["loss"].compute()
+    (Array(1., dtype=float32), Array(5., dtype=float32))
+
     Args:
         objective: `(params, model_state, batch, key, *, train) -> (Mean, Aux)`.
         tx: the optimizer.
@@ -132,7 +141,14 @@ def _scale(tree: Any, factor: jax.Array) -> Any:
 
 
 def make_eval(objective: Objective) -> EvalStep:
-    """Builds the pure function `(params, model_state, batch) -> metrics`, "loss" among them."""
+    """Builds the pure function `(params, model_state, batch) -> metrics`, "loss" among them.
+
+    >>> def objective(mean, model_state, batch, key, *, train):
+    ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
+    >>> batch = {"x": jnp.array([1.0, 3.0]), "mask": jnp.array([True, False])}
+    >>> make_eval(objective)(jnp.array(0.0), {}, batch)["loss"].compute()
+    Array(1., dtype=float32)
+    """
 
     def eval_step(params: Any, model_state: Any, batch: Batch) -> Metrics:
         # Nothing is random in evaluation; the key is there for the signature.
@@ -143,12 +159,22 @@ def make_eval(objective: Objective) -> EvalStep:
 
 
 def merge_metrics(old: Metrics, new: Metrics) -> Metrics:
-    """Merges two dicts of metric states name by name."""
+    """Merges two dicts of metric states name by name.
+
+    >>> one, two = ({"loss": Mean.from_values(jnp.array(x))} for x in ([1.0], [3.0, 5.0]))
+    >>> merge_metrics(one, two)["loss"].compute()
+    Array(3., dtype=float32)
+    """
     return {name: old[name].merge(new[name]) for name in new}
 
 
 def cast_floating(tree: Any, dtype: Any) -> Any:
-    """Casts floating leaves to `dtype`; integers, booleans and keys are left alone."""
+    """Casts floating leaves to `dtype`; integers, booleans and keys are left alone.
+
+    >>> tree = cast_floating({"w": jnp.ones(2), "ids": jnp.arange(2)}, jnp.bfloat16)
+    >>> jax.tree.map(lambda leaf: leaf.dtype.name, tree)
+    {'ids': 'int32', 'w': 'bfloat16'}
+    """
 
     def cast(leaf: Any) -> Any:
         return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
@@ -163,6 +189,12 @@ def per_example_gradients(
 
     Example i gets the key `fold_in(key, i)`; masked rows have a gradient of zeros as far as the
     objective weighs them with 0.
+
+    >>> def objective(mean, model_state, batch, key, *, train):
+    ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
+    >>> batch = {"x": jnp.array([1.0, 3.0]), "mask": jnp.array([True, True])}
+    >>> per_example_gradients(objective, jnp.array(0.0), {}, batch, jax.random.key(0))
+    Array([-2., -6.], dtype=float32)
     """
 
     def total_of(params: Any, example: Batch, key: jax.Array) -> jax.Array:

@@ -8,6 +8,10 @@ from typing import Literal
 class EarlyStopping:
     """Stops when a held-out number has not improved for `patience` epochs; the best weights win.
 
+    >>> stopping = EarlyStopping("test/loss", patience=3, min_delta=0.01)
+    >>> stopping.improves(0.50, best=0.52), stopping.improves(0.515, best=0.52)
+    (True, False)
+
     Args:
         metric: a name among the numbers of `evaluate`, "test/loss" say.
         patience: epochs without improvement that are still waited for, at least 1.

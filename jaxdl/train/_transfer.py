@@ -21,6 +21,11 @@ from jaxdl.models.weights import LoadReport
 def transfer(params: Any, source: Any, *, fresh: Sequence[str] = ()) -> tuple[Any, LoadReport]:
     """Copies every leaf of `source` into the leaf of `params` of the same path and shape.
 
+    >>> params = {"body": jnp.zeros(2), "head": jnp.zeros(3)}
+    >>> params, report = transfer(params, {"body": jnp.ones(2), "head": jnp.ones(10)})
+    >>> print(params["body"], params["head"], report)
+    [1. 1.] [0. 0. 0.] 1 arrays loaded; 1 reshaped: head
+
     Args:
         params: as initialised; batch statistics can be given likewise.
         source: another tree, or a flat dict from "/"-joined path to array (of NumPy or JAX).

@@ -15,6 +15,17 @@ def translation(model: Any, *, bos_id: int, sampling: float = 0.0) -> Objective:
 
     The batch has "source" `[B, S]` and "target" `[B, T]`, ended by `<eos>`; 0 is padding.
 
+    >>> from jaxdl import models
+    >>> from jaxdl.train import linen_init, make_eval
+    >>> model, key = models.Translator(4, 6, embed_dim=2, hidden_size=2), jax.random.key(0)
+    >>> source, target = jnp.array([[3, 2]]), jnp.array([[4, 2, 0]])
+    >>> shapes, _ = jax.eval_shape(lambda: linen_init(model, key, source, target=target))
+    >>> zeros = jax.tree.map(jnp.zeros_like, shapes)  # they find 6 tokens alike
+    >>> batch = {"source": source, "target": target, "mask": jnp.array([True])}
+    >>> eval_step = make_eval(translation(model, bos_id=1))
+    >>> jax.jit(eval_step)(zeros, {}, batch)["perplexity"].compute()
+    Array(6., dtype=float32)
+
     Args:
         model: called as `model(source, target_so_far, train=...) -> (logits, weights)`.
         bos_id: the token a target begins with.

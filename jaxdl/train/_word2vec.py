@@ -60,6 +60,13 @@ def make_word2vec(
     negatives are drawn inside, from the key. The loss is a mean over predicted words, each with
     all its negatives, of every 16th chunk.
 
+    >>> epoch = make_word2vec([3, 2, 1], window=1, subsample=0, output="softmax")
+    >>> params = {"input": jnp.zeros((3, 2)), "output": jnp.zeros((3, 2))}
+    >>> tokens, sentences = jnp.array([0, 1, 0, 1, 0, 2]), jnp.zeros(6, int)
+    >>> _, loss = epoch(params, tokens, sentences, jax.random.key(0), 0.1, 0.0)
+    >>> loss.compute()  # log 3: vectors of 0 find 3 words alike
+    Array(1.099, dtype=float32)
+
     Args:
         counts: of the words, `[V]`.
         method, output: what predicts what, and how; "hierarchical" has V - 1 rows of "output".
