@@ -19,6 +19,10 @@ from jaxdl.bench._timing import measure
 class Peaks:
     """The best rates seen on one device, with the sizes they were seen at.
 
+    >>> peaks = Peaks({"float32": 1e12}, bytes=1e11, host_to_device=1e10)
+    >>> peaks.limit(flops=2e9, bytes=1e9)  # 2 ms of computing, 10 ms of moving
+    0.01
+
     Attributes:
         flops: by dtype, operations per second of a square matrix product.
         bytes: bytes read and written per second by an array that is copied and scaled.
@@ -45,6 +49,10 @@ def measure_peaks(
 
     Products are at JAX's default precision, which is TF32 for float32 on an NVIDIA GPU and one
     bfloat16 pass on a TPU.
+
+    >>> peaks = measure_peaks(sizes=(64,), dtypes=("float32",), megabytes=1, repeats=2)
+    >>> list(peaks.flops), peaks.flops["float32"] > 0, peaks.bytes > 0
+    (['float32'], True, True)
 
     Args:
         sizes: of the square products, the fastest of which counts; (1024, 2048) on a CPU and
@@ -78,6 +86,10 @@ def make_probe(size: int | None = None, megabytes: int = 64) -> Callable[[], flo
     Called before and after a measurement it shows what no spread within the measurement can: that
     the whole of it fell into a slow minute (another tenant, a lower clock).
 
+    >>> probe = make_probe(size=64, megabytes=1)
+    >>> probe() > 0
+    True
+
     Args:
         size: side of a square product in float32; 1024 on a CPU and 8192 elsewhere if not given.
         megabytes: of an array that is copied and scaled.
@@ -101,7 +113,11 @@ def make_probe(size: int | None = None, megabytes: int = 64) -> Callable[[], flo
 
 
 def device_bytes(device: Any = None) -> int | None:
-    """Most bytes in use on a device since the process began, or None where it does not tell."""
+    """Most bytes in use on a device since the process began, or None where it does not tell.
+
+    >>> device_bytes() is None  # on a CPU
+    True
+    """
     stats = (device or jax.devices()[0]).memory_stats()
     return stats.get("peak_bytes_in_use") if stats else None
 
@@ -112,6 +128,10 @@ def energy_joules() -> float | None:
     NVIDIA's driver counts each GPU (the sum of all is returned); on a CPU Linux shows Intel's and
     AMD's counters to those who may read them. Only differences mean something; the CPU's counters
     wrap around every few minutes to hours.
+
+    >>> before = energy_joules()
+    >>> before is None or energy_joules() - before < 1e3
+    True
     """
     if jax.default_backend() == "gpu":
         return _nvidia_joules()

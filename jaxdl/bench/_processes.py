@@ -40,6 +40,11 @@ def alternate(
 ) -> dict[str, Side]:
     """Starts every command, waits until all are ready, and times them in turns.
 
+    >>> side = "from jaxdl import bench; bench.serve(lambda: sum(range(1000)), {'sum': 499500})"
+    >>> answers = alternate({"ours": [sys.executable, "-c", side]}, repeats=3)
+    >>> answers["ours"].facts, len(answers["ours"].timing.seconds)
+    ({'sum': 499500}, 3)
+
     Args:
         commands: by name, the command line of a program that calls `serve`.
         repeats: rounds, in each of which every side is timed once.
@@ -75,6 +80,11 @@ def alternate(
 
 def serve(work: Callable[[], Any], facts: Mapping[str, Any] | None = None) -> None:
     """Answers `alternate` until it hangs up: the last line of a side's program.
+
+    >>> from unittest import mock
+    >>> with mock.patch("sys.stdin", []):  # where nobody asks anything
+    ...     serve(lambda: sum(range(1000)), {"sum": 499500})
+    @bench {"sum": 499500}
 
     Args:
         work: what is timed, without arguments; JAX arrays it returns are waited for, other

@@ -14,6 +14,9 @@ from jaxdl.bench._timing import NOISY, Timing
 class Row:
     """One measured workload.
 
+    >>> Row("dot", seconds=(0.5, 0.5, 0.6), items=100.0).rate
+    200.0
+
     Attributes:
         name: of the workload; rows of two files are matched by name, precision, batch and devices.
         seconds: of one call, a number a repeat.
@@ -83,7 +86,13 @@ class Comparison:
 def write_report(
     path: pathlib.Path, rows: Sequence[Row], environment: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes rows and what they were measured on as JSON."""
+    """Writes rows and what they were measured on as JSON.
+
+    >>> path = pathlib.Path("written.json")
+    >>> write_report(path, [Row("dot", (0.5, 0.4), items=100.0)], {"backend": "cpu"})
+    >>> sorted(json.loads(path.read_text()))
+    ['environment', 'rows']
+    """
     text = json.dumps(
         {"environment": dict(environment or {}), "rows": [_plain(row) for row in rows]}, indent=1
     )
@@ -92,6 +101,11 @@ def write_report(
 
 def read_report(path: pathlib.Path) -> tuple[list[Row], dict[str, Any]]:
     """Reads rows and environment back.
+
+    >>> write_report(pathlib.Path("read.json"), [Row("dot", (0.5, 0.4), items=100.0)])
+    >>> rows, environment = read_report(pathlib.Path("read.json"))
+    >>> rows[0].name, rows[0].seconds, environment
+    ('dot', (0.5, 0.4), {})
 
     Raises:
         ValueError: if the file is no report.
@@ -142,7 +156,11 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Comparison]:
 
 
 def drift(rows: Sequence[Row]) -> float:
-    """How much longer the slowest probe of a run took than the fastest, as a share; 0 for none."""
+    """How much longer the slowest probe of a run took than the fastest, as a share; 0 for none.
+
+    >>> drift([Row("a", (0.5,), 1.0, probe=0.010), Row("b", (0.5,), 1.0, probe=0.015)])
+    0.5
+    """
     probes = [row.probe for row in rows if not math.isnan(row.probe)]
     return max(probes) / min(probes) - 1 if probes else 0.0
 

@@ -16,6 +16,10 @@ NOISY = 0.05  # a median known no better than this share of itself is called noi
 class Timing:
     """Seconds per call, one number a repeat, in the order they were taken.
 
+    >>> timing = Timing(seconds=(0.1, 0.1, 0.3))
+    >>> timing.median, timing.rate(items=32)
+    (0.1, 320.0)
+
     Attributes:
         seconds: of one call, the mean over the calls of a repeat.
         calls: how many calls a repeat was made of.
@@ -65,7 +69,11 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """How many times faster one side is than the other, repeat by repeat."""
+    """How many times faster one side is than the other, repeat by repeat.
+
+    >>> print(Ratio(median=1.5, low=1.4, high=1.7))
+    1.50 [1.40, 1.70]
+    """
 
     median: float
     low: float
@@ -97,8 +105,8 @@ def measure(
 
     >>> import time
     >>> timing = measure(time.sleep, 0.01, repeats=3)
-    >>> 0.01 <= timing.median < 0.02
-    True
+    >>> timing.median >= 0.01, len(timing.seconds)
+    (True, 3)
 
     Raises:
         ValueError: if `repeats` or `warmup` is below 1.
@@ -181,6 +189,11 @@ def stepper(step: Callable[..., tuple[Any, Any]], state: Any, *args: Any) -> Cal
     """A function without arguments that takes one step further each time it is called.
 
     So steps with a donated state can be timed: the state is kept inside and handed on.
+
+    >>> import jax.numpy as jnp
+    >>> take = stepper(lambda state, x: (state + x, {}), jnp.array(0.0), 2.0)
+    >>> take()[0], take()[0]
+    (Array(2., dtype=float32), Array(4., dtype=float32))
 
     Args:
         step: `(state, *args) -> (state, metrics)`.

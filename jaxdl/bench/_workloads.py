@@ -33,6 +33,14 @@ class Work:
 class Workload:
     """A benchmark by name.
 
+    >>> def build(batch, precision, devices):
+    ...     x = jnp.ones((batch, 8), precision)
+    ...     program = analyse(jnp.sum, x)
+    ...     return Work(lambda: program(x), program, items=batch)
+    >>> work = Workload(build, batch=4, large=1024, trains=False).build(4, "float32", 1)
+    >>> work.call(), work.items
+    (Array(32., dtype=float32), 4)
+
     Attributes:
         build: `(batch, precision, devices) -> Work`.
         batch: size of the quick suite on two CPU cores.
@@ -73,7 +81,12 @@ def _training(
 
 
 def image_training(model: Any, size: int, channels: int, classes: int = 10) -> Callable[..., Work]:
-    """Training of a classifier on images that are stored as bytes."""
+    """Training of a classifier on images that are stored as bytes.
+
+    >>> work = image_training(models.MLP((10,)), size=8, channels=1)(4, "float32", 1)
+    >>> work.items, work.unit, work.program.flops  # twice 2 * 4 * 64 * 10: forward, backward
+    (4, 'examples', 10240.0)
+    """
 
     def build(batch: int, precision: str, devices: int) -> Work:
         rng = np.random.default_rng(0)
@@ -90,7 +103,12 @@ def image_training(model: Any, size: int, channels: int, classes: int = 10) -> C
 
 
 def language_training(cell: Any, hidden: int, steps: int, vocabulary: int) -> Callable[..., Work]:
-    """Training of a language model on windows of random tokens."""
+    """Training of a language model on windows of random tokens.
+
+    >>> work = language_training(nn.GRUCell(), hidden=4, steps=6, vocabulary=5)(2, "float32", 1)
+    >>> work.items, work.unit
+    (12, 'tokens')
+    """
 
     def build(batch: int, precision: str, devices: int) -> Work:
         model = models.LanguageModel(vocabulary, cell, hidden_size=hidden)
@@ -144,6 +162,11 @@ def catalogue_ranking(users: int, items: int, per_user: int = 100) -> Callable[.
     """Ranking metrics of every user over the full catalogue, `batch` users at a time.
 
     Every user knows `per_user` items, and one more is to be found.
+
+    >>> build = catalogue_ranking(users=4, items=8, per_user=2)
+    >>> work = build(batch=4, precision="float32", devices=1)
+    >>> work.items, work.unit
+    (4, 'users')
     """
 
     def build(batch: int, precision: str, devices: int) -> Work:

@@ -27,6 +27,9 @@ def make_mesh(
 ) -> Mesh:
     """Lays devices out as `[replica, data, model]`.
 
+    >>> dict(make_mesh(devices=jax.devices()[:1]).shape)
+    {'replica': 1, 'data': 1, 'model': 1}
+
     Args:
         data, model, replica: sizes of the axes; `data` takes all that is left if not given.
         devices: all of this run by default; the first ones are used.
@@ -53,6 +56,11 @@ class Layout:
     Batches are cut along "replica" and "data"; parameters and optimizer state are copied to every
     device or, if `shard_above` is set, every array of more elements than that is cut along its
     longest axis that "model" and "data" (or one of them) divide: fully sharded data parallelism.
+
+    >>> of_four = jax.sharding.AbstractMesh((1, 4, 1), AXES)  # to look at a layout takes no devices
+    >>> layout = Layout(of_four, shard_above=1000)
+    >>> tuple(layout.batch.spec), tuple(layout.state(jnp.zeros((32, 64))).spec)
+    ((('replica', 'data'),), (None, ('model', 'data')))
     """
 
     mesh: Mesh
@@ -122,6 +130,9 @@ def auto_layout(batch_size: int) -> Layout:
     """All devices that the batch splits over; on the CPU of one process, one device.
 
     The CPU "devices" of one process share its cores, so that spreading over them gains nothing.
+
+    >>> auto_layout(batch_size=128).mesh.size  # on a CPU
+    1
     """
     devices = jax.devices()
     if jax.default_backend() == "cpu" and jax.process_count() == 1:

@@ -24,6 +24,14 @@ def across(objective: Callable, axis_name: Any = AXES) -> Callable:
     Loss and metrics become those of the whole batch, the same on every device. Model state has to
     come out the same everywhere by itself: `nn.BatchNorm(axis_name=...)`, or none at all.
 
+    >>> from jaxdl.metrics import Mean
+    >>> from jaxdl.train import Aux
+    >>> def objective(params, model_state, batch, key, *, train):
+    ...     return Mean.from_values(params * batch), Aux({}, model_state)
+    >>> of_one = lambda batch: across(objective, "device")(2.0, {}, batch, None, train=True)[0]
+    >>> jax.vmap(of_one, axis_name="device")(jnp.array([[1.0], [3.0]])).compute()
+    Array([4., 4.], dtype=float32)
+
     Args:
         objective: `(params, model_state, batch, key, *, train) -> (Mean, Aux)`.
         axis_name: mesh axes over which the batch is spread.
@@ -44,6 +52,11 @@ def merge_across(metric: Any, axis_name: Any = AXES) -> Any:
     States need not be sums (one that collects scores is not), so they are gathered and merged. The
     gathering is a sum of arrays that are zero but for one device's part: unlike `all_gather`, its
     result is known to be the same on every device.
+
+    >>> from jaxdl.metrics import Mean
+    >>> of_one = lambda values: merge_across(Mean.from_values(values), "device")
+    >>> jax.vmap(of_one, axis_name="device")(jnp.array([[1.0, 3.0], [5.0, 7.0]])).compute()
+    Array([4., 4.], dtype=float32)
     """
     size, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
 
@@ -65,12 +78,25 @@ def per_device(step: Callable, mesh: Mesh) -> Callable:
 
     The state is copied to all, the batch cut along its leading axis over "replica" and "data".
     Build the step from `across(objective)`.
+
+    >>> from jaxdl import parallel
+    >>> def step(state, batch):
+    ...     return state + jax.lax.psum(jnp.sum(batch), AXES), {}
+    >>> per_device(step, parallel.make_mesh(data=1))(jnp.array(1.0), jnp.array([2.0, 3.0]))
+    (Array(6., dtype=float32), {})
     """
     return jax.shard_map(step, mesh=mesh, in_specs=(P(), P(AXES)), out_specs=(P(), P()))
 
 
 def pmap(step: Callable, mesh: Mesh) -> Callable:
-    """The same for scripts in the manner of `jax.pmap`: batches come as `[devices, B, ...]`."""
+    """The same for scripts in the manner of `jax.pmap`: batches come as `[devices, B, ...]`.
+
+    >>> from jaxdl import parallel
+    >>> def step(state, batch):
+    ...     return state + jax.lax.psum(jnp.sum(batch), AXES), {}
+    >>> pmap(step, parallel.make_mesh(data=1))(jnp.array(1.0), jnp.array([[2.0, 3.0]]))
+    (Array(6., dtype=float32), {})
+    """
     devices = mesh.shape["replica"] * mesh.shape["data"]
 
     def joined(state: Any, batch: Any) -> Any:

@@ -31,6 +31,9 @@ class Launch:
     `coordinator="auto"` reads what SLURM, Open MPI, Kubernetes or a cloud TPU tell, through JAX's
     own detection. Otherwise all three are given: the address of process 0, how many there are, and
     which one this is.
+
+    >>> Launch(coordinator="node0:8476", processes=4, process_id=1)
+    Launch(coordinator='node0:8476', processes=4, process_id=1)
     """
 
     coordinator: str | None = None
@@ -43,6 +46,12 @@ def initialize(launch: Launch, *, advice: str = "run the same command again") ->
 
     Call it before anything else touches JAX. `advice` is printed if this process comes to be ended
     because another one failed: how to continue.
+
+    >>> initialize(Launch())  # one process: nothing to join
+    >>> initialize(Launch(processes=2, process_id=0))
+    Traceback (most recent call last):
+        ...
+    ValueError: processes and process_id need a coordinator (HOST:PORT or auto)
 
     Raises: ValueError if only some of the options are given, or the coordinator cannot be reached.
     """
@@ -130,6 +139,9 @@ def _leave_advice(text: str) -> None:
 def agree(config: Any) -> None:
     """Checks that all processes were given the same configuration.
 
+    >>> agree({"learning_rate": 0.1}) is None  # one process agrees with itself
+    True
+
     Raises: ValueError in every process if one differs.
     """
     if jax.process_count() == 1:
@@ -151,6 +163,9 @@ def is_peer_failure(error: BaseException) -> bool:
 
     XLA gives it as a RuntimeError or, through Gloo, a plain ValueError; both begin with the name of
     a status code.
+
+    >>> is_peer_failure(RuntimeError("UNAVAILABLE: connection reset"))  # one process has no peers
+    False
     """
     return jax.process_count() > 1 and re.match(r"[A-Z_]{5,}: ", str(error)) is not None
 
@@ -159,6 +174,9 @@ def end_together(error: BaseException) -> None:
     """Ends this process at once if others are part of the run and may be gone.
 
     Python's own exit would wait for peers that never answer. Does nothing in a run of one process.
+
+    >>> end_together(ValueError("no such file")) is None  # one process goes on to raise it
+    True
     """
     if jax.process_count() == 1:
         return

@@ -12,7 +12,14 @@ from jaxdl.runs._read import axis, differing, find, histories, read
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Lists runs, compares them, or makes a page of them; a mistake is one sentence and exit 2."""
+    """Lists runs, compares them, or makes a page of them; a mistake is one sentence and exit 2.
+
+    >>> folder = pathlib.Path("of_main")
+    >>> folder.mkdir()
+    >>> _ = (folder / "config.json").write_text('{"experiment": "lenet"}')
+    >>> main(["page", "of_main"])
+    page -> of_main/page.html
+    """
     commands: dict[str, Callable[..., Any]] = {
         "list": _list,
         "compare": _compare,

@@ -11,7 +11,12 @@ from typing import Any
 
 
 def environment() -> dict[str, Any]:
-    """Versions, devices and commit: what has to be known to run it again."""
+    """Versions, devices and commit: what has to be known to run it again.
+
+    >>> told = environment()
+    >>> told["backend"], told["processes"], "jax" in told["packages"]
+    ('cpu', 1, True)
+    """
     import jax
 
     packages = ("jaxdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")

@@ -18,6 +18,15 @@ class _Row(NamedTuple):
 def page(records: Sequence[Record]) -> str:
     """Writes options, closing numbers, curves, figures and environment of runs as one HTML page.
 
+    >>> import pathlib
+    >>> from jaxdl.runs import read
+    >>> folder = pathlib.Path("of_page")
+    >>> folder.mkdir()
+    >>> _ = (folder / "config.json").write_text('{"learning_rate": 0.1}')
+    >>> text = page([read(folder)])
+    >>> text[:15], "learning_rate" in text
+    ('<!DOCTYPE html>', True)
+
     Args:
         records: as `read` gives them; those that differ in the seed alone are drawn as one band.
 

@@ -26,6 +26,14 @@ class Record:
 def read(folder: pathlib.Path) -> Record:
     """Reads a run folder.
 
+    >>> folder = pathlib.Path("of_read")
+    >>> folder.mkdir()
+    >>> _ = (folder / "config.json").write_text('{"learning_rate": 0.1}')
+    >>> _ = (folder / "metrics.jsonl").write_text('{"step": 1, "train/loss": 0.5}')
+    >>> record = read(folder)
+    >>> record.config, record.rows, record.results
+    ({'learning_rate': 0.1}, [{'step': 1, 'train/loss': 0.5}], {})
+
     Raises: FileNotFoundError if it is none; ValueError if a file of it is not JSON.
     """
     if not (folder / "config.json").exists():
@@ -41,12 +49,24 @@ def read(folder: pathlib.Path) -> Record:
 
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The run folders at or below `folder`, oldest first by name."""
+    """The run folders at or below `folder`, oldest first by name.
+
+    >>> for name in ("of_find/b", "of_find/a"):
+    ...     pathlib.Path(name).mkdir(parents=True)
+    ...     _ = pathlib.Path(name, "config.json").write_text("{}")
+    >>> [folder.name for folder in find(pathlib.Path("of_find"))]
+    ['a', 'b']
+    """
     return sorted(path.parent for path in folder.rglob("config.json"))
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Reads a JSON file of a run folder; {} where it is not there (a run that did not finish)."""
+    """Reads a JSON file of a run folder; {} where it is not there (a run that did not finish).
+
+    >>> _ = pathlib.Path("result.json").write_text('{"test/accuracy": 0.9}')
+    >>> read_json(pathlib.Path("result.json")), read_json(pathlib.Path("missing.json"))
+    ({'test/accuracy': 0.9}, {})
+    """
     if not path.exists():
         return {}
     try:
@@ -59,7 +79,12 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
-    """Reads the rows of metrics.jsonl; a last line cut off by a kill is left out."""
+    """Reads the rows of metrics.jsonl; a last line cut off by a kill is left out.
+
+    >>> _ = pathlib.Path("metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\\n{"step": 2, "lo')
+    >>> read_metrics(pathlib.Path("."))
+    [{'step': 1, 'loss': 0.5}]
+    """
     path = folder / "metrics.jsonl"
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:

@@ -106,6 +106,16 @@ def open(
 ) -> Iterator[Run]:
     """Opens a run folder and writes what it is a record of.
 
+    >>> @dataclasses.dataclass
+    ... class Config:
+    ...     learning_rate: float = 0.1
+    >>> with open(Config(), name="lenet", out=pathlib.Path("lenet"), quiet=True) as run:
+    ...     run.write(1, {"train/loss": 0.5})
+    ...     run.finish({"test/accuracy": 0.9})
+    {'test/accuracy': 0.9}
+    >>> run.history(), sorted(path.name for path in run.folder.glob("*.json"))
+    ([{'step': 1, 'train/loss': 0.5}], ['config.json', 'environment.json', 'result.json'])
+
     Args:
         config: a dataclass; written to config.json.
         name: of the experiment; without `out` the folder is runs/NAME/DATE-TIME.
