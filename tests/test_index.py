@@ -1,4 +1,4 @@
-"""The index from the notes: every block, test and experiment that it names exists."""
+"""The index from the notes, and the table of traps: what they name exists."""
 
 import importlib
 import pathlib
@@ -37,3 +37,15 @@ def test_every_experiment_is_in_the_index():
     named = {name for row in ROWS for name in quoted("".join(row[4:]))}
     found = {path.stem for path in (ROOT / "experiments").glob("*.py")}
     assert found - named - NOT_IN_THE_NOTES == set()
+
+
+def test_every_trap_is_held_by_tests_that_exist():
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    exist = set(re.findall(r"^def (test_\w+)", "\n".join(tests), re.MULTILINE))
+    table = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    traps = dict(re.findall(r"^\| (\d+) \|.*\| (`test.*) \|$", table, re.MULTILINE))
+    assert list(traps) == [str(number) for number in range(1, 28)]
+    for number, named in traps.items():
+        assert not set(quoted(named)) - exist, number
+    cited = set(re.findall(r"\bT(\d\d?)\b", "\n".join(tests)))
+    assert cited <= set(traps)

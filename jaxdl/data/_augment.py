@@ -100,8 +100,8 @@ def random_crop(
 ) -> Example:
     """Cuts out `size` pixels at a random place, without stretching.
 
-    A side of the image that is shorter is not dropped: all of it lies at a random place in the crop
-    (T24).
+    A side of the image that is shorter is not dropped: all of it lies at a random place in the
+    crop.
 
     >>> example = {"image": jnp.arange(12.0).reshape(2, 6, 1)}
     >>> cut = random_crop(jax.random.key(0), example, size=(2, 3))["image"][..., 0]

@@ -141,7 +141,7 @@ def read_voc_masks(folder: str | pathlib.Path, size: Sequence[int] = (320, 320))
     Args:
         folder: VOC's, with `ImageSets/Segmentation/{train,val}.txt` that list the names.
         size: height and width; an image that is larger is shrunk to fit, with its aspect, and what
-            is left at the bottom and right is void (T24: nothing is cut off or dropped).
+            is left at the bottom and right is void (nothing is cut off or dropped).
     Returns: splits "train" and "test" (from `val`): "image" uint8 `[N, H, W, 3]`, 0 where there is
         none, and "segmentation" uint8 `[N, H, W]`, void as 255.
     Raises: DataError if a file is missing, is no image, differs in size, or has other classes.

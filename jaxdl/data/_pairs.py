@@ -35,7 +35,7 @@ def load_pairs(
     Args:
         name: "dates", English and French, needs no file; "tatoeba", a file "english TAB french" a
             line, a zip with one, or the folder of either (a zip comes first). A tenth of the
-            sentences is held out, all translations of one together (T13).
+            sentences is held out, all translations of one together.
         data_dir: the file or folder.
         limit: so many pairs of the file, the first, which are the shortest at manythings.org.
     Returns: "train" and "test".

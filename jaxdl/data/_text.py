@@ -240,7 +240,7 @@ def _check_text(tokens: np.ndarray, least: int) -> None:
 def length_buckets(
     sequences: Sequence[Sequence[int]], widths: Sequence[int], *, pad_id: int = 0
 ) -> list[Split]:
-    """Sorts sequences into a few fixed widths, so that a step compiles once for each (T26).
+    """Sorts sequences into a few fixed widths, so that a step compiles once for each.
 
     >>> short, long = length_buckets([[1, 2], [3, 4, 5, 6], [7]], widths=(2, 4))
     >>> short["tokens"].tolist(), short["index"].tolist(), long["tokens"].tolist()
@@ -304,7 +304,7 @@ def num_bucket_batches(buckets: Sequence[Split], batch_size: int) -> int:
 def load_text(
     name: str = "manual", data_dir: str | pathlib.Path | None = None, *, held_out: float = 0.1
 ) -> dict[str, str]:
-    r"""Loads a text, split before anything is cut out of it (T13).
+    r"""Loads a text, split before anything is cut out of it.
 
     >>> _ = pathlib.Path("counted.txt").write_text("one\n" * 9 + "ten\n")
     >>> load_text("text", "counted.txt")["test"]

@@ -69,7 +69,7 @@ class WordVectors:
         """Scores questions "a b c answer" by 3CosAdd.
 
         Returns: "accuracy" over the "known" questions, NaN if there are none, and how many were
-            "unknown" because a word has no vector: they are not counted as wrong (T14).
+            "unknown" because a word has no vector: they are not counted as wrong.
         """
         rows = list(questions)
         known = np.array(

@@ -1,6 +1,6 @@
 """Searching for a probable sequence: greedy, beam, and all of them.
 
-Conventions (they differ between books and libraries, T21):
+Conventions (they differ between books and libraries):
 - The score of a sequence is the sum of its log-probabilities, the end token's included, divided by
   a penalty of its length L, the end token included. `power_penalty` is `L^0.75` (Zhang et al.,
   Dive into deep learning, eq. 10.8.4), `gnmt_penalty` is `((5 + L) / 6)^0.6` (Wu et al. 2016).

@@ -1,7 +1,7 @@
 """Information theory: tables of probabilities, samples, Gaussians, and words of a corpus.
 
 All in nats, or in bits with `base=2`. `0 log 0` is 0, and KL is inf where `q = 0 < p`: no `nansum`
-hides it (T11). Gradients are finite wherever the value is.
+hides it. Gradients are finite wherever the value is.
 """
 
 from jaxdl.information._association import Association, cooccurrence, word_associations

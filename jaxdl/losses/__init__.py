@@ -19,7 +19,7 @@ Conventions, what others do, and the test that shows it:
 - The multi-class hinge looks at the worst rival, as scikit-learn; torch averages over K.
   `test_multiclass_hinge_against_sklearn`
 - BPR is `-log_sigmoid` of a difference of scores; `log(sigmoid(x))` is -inf at -100, and a sigmoid
-  inside the model makes it two (T3). `test_bpr_far_on_the_wrong_side`
+  inside the model makes it two. `test_bpr_far_on_the_wrong_side`
 - Total variation is a sum of absolute differences; others take means, or squares.
   `test_total_variation_is_a_sum`
 - The Gram matrix is divided by C H W; others by H W, or not at all. `test_gram_matrix_by_hand`

@@ -15,10 +15,10 @@ Of nothing: a mean is 0, perplexity 1, an area under a curve NaN, a ratio its `z
 Conventions, what others do, and the test that shows it:
 
 - A mean is over everything, not over means of batches: 16 images of a last batch would weigh 15.6
-  times too much, and a perplexity came out as 308.9 for 870.1 (T1, T25).
+  times too much, and a perplexity came out as 308.9 for 870.1.
   `test_mean_is_not_a_mean_of_batch_means`, `test_perplexity_is_weighted_by_tokens`
 - ROC AUC is exact, with half for ties; 200 thresholds on [0, 1] give 0.900 for 0.925, and 0.317 on
-  logits (T2). `test_auc_of_logits_is_that_of_probabilities`. In bounded memory it is called
+  logits. `test_auc_of_logits_is_that_of_probabilities`. In bounded memory it is called
   approximate and bounds its own error. `test_approximate_auc_keeps_its_bound`
 - The area under the precision-recall curve is the step-wise average precision; others take the
   trapezoid. `test_average_precision_is_no_trapezoid`
@@ -26,15 +26,15 @@ Conventions, what others do, and the test that shows it:
   occurs; scikit-learn's top-k prefers the higher. `test_top_k_prefers_the_lower_class`
 - Macro means are over all K classes; scikit-learn leaves out those that never occur unless given
   `labels`. `test_macro_counts_absent_classes`
-- Detectors are judged by mAP: a score over all anchors rewards background everywhere (T4).
+- Detectors are judged by mAP: a score over all anchors rewards background everywhere.
   `test_predicting_background_everywhere_scores_nothing`. COCO's and PASCAL's rules differ in which
   ground truth a detection finds, and in interpolation. `test_average_precision_is_pycocotools`
-- BLEU is sacrebleu's (T8). `test_bleu_against_sacrebleu`
-- Mean IoU leaves out void pixels and absent classes; pixel accuracy is dominated by background
-  (T24). `test_mean_iou_ignores_void`
-- Ranking metrics are over the full catalogue without known items, in expectation over ties (T2); a
+- BLEU is sacrebleu's. `test_bleu_against_sacrebleu`
+- Mean IoU leaves out void pixels and absent classes; pixel accuracy is dominated by background.
+  `test_mean_iou_ignores_void`
+- Ranking metrics are over the full catalogue without known items, in expectation over ties; a
   constant scorer scores what chance scores. `test_a_constant_scorer_is_chance`
-- RMSE is one root of one mean, not a mean of roots (T3). `test_rmse_is_one_root`
+- RMSE is one root of one mean, not a mean of roots. `test_rmse_is_one_root`
 - R2 takes the spread about the mean of all targets, never of a batch, and survives a mean of 1e4.
   `test_r2_far_from_zero`
 """

@@ -118,7 +118,7 @@ class _Scores:
 class ROCAUC(_Scores):
     """Area under the ROC curve: how often a positive scores above a negative, ties counting half.
 
-    Exact at every scale of the scores (T2); NaN while one of the classes is missing, where a score
+    Exact at every scale of the scores; NaN while one of the classes is missing, where a score
     is NaN, or if scores did not fit the capacity.
 
     >>> ROCAUC.from_batch(jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])).compute()

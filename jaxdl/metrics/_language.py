@@ -18,7 +18,7 @@ from jaxdl.metrics._base import Mean, OfMean
 
 @struct.dataclass
 class Perplexity(OfMean):
-    """`exp` of the mean negative log-likelihood of all tokens together (T1); 1 for no tokens.
+    """`exp` of the mean negative log-likelihood of all tokens together; 1 for no tokens.
 
     >>> Perplexity.from_batch(jnp.zeros((1, 2, 4)), jnp.array([[0, 3]])).compute()
     Array(4., dtype=float32)
@@ -41,7 +41,7 @@ class BLEU:
     """Corpus BLEU in 0..100 by sacrebleu, from sums of n-gram matches; it lives on the host.
 
     Four n-grams of equal weight, the closest reference length, exponential smoothing: sacrebleu's
-    conventions and tokenizer. Books differ in all of them (T8). No sentence at all scores 0.
+    conventions and tokenizer. Books differ in all of them. No sentence at all scores 0.
 
     >>> round(float(BLEU.from_batch(["the cat sat on it"], [["the cat sat on it"]]).compute()), 1)
     100.0
@@ -120,7 +120,7 @@ def d2l_bleu(hypothesis: Sequence[str], reference: Sequence[str], k: int = 2) ->
     """The score of one sentence in Dive into Deep Learning, to compare with its tables only.
 
     `exp(min(0, 1 - |reference| / |hypothesis|))` times the precisions of n = 1..k to the power
-    `2^-n`. The weights do not sum to one (T8) and sentences are averaged: use `BLEU` for the rest.
+    `2^-n`. The weights do not sum to one and sentences are averaged: use `BLEU` for the rest.
 
     Args:
         hypothesis: tokens; none score 0.

@@ -16,7 +16,7 @@ class MeanIoU:
     """Intersection over union of K classes over all pixels of the set, averaged over the classes.
 
     Classes that neither occur nor were predicted have no IoU and are left out of the mean. Pixel
-    accuracy, which background dominates (T24), comes from the same counts.
+    accuracy, which background dominates, comes from the same counts.
 
     >>> predicted, labels = jnp.array([[0, 1, 1, 1]]), jnp.array([[0, 0, 1, 1]])
     >>> MeanIoU.from_batch(predicted, labels, num_classes=2).compute()

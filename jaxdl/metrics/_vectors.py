@@ -30,7 +30,7 @@ def nearest(
     Args:
         vectors: `[V, D]`; a row of zeros has cosine 0 with everything.
         queries: `[Q, D]`.
-        exclude: ids `[Q, E]` of rows that are no answer, -1 for none (T14).
+        exclude: ids `[Q, E]` of rows that are no answer, -1 for none.
         chunk: queries scored at a time.
     Returns: cosines `[Q, k]`, descending, and ids `[Q, k]`.
     Raises: ValueError if the widths differ, or k is not in 1..V-E.
@@ -64,7 +64,7 @@ def analogies(vectors: ArrayLike, questions: ArrayLike, *, chunk: int = 256) -> 
 
     Args:
         vectors: `[V, D]`.
-        questions: ids `[Q, 3]`; the three words of a question are no answer to it (T14).
+        questions: ids `[Q, 3]`; the three words of a question are no answer to it.
     Returns: ids `[Q]`.
     Reference: Mikolov, Yih & Zweig 2013, Linguistic regularities.
     """

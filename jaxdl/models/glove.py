@@ -1,7 +1,7 @@
 """GloVe: vectors whose inner products, with two biases, are the logarithms of co-occurrence counts.
 
 Counts are symmetric and each pair weighs one over its distance; the word vector is the sum of
-centre and context (T15), which `vectors` returns. Trained by `train.make_glove`.
+centre and context, which `vectors` returns. Trained by `train.make_glove`.
 
 Pennington, Socher & Manning 2014, GloVe: global vectors for word representation.
 """

@@ -1,7 +1,7 @@
 """Classifiers of texts: GRU, bidirectional LSTM, and a network of convolutions.
 
 All read ids `[B, T]` in which 0 is padding, at the end only, and give logits `[B, K]` that do not
-depend on how much padding there is (T12). A text without a word has defined logits, too. Words have
+depend on how much padding there is. A text without a word has defined logits, too. Words have
 vectors in up to two channels: "tuned" ones are trained, "frozen" ones stay as `with_vectors` set
 them, and "both" has the two side by side (Kim's "multichannel").
 """

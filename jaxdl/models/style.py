@@ -70,7 +70,7 @@ def load_body(path: str | pathlib.Path) -> tuple[VGG, Any]:
     (2, 4, 8, 16, 16)
 
     Returns: the model up to the deepest feature of `CONTENT` and `STYLE`, and its variables.
-    Raises: FileNotFoundError; ValueError if something is missing (T11: nothing stays random).
+    Raises: FileNotFoundError; ValueError if something is missing (nothing stays random).
     """
     path = pathlib.Path(path)
     if not path.exists():

@@ -8,7 +8,7 @@ word vectors) and u of a word, or of an inner node of the tree (O = V - 1), that
 
 The three ways to predict a target from h are `softmax_loss`, `negative_sampling_loss` and
 `hierarchical_loss`, one number per example; `jaxdl.train.make_word2vec` is the fast trainer of all.
-Conventions that differ between implementations (T15): `keep_probability` is the paper's unless
+Conventions that differ between implementations: `keep_probability` is the paper's unless
 asked for the C program's; a negative sample never counts where it is the target itself.
 
 Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546; Mnih & Hinton 2009 (trees).
@@ -121,7 +121,7 @@ def keep_probability(
     """Share of each word's occurrences that subsampling keeps, `[V]`, for f = count / total.
 
     The paper's `min(1, sqrt(t/f))` (0.316 at f = 10t), or `min(1, sqrt(t/f) + t/f)` of its C
-    program and gensim (0.416, T15). A threshold of 0 keeps all.
+    program and gensim (0.416). A threshold of 0 keeps all.
 
     >>> keep_probability([90, 9, 1], threshold=0.01)
     array([0.105, 0.333, 1.   ], dtype=float32)

@@ -1,7 +1,7 @@
 """Layers that several models share, beside Flax's own, and initialisers for them.
 
 Dropout has one convention, here and in Flax: what is kept is divided by the share that is kept
-while training, and nothing happens when evaluating, so expectations agree (T19).
+while training, and nothing happens when evaluating, so expectations agree.
 """
 
 from jaxdl.nn._attention import (

@@ -2,7 +2,7 @@
 
 Fans count the receptive field: a 3x3 convolution of 64 channels has a fan-in of 576. Normals are
 not truncated, so their deviation is the one that is written; `jax.nn.initializers.he_normal` and
-its relatives truncate at two deviations and correct for it (T18). MSRA is `sqrt(2 / n)`, not the
+its relatives truncate at two deviations and correct for it. MSRA is `sqrt(2 / n)`, not the
 `2 / sqrt(n)` of some notes.
 """
 

@@ -1,6 +1,6 @@
 """Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167) for dense and convolutional layers.
 
-Conventions that libraries differ in, with the choice made here (T6):
+Conventions that libraries differ in, with the choice made here:
 
 - `momentum` is the share of the old running value that is kept, 0.9 here and in Flax; Keras keeps
   0.99, and 64 % of the initial statistics are then still there after 45 steps. In torch 0.1 is the

@@ -6,7 +6,7 @@
 - `gelu` is its tanh form, as in `jax.nn`; torch takes the exact one, here `approximate=False`.
   `test_gelu_is_the_tanh_form_unless_asked`
 - A softmax with nothing to choose from is zeros with a zero gradient; a fill of -inf gives NaN, and
-  -1e6 overflows in half precision (T10). `test_masked_softmax_of_an_empty_row`
+  -1e6 overflows in half precision. `test_masked_softmax_of_an_empty_row`
 
 The smooth ones come from `jax.nn`, which is stable at logits of +-1e4 and beyond.
 """

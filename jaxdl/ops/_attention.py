@@ -4,7 +4,7 @@ T queries attend to S keys, which carry S values; leading axes `[...]` (examples
 A boolean mask is True where a query may look, as in torch's `scaled_dot_product_attention` (the
 `attn_mask` of torch's `MultiheadAttention` is the other way round). It has as many axes as the
 scores, each equal or 1: padding is `mask[:, None, :]`, heads add one more axis. A query that may
-look nowhere gets zeros, with zero gradients (T10).
+look nowhere gets zeros, with zero gradients.
 """
 
 import math
