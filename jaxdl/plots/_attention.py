@@ -16,6 +16,11 @@ def attention_maps(
 ) -> Any:
     """Draws what each target token looked at, one map a pair; white is 0 and black is 1.
 
+    >>> weights, source, target = np.eye(2), ["le", "chat"], ["the", "cat"]
+    >>> figure = attention_maps([weights], [source], [target])
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['the', 'cat']
+
     Args:
         weights: for each pair `[T, S]` or more; what lies beyond its tokens is left out.
         sources, targets: tokens of each pair, S and T of them.

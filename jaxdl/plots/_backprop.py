@@ -17,6 +17,10 @@ def with_derivatives(
     """Draws each function of one number and its derivative, a panel each, on one scale.
 
     The derivative is drawn as points, so that its jumps are not joined.
+
+    >>> figure = with_derivatives({"relu": jax.nn.relu, "tanh": jnp.tanh}, columns=2)
+    >>> [axes.get_title() for axes in figure.axes]
+    ['relu', 'tanh']
     """
     from matplotlib.figure import Figure
 
@@ -47,7 +51,13 @@ def with_derivatives(
 def gradient_flow(
     sizes: Mapping[str, Mapping[str, Sequence[float]]], *, ylabel: str = "RMS of delta"
 ) -> Any:
-    """Draws how large gradients are layer by layer, a panel each for `{panel: {curve: sizes}}`."""
+    """Draws how large gradients are layer by layer, a panel each for `{panel: {curve: sizes}}`.
+
+    >>> sizes = {"sigmoid": {"seed 0": [0.001, 0.1]}, "relu": {"seed 0": [0.1, 0.1]}}
+    >>> figure = gradient_flow(sizes)
+    >>> [axes.get_title() for axes in figure.axes], figure.axes[0].get_yscale()
+    (['sigmoid', 'relu'], 'log')
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

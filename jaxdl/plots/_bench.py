@@ -11,6 +11,10 @@ def roofline(
 ) -> Any:
     """Draws programs under the roof that a device's peaks make.
 
+    >>> figure = roofline({"dot": (50.0, 8e11), "copy": (0.1, 9e9)}, 1e12, 1e11)
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['100 GB/s', '1,000 GFLOP/s', 'dot', 'copy']
+
     Args:
         points: by name, operations per byte and operations per second.
         peak_flops: operations per second at best.
@@ -43,6 +47,11 @@ def roofline(
 
 def growth(costs: Mapping[str, Mapping[str, Sequence[float]]]) -> Any:
     """Draws time and memory against size, with the line that grows in proportion.
+
+    >>> cost = {"size": [8, 16, 32], "seconds": [0.1, 0.2, 0.5], "bytes": [100, 200, 400]}
+    >>> figure = growth({"batch": cost})
+    >>> figure.axes[0].lines[0].get_xdata(), figure.axes[0].lines[0].get_ydata()
+    (array([1., 2., 4.]), array([1., 2., 5.]))
 
     Args:
         costs: by the axis that grows: "size", "seconds" and "bytes", each a number per point.

@@ -13,6 +13,10 @@ from numpy.typing import ArrayLike
 def curves(history: Sequence[Mapping[str, float]], *, x: str = "epoch") -> Any:
     """Draws every number of a run against the epoch, training and test of a kind in one panel.
 
+    >>> history = [{"epoch": 1, "train/loss": 0.9, "test/loss": 1.0, "test/accuracy": 0.5}]
+    >>> [(axes.get_title(), len(axes.lines)) for axes in curves(history).axes]
+    [('loss', 2), ('accuracy', 1)]
+
     Args:
         history: rows as `fit` returns them; names "train/loss" and "test/loss" share a panel.
         x: the name that counts along the axis.
@@ -41,6 +45,11 @@ def compare(
     groups: Mapping[str, Sequence[Sequence[Mapping[str, float]]]], *, x: str = "epoch"
 ) -> Any:
     """Draws several runs against each other, one panel per number.
+
+    >>> seeds = [[{"epoch": 1, "loss": 0.8}], [{"epoch": 1, "loss": 1.0}]]
+    >>> figure = compare({"adam": seeds, "sgd": [[{"epoch": 1, "loss": 1.5}]]})
+    >>> [(line.get_label(), line.get_ydata().tolist()) for line in figure.axes[0].lines]
+    [('adam', [0.9]), ('sgd', [1.5])]
 
     Args:
         groups: by label, the histories of runs that differ in the seed alone. Their mean is drawn,
@@ -77,7 +86,12 @@ def compare(
 
 
 def confusion(counts: ArrayLike, class_names: Sequence[str] = ()) -> Any:
-    """Draws a confusion matrix `[K, K]`: rows the true class, shade its share of the row."""
+    """Draws a confusion matrix `[K, K]`: rows the true class, shade its share of the row.
+
+    >>> figure = confusion([[8, 2], [0, 5]], ["cat", "dog"])
+    >>> [text.get_text() for text in figure.axes[0].texts]  # zeros are left out
+    ['8', '2', '5']
+    """
     from matplotlib.figure import Figure
 
     counts = np.asarray(counts)

@@ -19,6 +19,11 @@ def framed(
 ) -> Any:
     """Draws boxes over images.
 
+    >>> images, boxes = np.zeros((2, 32, 32)), [[[0.1, 0.1, 0.5, 0.6]], np.zeros((0, 4))]
+    >>> figure = framed(images, boxes, [["cat 0.93"], []], titles=["one", "none"])
+    >>> [(axes.get_title(), [text.get_text() for text in axes.texts]) for axes in figure.axes]
+    [('one', ['cat 0.93']), ('none', [])]
+
     Args:
         images: `[N, H, W]` or `[N, H, W, C]`, grey or colour, uint8 or floats in 0..1.
         boxes: N arrays `[M, 4]`, x1, y1, x2, y2 as shares of width and height; those without area
@@ -64,7 +69,15 @@ def detected(
     *,
     truth: Sequence[ArrayLike] | np.ndarray | None = None,
 ) -> Any:
-    """Draws `ops.Detections` of N images, each with its class and score; else as `framed`."""
+    """Draws `ops.Detections` of N images, each with its class and score; else as `framed`.
+
+    >>> from jaxdl import ops
+    >>> boxes, scores = np.array([[[0.1, 0.1, 0.5, 0.6]]]), np.array([[0.93]])
+    >>> found = ops.Detections(boxes, scores, np.array([[1]]), np.array([[True]]))
+    >>> figure = detected(np.zeros((1, 32, 32)), found, ["dog", "cat"])
+    >>> figure.axes[0].texts[0].get_text()
+    'cat 0.93'
+    """
     classes, scores = np.asarray(found.classes), np.asarray(found.scores)
     texts = [
         [f"{class_names[k]} {score:.2f}" for k, score in zip(*row, strict=True)]
@@ -77,6 +90,10 @@ def precision_recall(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, scores: Mapping[str, float] | None = None
 ) -> Any:
     """Draws precision against recall, one line a class.
+
+    >>> figure = precision_recall({"cat": ([0.5, 1.0], [1.0, 0.7])}, scores={"cat": 0.85})
+    >>> figure.legends[0].get_texts()[0].get_text()
+    'cat  0.850'
 
     Args:
         curves: by class, recall and precision along the detections by falling score.

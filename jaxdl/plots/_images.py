@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike
 def tiles(images: ArrayLike, *, signed: bool = False) -> Any:
     """Draws images `[N, H, W]` or `[N, H, W, 3]` in a square of rows and columns.
 
+    >>> figure = tiles(np.zeros((5, 8, 8)))
+    >>> len(figure.axes), sum(bool(axes.images) for axes in figure.axes)  # two rows of three
+    (6, 5)
+
     Args:
         images: grey ones each between its own extremes; colours in 0..1 or uint8.
         signed: blue below zero, white at zero, red above, on one scale for all.
@@ -38,6 +42,10 @@ def gallery(images: Mapping[str, ArrayLike], *, columns: int = 4) -> Any:
     """Draws images `[H, W]`, `[H, W, 1]` or `[H, W, 3]` in rows, each under its name.
 
     Grey ones run between their own extremes; colours are uint8, or floats in 0..1 (else clipped).
+
+    >>> figure = gallery({"input": np.zeros((8, 8)), "edges": np.ones((8, 8))}, columns=2)
+    >>> [axes.get_title() for axes in figure.axes]
+    ['input', 'edges']
     """
     from matplotlib.figure import Figure
 

@@ -5,7 +5,13 @@ from typing import Any
 
 
 def associations(pairs: Sequence[Any]) -> Any:
-    """Draws `information.Association`s as bars of PMI, the strongest at the top."""
+    """Draws `information.Association`s as bars of PMI, the strongest at the top.
+
+    >>> from jaxdl import information
+    >>> pairs = [information.Association("new", "york", 12, 7.5)]
+    >>> [label.get_text() for label in associations(pairs).axes[0].get_yticklabels()]
+    ['new york']
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 1 + 0.24 * len(pairs)), layout="constrained")

@@ -10,6 +10,10 @@ from numpy.typing import ArrayLike
 def rank_frequency(counts: Sequence[ArrayLike], labels: Sequence[str] = ()) -> Any:
     """Draws counts against their rank, both logarithmic (Zipf's law is a straight line).
 
+    >>> figure = rank_frequency([[3, 10, 5], [1, 2]])
+    >>> [(line.get_label(), line.get_ydata().tolist()) for line in figure.axes[0].lines]
+    [('1-gram', [10, 5, 3]), ('2-gram', [2, 1])]
+
     Args:
         counts: for each curve the counts of its n-grams, in any order.
         labels: of the curves; "1-gram", "2-gram", ... by default.
@@ -31,6 +35,10 @@ def rank_frequency(counts: Sequence[ArrayLike], labels: Sequence[str] = ()) -> A
 
 def gradient_by_distance(norms: Mapping[str, ArrayLike]) -> Any:
     """Draws how much of a gradient is left after so many steps back, on a logarithmic scale.
+
+    >>> figure = gradient_by_distance({"rnn": [1.0, 0.1, 0.01], "lstm": [1.0, 0.9, 0.8]})
+    >>> [line.get_label() for line in figure.axes[0].lines], figure.axes[0].get_yscale()
+    (['rnn', 'lstm'], 'log')
 
     Args:
         norms: by label, the norm at distance 0, 1, 2, ... from the last step.

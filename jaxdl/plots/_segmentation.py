@@ -12,6 +12,10 @@ from jaxdl import data
 def segmentation_colours(labels: ArrayLike, palette: ArrayLike | None = None) -> np.ndarray:
     """The colour picture `[..., H, W, 3]` uint8 of class indices `[..., H, W]`.
 
+    >>> segmentation_colours([[0, 15]])  # VOC's background and person
+    array([[[  0,   0,   0],
+            [192, 128, 128]]], dtype=uint8)
+
     Args:
         labels: integers; without a palette 0 to 255, where 255 is VOC's cream for void.
         palette: colours `[K, 3]` uint8; `data.voc_palette()` by default.
@@ -32,6 +36,11 @@ def segmentations(
     class_names: Sequence[str] = (),
 ) -> Any:
     """Draws images, their classes and the predicted ones side by side, an example a row.
+
+    >>> images, truth = np.zeros((2, 8, 8, 3)), np.zeros((2, 8, 8), int)
+    >>> figure = segmentations(images, truth, truth, ["background", "person"])
+    >>> len(figure.axes), [text.get_text() for text in figure.legends[0].get_texts()]
+    (6, ['background'])
 
     Args:
         images: `[N, H, W, 3]`, uint8 or in 0..1.

@@ -23,6 +23,10 @@ def heat_maps(
     The colours span the middle eight tenths of the numbers, so that one outlier leaves the rest
     apart.
 
+    >>> figure = heat_maps({"accuracy": [[0.5, np.nan]]}, rows=["sgd"], columns=[0.1, 1.0])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0.5', '']
+
     Args:
         panels: by title; NaN and infinite cells are grey, the latter with the sign for infinity.
         rows, columns: their names, at the edges.
@@ -69,6 +73,11 @@ def side_by_side(
     log: bool = False,
 ) -> Any:
     """Draws one panel per label with its runs and their mean, all other means in grey behind.
+
+    >>> seeds = [[{"epoch": 1, "loss": 0.8}], [{"epoch": 1, "loss": 1.0}]]
+    >>> figure = side_by_side({"adam": seeds, "sgd": seeds}, "loss")
+    >>> [(axes.get_title(), axes.lines[-1].get_ydata().tolist()) for axes in figure.axes]
+    [('adam', [0.9]), ('sgd', [0.9])]
 
     Args:
         groups: by label, histories of runs that differ in the seed alone, as for `compare`.

@@ -10,6 +10,10 @@ from numpy.typing import ArrayLike
 def boxes(columns: Mapping[str, ArrayLike], *, whisker: float = 1.5) -> Any:
     """Draws a box plot a column, each in its own units; points beyond the whiskers are outliers.
 
+    >>> figure = boxes({"age": [22.0, np.nan, 38.0], "fare": [7.25, 71.28, 8.05]})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['age', 'fare']
+
     Args:
         columns: numbers `[N]` by name; NaN is left out.
         whisker: reach of the whiskers in interquartile ranges.
@@ -33,6 +37,11 @@ def coefficient_paths(
     panels: Mapping[str, tuple[ArrayLike, ArrayLike]], feature_names: Sequence[str] = ()
 ) -> Any:
     """Draws every coefficient against the penalty, one panel a method.
+
+    >>> path = [0.1, 1.0], [[2.0, -1.0], [1.0, -0.5]]  # two penalties, two features
+    >>> figure = coefficient_paths({"ridge": path}, ["age", "fare"])
+    >>> [line.get_label() for line in figure.axes[0].lines[:2]]
+    ['age', 'fare']
 
     Args: panels: title to (penalties `[P]`, coefficients `[P, D]`).
     """
@@ -64,6 +73,11 @@ def score_curves(
     log: bool = False,
 ) -> Any:
     """Draws training and validation scores, mean and range over folds, one panel a model.
+
+    >>> panel = [10, 20], [[0.1, 0.2], [0.3, 0.2]], [[0.9, 0.5], [0.7, 0.5]]  # two folds
+    >>> figure = score_curves({"ridge": panel})
+    >>> [(line.get_label(), line.get_ydata().tolist()) for line in figure.axes[0].lines]
+    [('training', [0.2, 0.2]), ('validation', [0.8, 0.5])]
 
     Args:
         panels: title to (positions `[S]`, training scores `[F, S]`, validation scores `[F, S]`).
@@ -98,6 +112,11 @@ def regions(
 ) -> Any:
     """Draws where a classifier of two features decides for which class, one panel a classifier.
 
+    >>> points, labels = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0, 1])
+    >>> figure = regions({"x > 1/2": (lambda x: x[:, 0] > 0.5, points, labels)})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['x > 1/2']
+
     Args: panels: title to (classify, points `[N, 2]`, labels `[N]`), `classify` giving the class
         `[M]` of points `[M, 2]`.
     """
@@ -121,7 +140,12 @@ def regions(
 
 
 def predicted(targets: ArrayLike, predictions: ArrayLike, *, unit: str = "") -> Any:
-    """Draws predictions `[N]` against targets `[N]`, with the line on which they agree."""
+    """Draws predictions `[N]` against targets `[N]`, with the line on which they agree.
+
+    >>> figure = predicted([1.0, 3.0], [1.5, 2.0], unit="m")
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].lines[0].get_xdata()
+    ('target m', array([1., 3.]))
+    """
     from matplotlib.figure import Figure
 
     targets, predictions = np.asarray(targets), np.asarray(predictions)

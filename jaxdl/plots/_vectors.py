@@ -12,6 +12,11 @@ def word_map(
 ) -> Any:
     """Draws words where their vectors fall in two dimensions, by principal components or t-SNE.
 
+    >>> vectors = [[1.0, 0.1, 0.0], [1.0, 0.2, 0.1], [0.0, 0.1, 1.0]]
+    >>> figure = word_map(["cat", "dog", "car"], vectors)
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['cat', 'dog', 'car']
+
     Args:
         words: N of them, at least 2 (t-SNE: 3).
         vectors: `[N, D]`; only their directions count.
