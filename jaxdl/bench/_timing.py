@@ -137,6 +137,9 @@ def interleave(
     >>> both = interleave({"a": lambda: sum(range(9)), "b": lambda: sum(range(99))}, repeats=3)
     >>> both["a"].median < both["b"].median
     True
+
+    Raises:
+        ValueError: if `repeats` or `warmup` is below 1.
     """
     if repeats < 1 or warmup < 1:
         raise ValueError(f"repeats and warmup must be at least 1, got {repeats} and {warmup}")

@@ -86,6 +86,13 @@ def image_training(model: Any, size: int, channels: int, classes: int = 10) -> C
     >>> work = image_training(models.MLP((10,)), size=8, channels=1)(4, "float32", 1)
     >>> work.items, work.unit, work.program.flops  # twice 2 * 4 * 64 * 10: forward, backward
     (4, 'examples', 10240.0)
+
+    Args:
+        model: called as `model.apply(variables, images [B, size, size, channels], train=...)`.
+        size: pixels a side.
+        channels: of a pixel.
+        classes: of the labels, drawn at random.
+    Returns: `build(batch, precision, devices) -> Work`.
     """
 
     def build(batch: int, precision: str, devices: int) -> Work:
@@ -108,6 +115,13 @@ def language_training(cell: Any, hidden: int, steps: int, vocabulary: int) -> Ca
     >>> work = language_training(nn.GRUCell(), hidden=4, steps=6, vocabulary=5)(2, "float32", 1)
     >>> work.items, work.unit
     (12, 'tokens')
+
+    Args:
+        cell: of `models.LanguageModel`.
+        hidden: its width.
+        steps: tokens of a window.
+        vocabulary: how many words there are.
+    Returns: `build(batch, precision, devices) -> Work`.
     """
 
     def build(batch: int, precision: str, devices: int) -> Work:

@@ -76,6 +76,10 @@ def neighbour_ratings(
     similarity, that rated i; by items with the roles exchanged. Without such neighbours it is the
     mean of the row, and for a row without ratings the mean of all.
 
+    >>> ratings = jnp.array([[1, 2, 4], [2, 3, 0]])  # the second user has not seen item 2
+    >>> neighbour_ratings(ratings, ratings > 0, by="user", k=1)[1, 2]  # 2.5 + (4 - 7/3)
+    Array(4.167, dtype=float32)
+
     Args:
         ratings, observed: `[U, I]`; what unobserved cells hold has no part.
         by: whose similarity counts.

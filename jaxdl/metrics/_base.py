@@ -18,7 +18,11 @@ from jaxdl import _checks
 
 @runtime_checkable
 class Metric(Protocol):
-    """The verbs of a metric; `empty` and `from_batch` are class methods with its own options."""
+    """The verbs of a metric; `empty` and `from_batch` are class methods with its own options.
+
+    >>> isinstance(Mean.empty(), Metric), isinstance(0.5, Metric)
+    (True, False)
+    """
 
     def merge(self, other: Self) -> Self:
         """Returns the state of both sets together."""

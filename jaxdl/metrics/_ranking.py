@@ -104,6 +104,14 @@ def rank_catalogue(
 ) -> Ranking:
     """Ranks all items for each user, some users at a time: `chunk * I` scores are held, not U * I.
 
+    >>> from jaxdl import data
+    >>> wanted = data.Split({"user": np.array([0, 1]), "item": np.array([1, 2])})
+    >>> relevant = data.ItemLists.of(wanted, num_users=2, num_items=3)
+    >>> scores = jnp.array([[0.9, 0.5, 0.1], [0.2, 0.3, 0.8]])
+    >>> rank = rank_catalogue(lambda table, users: table[users], scores, jnp.arange(2), relevant)
+    >>> rank.compute()["mrr"]  # places 2 and 1
+    Array(0.75, dtype=float32)
+
     Args:
         score: `(params, users [chunk]) -> scores [chunk, I]`; compiled once for each function.
         params: passed on to `score`.
@@ -111,6 +119,8 @@ def rank_catalogue(
         relevant, known: the items to be found, and those to leave out, by user.
         ks: cut-offs of `Ranking`.
         chunk: users at a time.
+    Returns: the metric of all users.
+    Raises: ValueError for users of another shape, or a chunk below 1.
     """
     users = jnp.asarray(users)
     if users.ndim != 1 or chunk < 1:

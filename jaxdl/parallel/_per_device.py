@@ -96,6 +96,8 @@ def pmap(step: Callable, mesh: Mesh) -> Callable:
     ...     return state + jax.lax.psum(jnp.sum(batch), AXES), {}
     >>> pmap(step, parallel.make_mesh(data=1))(jnp.array(1.0), jnp.array([[2.0, 3.0]]))
     (Array(6., dtype=float32), {})
+
+    Raises: ValueError, when traced, for batches of another shape.
     """
     devices = mesh.shape["replica"] * mesh.shape["data"]
 

@@ -46,6 +46,8 @@ def gallery(images: Mapping[str, ArrayLike], *, columns: int = 4) -> Any:
     >>> figure = gallery({"input": np.zeros((8, 8)), "edges": np.ones((8, 8))}, columns=2)
     >>> [axes.get_title() for axes in figure.axes]
     ['input', 'edges']
+
+    Raises: ValueError if there are no images.
     """
     from matplotlib.figure import Figure
 

@@ -32,6 +32,7 @@ def heat_maps(
         rows, columns: their names, at the edges.
         form: of the numbers, as in `format`.
         better: "high" or "low" numbers are the bright ones.
+    Raises: ValueError for a panel of another shape.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure

@@ -66,6 +66,8 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     >>> _ = pathlib.Path("result.json").write_text('{"test/accuracy": 0.9}')
     >>> read_json(pathlib.Path("result.json")), read_json(pathlib.Path("missing.json"))
     ({'test/accuracy': 0.9}, {})
+
+    Raises: ValueError if it is not JSON, or no mapping.
     """
     if not path.exists():
         return {}
