@@ -18,6 +18,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+__all__ = ["keep_freed_memory", "parse", "run", "use_compilation_cache"]
+
 Config = TypeVar("Config")
 _MISTAKES = (ValueError, FileNotFoundError, FileExistsError, PermissionError)
 _COUNTS = ("batch_size", "batch_sizes", "epochs", "seeds")
@@ -94,7 +96,12 @@ def _split_launch(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 def parse(
     config_type: type[Config], args: Sequence[str] | None = None, doc: str | None = None
 ) -> Config:
-    """Parses options into a dataclass; `--help` shows every field with its comment and default."""
+    """Parses options into a dataclass; `--help` shows every field with its comment and default.
+
+    >>> Options = dataclasses.make_dataclass("Options", [("epochs", int, 3), ("rate", float, 0.1)])
+    >>> parse(Options, ["--epochs", "5"])
+    Options(epochs=5, rate=0.1)
+    """
     import tyro
 
     return tyro.cli(config_type, args=args, description=f"{doc or ''}\n\n{_LAUNCH}")

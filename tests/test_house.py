@@ -45,7 +45,7 @@ def test_every_room_is_in_the_order():
 @pytest.mark.parametrize("room", ORDER)
 def test_public_names_are_those_of_all_and_are_documented(room):
     module = importlib.import_module(f"jaxdl.{room}")
-    for name in getattr(module, "__all__", []):
+    for name in module.__all__:
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert value.__doc__, f"{room}.{name} has no docstring"
