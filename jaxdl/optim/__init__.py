@@ -18,6 +18,7 @@ Conventions: x parameters, g gradient, r learning rate, e epsilon; every line is
     Adam      optax.adam(r)                           x -= r m' / (sqrt(s') + e)   all but Keras
     AdamW     optax.adamw(r, weight_decay=w)          Adam, and x -= r w x             torch, Keras
     coupled   chain(add_decayed_weights(w), adam(r))  Adam of g + w x                  torch's Adam
+    Muon      muon(r, adam_learning_rate=q)           x -= r U V' of g + a v = U S V'  torch
     plateau   reduce_on_plateau(patience=p)           reduces at p + 1 bad reports     torch
               reduce_on_plateau(patience=p - 1)       reduces at p                     optax, Keras
 
@@ -30,6 +31,7 @@ norms out of a decay. Schedules count updates: their arguments say `*_steps`; `e
 """
 
 from jaxdl.optim._groups import freeze, groups, path_mask, paths, scale_by_path, weights_only
+from jaxdl.optim._muon import muon
 from jaxdl.optim._penalties import l1_proximal, l1_subgradient, max_norm
 from jaxdl.optim._plateau import PlateauState, halve_when_slow, reduce_on_plateau, report_plateau
 from jaxdl.optim._rates import adagrad, inject_rate, learning_rates, momentum
@@ -69,6 +71,7 @@ __all__ = [
     "milestones",
     "momentum",
     "momentum_ramp",
+    "muon",
     "path_mask",
     "paths",
     "reduce_on_plateau",
