@@ -2,13 +2,15 @@
 
     python -m experiments.fcn                                      # digits over photographs
     python -m experiments.fcn --data camvid --data-dir DIR --body resnet18 --width 16 --levels 5 \\
-        --crop 160 192 --no-zoom --no-colour --flip --epochs 60 --batch-size 8 --learning-rate 2e-3
+        --crop 160 192 --no-zoom --no-colour --flip --epochs 60 --batch-size 8
     python -m experiments.fcn --data voc_masks --data-dir DIR --body resnet18 --width 64 \\
         --weights resnet18.pth
 
-On 60 training and 20 test images of CamVid at 180x240 a ResNet-18 of quarter width, from scratch,
-reaches a mean IoU of .349 and a pixel accuracy of .781, where one class everywhere has .027 and
-.294; an epoch took 1.7 s at best on two shared cores, all sixty 830 s.
+On the digits the mean IoU is .745 and the pixel accuracy .974 (one class everywhere: .081, .891),
+14 epochs in 1,010 s on two cores; Adam at its best rate took 20 for .722. Small digits in contact
+are what is wrong. On 60 training and 20 test images of CamVid at 180x240 a ResNet-18 of quarter
+width, from scratch, reaches .384 and .815 in 172 s, where one class everywhere has .027 and .294;
+Adam reached .349 and .781.
 
 Long, Shelhamer & Darrell, Fully convolutional networks for semantic segmentation, 2015.
 """
@@ -21,9 +23,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jaxdl import cli, data, losses, metrics, models, ops, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, ops, optim, plots, runs, train
 from jaxdl.models import weights
 from jaxdl.train import Aux
 
@@ -45,9 +46,9 @@ class Config:
     zoom: bool = True  # crops of other scales too, stretched to that size; else cut out as they are
     colour: bool = True  # shift the colours of training images
     flip: bool = False  # mirror half of the training images; digits have a right way round
-    epochs: int = 20  # passes over the training set
+    epochs: int = 14  # passes over the training set
     batch_size: int = 16  # images per step
-    learning_rate: float = 3e-3  # of Adam, at the start of a cosine to zero
+    learning_rate: float = 0.02  # of Muon, at the start of a cosine to zero; Adam's is a tenth
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, one epoch
     out: pathlib.Path | None = None  # run folder; runs/fcn/DATE-TIME if not given
@@ -77,7 +78,11 @@ def main(config: Config) -> dict[str, float]:
         params["body"], model_state["batch_stats"]["body"] = loaded.values()
 
     steps = data.num_steps(len(splits["train"]), config.batch_size, config.epochs)
-    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    tx = optim.muon(
+        optim.cosine(config.learning_rate, decay_steps=steps),
+        adam_learning_rate=optim.cosine(config.learning_rate / 10, decay_steps=steps),
+        adam=("score_*", "up_*"),
+    )
     objective = segmentation(model, augmentation(config))
     step, eval_step = train.make_step(objective, tx), jax.jit(train.make_eval(objective))
 

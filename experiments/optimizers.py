@@ -4,8 +4,8 @@
 
 A 64-128-10 perceptron on digits. For each optimizer all rates and seeds are one sweep; the rate
 with the least mean training loss is shown, so that the test set chooses nothing. Measured on two
-busy cores, 3 minutes: test accuracy from .959 (RMSProp) to .979 (momentum 0.9), means of three
-seeds; least training loss with Adam, 3.0e-4, most with AdaDelta, 3.8e-2.
+busy cores, 2 minutes: test accuracy from .959 (RMSProp) to .979 (momentum 0.9), means of three
+seeds; least training loss with Muon, 4.5e-8, then Adam, 3.0e-4, most with AdaDelta, 3.8e-2.
 """
 
 import dataclasses
@@ -55,6 +55,10 @@ def optimizers(steps: int) -> dict[str, Callable[[Any], optax.GradientTransforma
         "AdamW": lambda r: optax.adamw(r, weight_decay=0.1, mask=optim.weights_only),
         "Adam, warm-up, cosine": lambda r: optax.adam(
             optim.warmup_cosine(r, warmup_steps=steps // 10, decay_steps=steps - steps // 10)
+        ),
+        "Muon, cosine": lambda r: optim.muon(
+            optim.cosine(r, decay_steps=steps),
+            adam_learning_rate=optim.cosine(r / 10, decay_steps=steps),
         ),
     }
 

@@ -43,8 +43,8 @@ class Run:
             self._events = SummaryWriter(str(self.folder), purge_step=self._purge)
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
-        shown = (f"{name} {value:.4g}" for name, value in values.items() if "time/" not in name)
-        self.note("  ".join(shown))
+        shown = {name: v for name, v in values.items() if "time" not in name.split("/")}
+        self.note("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
 
     def rewind(self, step: int) -> None:
         """Drops the rows after `step`: training goes on from there, and will write them again."""

@@ -97,6 +97,15 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     assert [row["step"] for row in runs.read_metrics(tmp_path / "a")] == [1, 2]
 
 
+def test_seconds_are_kept_but_not_printed(tmp_path, capsys):
+    with runs.open(Config(), name="try", out=tmp_path / "a") as run:
+        run.write(1, {"test/loss": 2.0, "time/train": 3.0, "inverse time/loss": 4.0})
+        assert run.history()[0]["time/train"] == 3.0
+    printed = "".join(capsys.readouterr())
+    assert "test/loss 2  inverse time/loss 4" in printed
+    assert "time/train" not in printed
+
+
 def test_list_and_compare(tmp_path, capsys):
     record(tmp_path / "a", seed=0)
     record(tmp_path / "b", seed=1)
