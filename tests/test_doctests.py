@@ -15,7 +15,7 @@ import jaxdl
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
-# What an example of another function returns, raises or takes.
+# What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
     "AnchorTargets", "Association", "CheckpointError", "Comparison", "DataError", "Decoded",
     "Detections", "Folds", "Gradient", "GradientReport", "Interrupted", "ItemLists",
@@ -23,6 +23,7 @@ SHOWN_ELSEWHERE = {
     "Predictions", "Program", "ReceptiveField", "Record", "Recorder", "RegionPredictions",
     "RegionSamples", "Report", "Result", "Run", "Scores", "Side", "Study", "SweepResult",
     "Verdict", "Work",
+    "make_sweep",  # by that of sweep
     "keep_freed_memory", "run", "use_compilation_cache",  # they change the process
 }  # fmt: skip
 

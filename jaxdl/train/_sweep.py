@@ -154,19 +154,7 @@ def make_sweep(
     7.5 s by "map", 8.0 s by "vmap", 19.5 s by `fit` one after the other; compilation took 5, 8 and
     32 times 2.5 s. XLA's convolutions are slow inside a program on a CPU: use `fit` for those.
 
-    >>> import optax
-    >>> from jaxdl.metrics import Mean
-    >>> from jaxdl.train import Aux, make_step
-    >>> def objective(mean, model_state, batch, key, *, train):
-    ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
-    >>> def member(hyper):
-    ...     tx = optax.sgd(hyper["rate"])
-    ...     state = TrainState.create(params=jnp.array(0.0), tx=tx, key=jax.random.key(0))
-    ...     return state, make_step(objective, tx)
-    >>> split = data.Split({"x": np.array([1.0, 3.0], np.float32)})
-    >>> run = make_sweep(member, {"rate": [0.25, 0.5]}, split, epochs=1, batch_size=2)
-    >>> run({"rate": [0.25, 0.5]}).states.params, run({"rate": [0.0, 0.1]}).states.params
-    (Array([1., 2.], dtype=float32), Array([0. , 0.4], dtype=float32))
+    `sweep` has the example.
 
     Args:
         member: from scalars, by name, to the first state and the step; called inside the program.
@@ -255,6 +243,9 @@ def sweep(
     >>> result = sweep(member, grid(rate=[0.0, 0.25, 0.5]), split, epochs=2, batch_size=2)
     >>> result.final("train/loss"), result.best("train/loss", mode="min")
     (array([5., 2., 1.], dtype=float32), 2)
+    >>> run = make_sweep(member, {"rate": [0.25, 0.5]}, split, epochs=1, batch_size=2)
+    >>> run({"rate": [0.0, 0.1]}).states.params  # other rates, nothing compiled anew
+    Array([0. , 0.4], dtype=float32)
     """
     return make_sweep(member, hypers, split, **options)(hypers)
 
