@@ -5,8 +5,8 @@ Every sub-package is imported on first use, so that `import jaxdl` costs nothing
     from jaxdl import losses, metrics, models, train
 
 The rooms, each of which may use the ones before it: `ops`, `information`, `losses`, `metrics`,
-`nn`, `models`, `optim`, `classical`, `decode`, `data`, `parallel`, `train`, `bench`, `plots`,
-`runs`, `cli`.
+`nn`, `models`, `optim`, `classical`, `decode`, `data`, `parallel`, `objectives`, `train`,
+`bench`, `plots`, `runs`, `cli`.
 """
 
 import importlib
@@ -25,6 +25,7 @@ __all__ = [
     "metrics",
     "models",
     "nn",
+    "objectives",
     "ops",
     "optim",
     "parallel",

@@ -10,7 +10,7 @@ import pytest
 import jaxdl
 
 ORDER = ["ops", "information", "losses", "metrics", "nn", "models", "optim", "classical", "decode"]
-ORDER += ["data", "parallel", "train", "bench", "plots", "runs", "cli"]
+ORDER += ["data", "parallel", "objectives", "train", "bench", "plots", "runs", "cli"]
 PACKAGE = pathlib.Path(jaxdl.__file__).parent
 
 

@@ -105,7 +105,7 @@ def ridge(smoke: bool) -> Side:
     @jax.jit
     def work(x: Any, y: Any, train: Any, validation: Any) -> Any:
         folds = classical.Folds(train, validation)
-        return classical.cross_validate(fit, score, x, y, folds, one_by_one=True).validation
+        return classical.cross_validate(fit, score, x, y, folds, vectorize="map").validation
 
     args = [jnp.asarray(a) for a in (x, y, folds.train, folds.validation)]
     fits = 5 * len(sizes) * len(penalties)

@@ -16,7 +16,7 @@ class MultiboxLoss(NamedTuple):
     """Sums over the anchors of each image; the loss is total / positives over all of them."""
 
     classification: jax.Array  # [...]
-    localisation: jax.Array  # [...]
+    localization: jax.Array  # [...]
     positives: jax.Array  # [...], how many anchors answer for a box, float32
 
 
@@ -32,12 +32,12 @@ def multibox_loss(
 ) -> MultiboxLoss:
     """Cross entropy of positives and of the hardest negatives, and smooth L1 of the offsets.
 
-    The mean to descend on is `(classification + localisation) / positives`, each summed over a
+    The mean to descend on is `(classification + localization) / positives`, each summed over a
     batch first (SSD, eq. 1, alpha 1); an image without objects then adds neither.
 
     >>> offsets = jnp.zeros((2, 4))
     >>> loss = multibox_loss(jnp.zeros((2, 3)), offsets + 2.0, jnp.array([1, 0]), offsets)
-    >>> print(f"{loss.classification:.3f} {loss.localisation:.3f} {loss.positives:.0f}")
+    >>> print(f"{loss.classification:.3f} {loss.localization:.3f} {loss.positives:.0f}")
     2.197 6.000 1
 
     Args:

@@ -100,6 +100,7 @@ from jaxdl.ops._pooling import (
 from jaxdl.ops._resize import Letterbox, centre_crop, letterbox, resize, warp
 from jaxdl.ops._roi import roi_align, roi_pool
 from jaxdl.ops._signal import batched_matmul, convolve, exponential_moving_average
+from jaxdl.ops._vectorize import Vectorize, choose_vectorize, vectorized
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -111,6 +112,7 @@ __all__ = [
     "Kernel",
     "Letterbox",
     "ReceptiveField",
+    "Vectorize",
     "absolute",
     "adaptive_avg_pool",
     "adaptive_max_pool",
@@ -132,6 +134,7 @@ __all__ = [
     "cell_anchor_boxes",
     "central_difference",
     "centre_crop",
+    "choose_vectorize",
     "clip_boxes",
     "conv",
     "conv_output_size",
@@ -198,5 +201,6 @@ __all__ = [
     "tanh",
     "thin_edges",
     "unsharp_mask",
+    "vectorized",
     "warp",
 ]

@@ -15,6 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxdl.ops._boxes import box_iou, coordinates
+from jaxdl.ops._vectorize import vectorized
 
 VARIANCES = (0.1, 0.2)  # of the centre, in anchor sizes, and of the logarithm of the size
 LOG_RATIO_MAX = 16.0  # e^16: decoded boxes stay finite whatever a network says
@@ -251,10 +252,7 @@ def each_image(function: Callable, batch_axes: int, *args: jax.Array):
 
 
 def _mapped(function: Callable) -> Callable:
-    def one_by_one(*args):
-        return lax.map(lambda image: function(*image), args)
-
-    return lambda *args: lax.platform_dependent(*args, cpu=one_by_one, default=jax.vmap(function))
+    return lambda *args: vectorized(lambda image: function(*image), args)
 
 
 @jax.jit

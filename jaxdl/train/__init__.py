@@ -1,10 +1,12 @@
-"""Training: objective -> step -> fit.
+"""Training: a trainer of three pure functions, and a short loop that runs it.
 
-    objective = train.supervised(model, losses.softmax_cross_entropy)
-    step = train.make_step(objective, tx)
-    result = train.fit(step, state, splits["train"], epochs=10, batch_size=128)
+    objective = objectives.supervised(model, losses.softmax_cross_entropy)
+    trainer = train.make(objective, optax.adam(1e-3), clip_norm=1.0)
+    result = train.fit(trainer, splits["train"], epochs=10, batch_size=128)
+    metrics = train.evaluate(trainer, result.state, splits["test"])
 
-The objective and the step are pure functions; `fit` is a short loop to copy when it does not suit.
+`trainer.init`, `trainer.step` and `trainer.evaluate` are pure, so that a loop of your own, `jit`,
+`vmap` and sharding use them as they are; `fit` is a loop to copy when it does not suit.
 """
 
 from jaxdl.train._backprop import (
@@ -14,54 +16,42 @@ from jaxdl.train._backprop import (
     deltas,
     gradient_flow,
 )
+from jaxdl.train._blocks import run_blocks
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
-from jaxdl.train._detection import multibox
-from jaxdl.train._drivers import Driver
 from jaxdl.train._factors import pairwise_sgd, pointwise_sgd
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
 from jaxdl.train._glove import make_glove
-from jaxdl.train._language import language_model, make_stream_eval
-from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
-from jaxdl.train._recommender import pairwise, reconstruction
-from jaxdl.train._regions import regions
-from jaxdl.train._signals import Interrupted
-from jaxdl.train._state import TrainState
-from jaxdl.train._step import (
-    EvalStep,
+from jaxdl.train._make import (
     Metrics,
-    Step,
+    Trainer,
     cast_floating,
-    make_eval,
-    make_step,
+    make,
     merge_metrics,
     per_example_gradients,
 )
+from jaxdl.train._signals import Interrupted
+from jaxdl.train._state import TrainState
+from jaxdl.train._steps import Driver
 from jaxdl.train._stopping import EarlyStopping
-from jaxdl.train._sweep import Hyper, Method, SweepResult, grid, make_sweep, sweep
+from jaxdl.train._sweep import Hyper, SweepResult, grid, make_sweep, sweep
 from jaxdl.train._transfer import transfer
-from jaxdl.train._translation import translation
 from jaxdl.train._word2vec import make_word2vec
 
 __all__ = [
-    "Aux",
-    "Batch",
     "CheckpointError",
     "Checkpoints",
     "Driver",
     "EarlyStopping",
-    "EvalStep",
     "GradientReport",
     "Hyper",
     "Interrupted",
     "LeafCheck",
-    "Method",
     "Metrics",
-    "Objective",
     "Recorder",
     "Result",
-    "Step",
     "SweepResult",
     "TrainState",
+    "Trainer",
     "cast_floating",
     "check_gradients",
     "deltas",
@@ -69,25 +59,16 @@ __all__ = [
     "fit",
     "gradient_flow",
     "grid",
-    "language_model",
-    "linen_init",
-    "make_eval",
+    "make",
     "make_glove",
-    "make_step",
-    "make_stream_eval",
     "make_sweep",
     "make_word2vec",
     "merge_metrics",
-    "multibox",
-    "pairwise",
     "pairwise_sgd",
     "per_example_gradients",
     "pointwise_sgd",
-    "reconstruction",
-    "regions",
+    "run_blocks",
     "scalars",
-    "supervised",
     "sweep",
     "transfer",
-    "translation",
 ]

@@ -4,6 +4,7 @@ The one module that knows Orbax, so that its next interface touches one file.
 """
 
 import pathlib
+import time
 import types
 from collections.abc import Mapping
 from typing import Any, Self
@@ -37,6 +38,7 @@ class Checkpoints:
         best: name of a number in the last row of the record's "history" by which one more is
             kept, the best so far.
         mode: whether "min" or "max" of it is best.
+        every_seconds: how often `due` says that it is time to save within an epoch.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Checkpoints:
         keep: int = 2,
         best: str | None = None,
         mode: str = "min",
+        every_seconds: float = 60.0,
     ) -> None:
         import orbax.checkpoint as ocp
         from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
@@ -55,6 +58,8 @@ class Checkpoints:
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be min or max, got {mode!r}")
         self.folder = pathlib.Path(folder).absolute()
+        self._every_seconds = every_seconds
+        self._saved_at = time.monotonic()
         self._ocp = ocp
         self._best = best
         policies: list[Any] = [LatestN(keep)]
@@ -75,6 +80,10 @@ class Checkpoints:
     ) -> None:
         self.close()
 
+    def due(self) -> bool:
+        """Whether the last save, or the opening, is `every_seconds` ago."""
+        return time.monotonic() - self._saved_at > self._every_seconds
+
     def latest(self) -> int | None:
         """The step of the latest complete checkpoint, None if there is none."""
         return self._manager.latest_step()
@@ -88,6 +97,7 @@ class Checkpoints:
 
         The arrays are copied first, for the next step of training may be given their memory.
         """
+        self._saved_at = time.monotonic()
         args = self._ocp.args
         items = {
             "arrays": args.StandardSave(_copy(arrays)),

@@ -1,8 +1,8 @@
-"""The training loop: what is easy to get wrong, and nothing else."""
+"""The training loop, to be read downward: what is easy to get wrong, and nothing else."""
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -12,17 +12,23 @@ import numpy as np
 from jaxdl import data, parallel
 from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
-from jaxdl.train._drivers import Driver, Program, Shown, make_program
+from jaxdl.train._make import Metrics, Trainer, merge_metrics
 from jaxdl.train._signals import Interrupted, Interrupts
 from jaxdl.train._state import TrainState
-from jaxdl.train._step import EvalStep, Metrics, Step, merge_metrics
+from jaxdl.train._steps import Driver, compile_steps
 from jaxdl.train._stopping import EarlyStopping
 
-_AGREE_EVERY = 16  # steps
+_AGREE_EVERY = 16  # steps after which several processes agree on saving and stopping
+
+AfterEpoch = Callable[[TrainState, dict[str, float]], TrainState | None]
 
 
 class Recorder(Protocol):
     """Where `fit` writes what happens; `jaxdl.runs.Run` is one."""
+
+    @property
+    def checkpoints(self) -> Checkpoints | None:
+        """Where the run is saved and continued from; None for a run that is not."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Keeps one row of numbers."""
@@ -34,7 +40,7 @@ class Recorder(Protocol):
         """Shows how far it is, in steps."""
 
     def note(self, text: str) -> None:
-        """Tells the user something."""
+        """Prints a line."""
 
 
 @dataclasses.dataclass
@@ -49,204 +55,170 @@ class Result:
 
 
 def fit(
-    step: Step,
-    state: TrainState,
+    trainer: Trainer,
     split: data.Split | data.Records,
+    state: TrainState | None = None,
     *,
     epochs: int,
     batch_size: int,
     seed: int | None = 0,
-    evaluate: Callable[[TrainState], Mapping[str, float]] | None = None,
-    observe: Callable[[TrainState], Mapping[str, float]] | None = None,
+    held_out: Mapping[str, data.Split | data.Records] | None = None,
     run: Recorder | None = None,
-    driver: Driver = "auto",
-    layout: parallel.Layout | None = None,
-    checkpoints: Checkpoints | None = None,
-    save_seconds: float = 60.0,
     stopping: EarlyStopping | None = None,
-    max_skipped: int | None = None,
-    after_epoch: Callable[[TrainState, Mapping[str, float]], TrainState] | None = None,
+    after_epoch: AfterEpoch | None = None,
+    layout: parallel.Layout | None = None,
+    driver: Driver = "auto",
 ) -> Result:
     """Trains until every example was seen `epochs` times, from wherever `state.step` stands.
 
     >>> import optax
+    >>> from jaxdl import train
     >>> from jaxdl.metrics import Mean
-    >>> from jaxdl.train import Aux, make_step
+    >>> from jaxdl.objectives import Aux
     >>> def objective(mean, model_state, batch, key, *, train):
     ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
-    >>> tx = optax.sgd(0.25)
-    >>> state = TrainState.create(params=jnp.array(0.0), tx=tx, key=jax.random.key(0))
+    >>> trainer = train.make(objective, optax.sgd(0.25))
+    >>> state = trainer.init(jax.random.key(0), params=jnp.array(0.0))
     >>> split = data.Split({"x": np.array([1.0, 3.0], np.float32)})
-    >>> result = fit(make_step(objective, tx), state, split, epochs=3, batch_size=2)
+    >>> result = fit(trainer, split, state, epochs=3, batch_size=2)
     >>> result.state.params, [row["train/loss"] for row in result.history]
     (Array(1.75, dtype=float32), [5.0, 2.0, 1.25])
 
     Args:
-        step: from `make_step`.
-        state: from `TrainState.create`; its buffers are donated, so do not use it afterwards.
+        trainer: from `make`.
         split: the training data, in memory or read as it is needed.
+        state: from `trainer.init`; its buffers are donated, so do not use it afterwards. By default
+            `trainer.init(jax.random.key(seed), batch)` with the first batch.
         epochs: in total, those before `state.step` included.
-        batch_size: examples per step, over all devices.
+        batch_size: examples per step, over all devices, and in evaluation.
         seed: of the order of the data; None keeps the order of the split.
-        evaluate: called after each epoch; its numbers join the row of the epoch.
-        observe: likewise, for what is not a result: the learning rate, say.
-        run: gets the rows and the progress.
-        driver: how batches reach the device, see `train.Driver`.
-        layout: how the run lies on its devices; `parallel.auto_layout` by default.
-        checkpoints: where to save; the latest one there is continued, and the numbers, the order of
-            the data and the parameters come out as if nothing had happened. With it SIGTERM and
-            Ctrl-C finish the step, save, and raise `Interrupted` (exit code 143 or 130).
-        save_seconds: saves this often within an epoch, besides after every epoch.
+        held_out: splits by name, evaluated after every epoch: {"test": splits["test"]} for numbers
+            "test/...".
+        run: gets the rows and the progress. If it has checkpoints, its latest one is continued, and
+            the numbers, the order of the data and the parameters come out as if nothing had
+            happened; SIGTERM and Ctrl-C then finish the step, save, and raise `Interrupted` (exit
+            code 143 or 130).
         stopping: when to stop before `epochs`.
-        max_skipped: with the step's `guard`, how many non-finite steps in a row are too many.
-        after_epoch: `(state, row) -> state`, for what reacts to a held-out number between epochs
-            (`optim.report_plateau`).
+        after_epoch: `(state, row)`, called after every epoch: it may add numbers to the row, and
+            what it returns, if anything, is the state to go on with (`optim.report_plateau`).
+        layout: how the run is placed on its devices; `parallel.auto_layout` by default.
+        driver: how batches reach the device, see `train.Driver`.
     Returns: the last state and the rows: "epoch", "train/..." for every scalar metric of the step
-        merged over the epoch, the numbers of `evaluate` and `observe`, "time/..." in seconds.
-    Raises: FloatingPointError after `max_skipped` non-finite steps in a row; CheckpointError for a
-        checkpoint of something else.
+        merged over the epoch, those of `held_out`, "time/..." in seconds.
+    Raises: FloatingPointError after as many non-finite steps in a row as the trainer's
+        `skip_nonfinite`; CheckpointError for a checkpoint of something else.
     """
-    total = data.num_steps(len(split), batch_size, epochs)
+    last_step = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
+    if state is None:
+        example = data.host_batch(split, 0, batch_size=batch_size)
+        state = trainer.init(jax.random.key(seed or 0), example)
     layout = parallel.auto_layout(batch_size) if layout is None else layout
     state = layout.put_state(state)
-    program = make_program(
-        step, state, split, batch_size=batch_size, seed=seed, driver=driver, layout=layout
+    steps = compile_steps(
+        trainer.step, state, split, batch_size=batch_size, seed=seed, driver=driver, layout=layout
     )
-    best = None if stopping is None else _copy(_weights(state))
-    live = _Live(state, program.empty, best, {"history": [], "best_value": None, "bad_epochs": 0})
-    del state  # its buffers are donated from here on
-    if checkpoints is not None:
-        live.resume(checkpoints, run)
-    save_at = time.monotonic() + save_seconds
+    # All that changes: three pytrees of arrays, and a record of plain numbers.
+    metrics, best = steps.metrics, None if stopping is None else _copy(_weights(state))
+    record: dict[str, Any] = {"history": [], "best_value": None, "bad_epochs": 0}
+    checkpoints = getattr(run, "checkpoints", None)
+    if checkpoints is not None and checkpoints.latest() is not None:
+        arrays = {"state": state, "metrics": metrics, "best": best}
+        arrays, record = checkpoints.restore(arrays)
+        state, metrics, best = arrays["state"], arrays["metrics"], arrays["best"]
+        _note(run, f"continuing from step {int(state.step)}")
+    position = int(state.step)
+    window = 1 if jax.process_count() == 1 else _AGREE_EVERY  # most steps of one call
+    if run is not None:
+        run.rewind(position)  # rows that were written after the checkpoint
 
-    def finished() -> bool:
-        exhausted = stopping is not None and live.record["bad_epochs"] >= stopping.patience
-        return exhausted or live.position >= total
+    def save() -> None:
+        if checkpoints is not None and checkpoints.latest() != position:
+            checkpoints.save(position, {"state": state, "metrics": metrics, "best": best}, record)
 
     with Interrupts(active=checkpoints is not None) as interrupts:
-        while not finished():
-            clock, first = _Clock(), live.position
-            end = (first // steps_per_epoch + 1) * steps_per_epoch
-            for shown in _advance(program, live, end):
-                _check_skipped(shown, max_skipped)
-                if run is not None:
-                    run.progress(live.position, total, f"loss {float(shown.loss):.4f}")
-                stop, due = _agreed(live.position, interrupts.received, time.monotonic() > save_at)
-                if live.position < end and stop:
+        while position < last_step and not _exhausted(stopping, record):
+            epoch_start, started = position, time.perf_counter()
+            epoch_end = (position // steps_per_epoch + 1) * steps_per_epoch
+            before = None
+            while position < epoch_end:
+                called = time.perf_counter()
+                state, metrics, position, shown = steps.take(
+                    state, metrics, position, min(epoch_end, position + window)
+                )
+                # The step before is looked at while this one runs.
+                if before is not None:
+                    _look(run, before, position, last_step, state.skip_limit)
+                before = shown
+                # Calls of many steps grow to a quarter of a second: long enough to cost nothing,
+                # short enough to be stopped between two. Several processes, whose clocks differ,
+                # have to make the same calls.
+                if jax.process_count() == 1 and time.perf_counter() - called < 0.25:
+                    window *= 2
+                signal, due = _agreed(position, interrupts.received, checkpoints)
+                if signal and position < epoch_end:
                     break
-                if checkpoints is not None and due:
-                    live.save(checkpoints)
-                    save_at = time.monotonic() + save_seconds
-            if live.position == end:
-                row = {"epoch": float(end // steps_per_epoch), **scalars(live.metrics, "train/")}
-                row.update(program.times(clock.lap(), (end - first) * batch_size))
-                row.update(_measured(live.state, clock, evaluate, observe))
-                if after_epoch is not None:
-                    live.state = after_epoch(live.state, row)
-                if stopping is not None:
-                    live.note_best(stopping, row)
-                live.record["history"].append(row)
+                if due and position < epoch_end:
+                    save()
+            _look(run, before, position, last_step, state.skip_limit)
+            if position == epoch_end:
+                row = {"epoch": float(epoch_end // steps_per_epoch), **scalars(metrics, "train/")}
+                seconds = time.perf_counter() - started
+                row |= {"time/train": seconds, **steps.times}
+                row["time/examples_per_s"] = (position - epoch_start) * batch_size / seconds
+                steps.times.update(dict.fromkeys(steps.times, 0.0))  # told once
+                started = time.perf_counter()
+                for name, part in (held_out or {}).items():
+                    row |= scalars(evaluate(trainer, state, part, batch_size), f"{name}/")
+                changed = None if after_epoch is None else after_epoch(state, row)
+                state = state if changed is None else changed
+                row |= {"time/evaluate": time.perf_counter() - started, **_memory()}
+                row = {name: float(value) for name, value in row.items()}
+                if stopping is not None and _improved(stopping, row, record):
+                    best = _copy(_weights(state))
+                record["history"].append(row)
                 if run is not None:  # before the checkpoint: rows after it are dropped on resuming
-                    run.write(live.position, row)
-                if checkpoints is not None:
-                    live.save(checkpoints)
-                    save_at = time.monotonic() + save_seconds
-            stop, _ = _agreed(0, interrupts.received, False)
-            if checkpoints is not None and stop:
-                live.save(checkpoints)
+                    run.write(position, row)
+                save()
+            signal, _ = _agreed(0, interrupts.received, checkpoints)
+            if signal and checkpoints is not None:
+                save()
                 checkpoints.wait()
-                if run is not None:
-                    run.note(f"stopped and saved at step {live.position}; run again to continue")
-                raise Interrupted(128 + stop)
+                _note(run, f"stopped and saved at step {position}; run again to continue")
+                raise Interrupted(128 + signal)
     if checkpoints is not None:
         checkpoints.wait()
-    state = live.state if live.best is None else dataclasses.replace(live.state, **live.best)
-    return Result(state, live.record["history"])
-
-
-@dataclasses.dataclass
-class _Live:
-    """All that changes while training: three pytrees of arrays, and a record of plain numbers."""
-
-    state: TrainState
-    metrics: Metrics  # merged since the epoch began
-    best: Any  # weights of the best epoch, with early stopping
-    record: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        self.position = int(self.state.step)
-
-    def save(self, checkpoints: Checkpoints) -> None:
-        if checkpoints.latest() != self.position:
-            arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
-            checkpoints.save(self.position, arrays, self.record)
-
-    def resume(self, checkpoints: Checkpoints, run: Recorder | None) -> None:
-        if checkpoints.latest() is not None:
-            arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
-            arrays, self.record = checkpoints.restore(arrays)
-            self.state, self.metrics, self.best = (arrays[k] for k in ("state", "metrics", "best"))
-            self.position = int(self.state.step)
-            if run is not None:
-                run.note(f"continuing from step {self.position}")
-        if run is not None:
-            run.rewind(self.position)  # rows that were written after the checkpoint, or before any
-
-    def note_best(self, stopping: EarlyStopping, row: Mapping[str, float]) -> None:
-        if stopping.metric not in row:
-            known = ", ".join(name for name in row if not name.startswith("time/"))
-            raise ValueError(f"stopping metric {stopping.metric!r} is not among {known}")
-        if stopping.improves(row[stopping.metric], self.record["best_value"]):
-            self.record.update(best_value=row[stopping.metric], bad_epochs=0)
-            self.best = _copy(_weights(self.state))
-        else:
-            self.record["bad_epochs"] += 1
-
-
-def _advance(program: Program, live: _Live, end: int) -> Iterator[Shown]:
-    """Takes the steps up to `end`; yields what each call showed while the next one is running.
-
-    Calls of more than one step are lengthened until they take a quarter of a second: long enough to
-    cost nothing, short enough to be stopped between two. Several processes do not go by their own
-    clocks, for they have to make the same calls.
-    """
-    alone = jax.process_count() == 1
-    window, before = 1 if alone else _AGREE_EVERY, None
-    while live.position < end:
-        called = time.perf_counter()
-        live.state, live.metrics, shown, live.position = program.advance(
-            live.state, live.metrics, live.position, min(end, live.position + window)
-        )
-        if before is not None:
-            yield jax.block_until_ready(before)
-        if alone and time.perf_counter() - called < 0.25:
-            window *= 2
-        before = shown
-    yield jax.block_until_ready(before)
+    state = state if best is None else dataclasses.replace(state, **best)
+    return Result(state, record["history"])
 
 
 def evaluate(
-    eval_step: EvalStep, state: TrainState, split: data.Split | data.Records, batch_size: int
+    trainer: Trainer, state: TrainState, split: data.Split | data.Records, batch_size: int = 256
 ) -> Metrics:
-    """Merges the metrics of `eval_step` over a split; every example counts exactly once.
+    """Merges the metrics of `trainer.evaluate` over a split; every example counts exactly once.
 
-    The last batch is padded and masked, so one program serves all: `eval_step` is from `make_eval`,
-    jitted by the caller. It sees the moving average of the parameters where the state keeps one.
+    The last batch is padded and masked, so one program serves all. It sees the moving average of
+    the parameters where the state keeps one. Streams of text need their own batch size.
 
     >>> import optax
+    >>> from jaxdl import train
     >>> from jaxdl.metrics import Mean
-    >>> def eval_step(params, model_state, batch):
-    ...     return {"loss": Mean.from_values((batch["x"] - params) ** 2, batch["mask"])}
-    >>> state = TrainState.create(params=jnp.array(1.0), tx=optax.sgd(0.1), key=jax.random.key(0))
+    >>> from jaxdl.objectives import Aux
+    >>> def objective(mean, model_state, batch, key, *, train):
+    ...     return Mean.from_values((batch["x"] - mean) ** 2, batch["mask"]), Aux({}, model_state)
+    >>> trainer = train.make(objective, optax.sgd(0.1))
+    >>> state = trainer.init(jax.random.key(0), params=jnp.array(1.0))
     >>> split = data.Split({"x": np.array([1.0, 2.0, 3.0], np.float32)})
-    >>> evaluate(jax.jit(eval_step), state, split, batch_size=2)["loss"].compute()  # 5 / 3
+    >>> evaluate(trainer, state, split, batch_size=2)["loss"].compute()  # 5 / 3
     Array(1.667, dtype=float32)
     """
     batch_size = min(batch_size, len(split))
+    step = jax.jit(
+        trainer.evaluate
+    )  # compiled once for each trainer: jax keeps programs by function
     merged: Metrics | None = None
     for batch in data.batches(split, batch_size):
-        new = eval_step(state.eval_params, state.model_state, batch)
+        state, new = step(state, batch)
         merged = new if merged is None else _merge(merged, new)
     return {} if merged is None else merged
 
@@ -275,11 +247,44 @@ def _weights(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "model_state": state.model_state, "ema": state.ema}
 
 
-def _agreed(position: int, received: int | None, due: bool) -> tuple[int, bool]:
+def _exhausted(stopping: EarlyStopping | None, record: Mapping[str, Any]) -> bool:
+    return stopping is not None and record["bad_epochs"] >= stopping.patience
+
+
+def _improved(stopping: EarlyStopping, row: Mapping[str, float], record: dict[str, Any]) -> bool:
+    """Whether this epoch is the best so far; the record counts those that are not."""
+    if stopping.metric not in row:
+        known = ", ".join(name for name in row if not name.startswith("time/"))
+        raise ValueError(f"stopping metric {stopping.metric!r} is not among {known}")
+    if stopping.improves(row[stopping.metric], record["best_value"]):
+        record.update(best_value=row[stopping.metric], bad_epochs=0)
+        return True
+    record["bad_epochs"] += 1
+    return False
+
+
+def _look(
+    run: Recorder | None, shown: Any, position: int, last_step: int, limit: int | None
+) -> None:
+    """Reads what a call left for the host: the progress bar's loss, and steps that were skipped."""
+    loss, skipped = jax.block_until_ready(shown)
+    if limit is not None and int(skipped[0]) >= limit:
+        raise FloatingPointError(
+            f"{int(skipped[0])} steps in a row had a loss or gradient that is not finite; "
+            "the learning rate may be too high, or the data hold values that are not finite"
+        )
+    if run is not None:
+        run.progress(position, last_step, f"loss {float(loss):.4f}")
+
+
+def _agreed(
+    position: int, received: int | None, checkpoints: Checkpoints | None
+) -> tuple[int, bool]:
     """The signal to stop for (0 for none) and whether to save: the same answer in every process.
 
-    Several processes ask each other now and then only, for that takes as long as a small step.
+    Several processes exchange it now and then only, for that takes as long as a small step.
     """
+    due = checkpoints is not None and checkpoints.due()
     if jax.process_count() == 1:
         return received or 0, due
     if position % _AGREE_EVERY:
@@ -291,35 +296,13 @@ def _agreed(position: int, received: int | None, due: bool) -> tuple[int, bool]:
     return int(signal), bool(due)
 
 
-def _check_skipped(shown: Any, most: int | None) -> None:
-    if most is not None and shown.skipped is not None and int(shown.skipped[0]) >= most:
-        raise FloatingPointError(
-            f"{int(shown.skipped[0])} steps in a row had a loss or gradient that is not finite; "
-            "the learning rate may be too high, or the data hold values that are not finite"
-        )
-
-
-def _measured(
-    state: TrainState, clock: "_Clock", *measures: Callable[..., Mapping[str, float]] | None
-) -> dict[str, float]:
-    """The numbers of `measures` with their seconds, and peak memory where the device tells."""
-    row: dict[str, float] = {}
-    for measure in measures:
-        numbers = {} if measure is None else measure(state)
-        row.update({name: float(number) for name, number in numbers.items()})
-    row["time/evaluate"] = clock.lap()
+def _memory() -> dict[str, float]:
+    """Peak memory, where the device counts it."""
     memory = jax.local_devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in memory:
-        row["memory/peak_bytes"] = float(memory["peak_bytes_in_use"])
-    return row
+    peak = "peak_bytes_in_use"
+    return {"memory/peak_bytes": float(memory[peak])} if peak in memory else {}
 
 
-class _Clock:
-    """Seconds since the last lap."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def lap(self) -> float:
-        start, self._start = self._start, time.perf_counter()
-        return self._start - start
+def _note(run: Recorder | None, text: str) -> None:
+    if run is not None:
+        run.note(text)

@@ -1,10 +1,7 @@
 """Sweeps: many small trainings as one compiled program.
 
 def member(hyper):  # of scalars; the same lines train one run alone
-    tx = optim.momentum(hyper["learning_rate"], hyper["momentum"])
-    params, _ = train.linen_init(model, jax.random.key(hyper["seed"]), x)
-    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(hyper["seed"]))
-    return state, train.make_step(objective, tx)
+    return train.make(objective, optim.momentum(hyper["learning_rate"], hyper["momentum"]))
 
 grid = train.grid(learning_rate=[0.01, 0.1], momentum=[0.0, 0.9], seed=range(5))
 result = train.sweep(member, grid, splits["train"], epochs=10, batch_size=32)
@@ -14,21 +11,22 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike
 
-from jaxdl import data
+from jaxdl import data, ops
+from jaxdl.train._blocks import run_blocks
+from jaxdl.train._fit import Recorder
+from jaxdl.train._make import Metrics, Trainer, merge_metrics
 from jaxdl.train._state import TrainState
-from jaxdl.train._step import EvalStep, Metrics, Step, merge_metrics
 
 Hyper = Mapping[str, jax.Array]
-Member = Callable[[Hyper], tuple[TrainState, Step]]
-Method = Literal["auto", "map", "vmap"]
+Member = Callable[[Hyper], Trainer]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,7 @@ class SweepResult:
     states: TrainState  # leaves [M, ...]
     history: dict[str, np.ndarray]  # [M, E] each: "train/loss", "test/accuracy", ...
     diverged: np.ndarray  # [M] bool
-    method: str  # "map" or "vmap"
+    vectorize: str  # "map" or "vmap"
     compile_seconds: float
     run_seconds: float
 
@@ -133,126 +131,136 @@ def make_sweep(
     epochs: int,
     batch_size: int | None = None,
     seed: int | None = 0,
-    eval_step: EvalStep | None = None,
     held_out: Mapping[str, data.Split] | None = None,
     eval_batch_size: int = 1000,
-    after_epoch: Callable[[TrainState, Mapping[str, jax.Array]], TrainState] | None = None,
-    method: Method = "auto",
-) -> Callable[[Mapping[str, ArrayLike]], SweepResult]:
+    after_epoch: Callable[[TrainState, dict[str, jax.Array]], TrainState] | None = None,
+    vectorize: ops.Vectorize = "auto",
+) -> Callable[..., SweepResult]:
     """Compiles the program that trains one member for each row of `hypers`.
 
-    A member alone, `fit(step, state, split, seed=...)` with the pair that `member` returns, takes
-    the same steps on the same batches; results agree to rounding, and bit for bit with what "map"
-    makes of that member alone.
+    A member alone, `fit(member(hyper), split, state, seed=...)`, takes the same steps on the same
+    batches; results agree to rounding, and bit for bit with what "map" makes of that member alone.
 
     The rule of "auto": on a CPU the members are spread over its XLA devices and each device trains
     its own one after the other ("map": small products stay in the cache, and no member waits for
     one that takes more steps); elsewhere all members take a step together ("vmap", spread
     likewise), which fills an accelerator that one member cannot. A CPU has one XLA device unless
-    `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else.
-    Measured on two busy cores, 32 perceptrons 64-128-10 on digits, 100 epochs of batches of 64:
-    7.5 s by "map", 8.0 s by "vmap", 19.5 s by `fit` one after the other; compilation took 5, 8 and
-    32 times 2.5 s. XLA's convolutions are slow inside a program on a CPU: use `fit` for those.
+    `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else. XLA's
+    convolutions are slow inside a program on a CPU: use `fit` for those.
 
     `sweep` has the example.
 
     Args:
-        member: from scalars, by name, to the first state and the step; called inside the program.
+        member: from scalars, by name, to the trainer; called inside the program. Its first state is
+            `trainer.init(jax.random.key(seed), batch)`.
         hypers: columns of one length M, or others of the same names, dtypes and length. Two names
-            mean something here, beside what `member` makes of them: "seed" orders the data of each
-            member (without it all share `seed`, and under "vmap" also the work of gathering it);
-            "batch_size" sets the batches of each member: all are padded to the largest and masked,
-            and the small ones take more steps an epoch.
+            mean something here, beside what `member` makes of them: "seed" makes the first state
+            and orders the data of each member (without it all share `seed`, and under "vmap" also
+            the work of gathering it); "batch_size" sets the batches of each member: all are padded
+            to the largest and masked, and the small ones take more steps an epoch.
         split: the training data, resident on every device.
         epochs: at least 1.
         batch_size: of all members, unless `hypers` has it.
         seed: of the order of the data; None keeps the order of the split.
-        eval_step: from `make_eval`; run on each split of `held_out` after every epoch, with the
-            moving average of the parameters where the state keeps one.
-        held_out: splits by name, {"test": splits["test"]} for numbers "test/...".
+        held_out: splits by name, {"test": splits["test"]} for numbers "test/...", evaluated after
+            every epoch by the trainer's `evaluate` in batches of `eval_batch_size`.
         after_epoch: `(state, numbers) -> state`, inside the program (`optim.report_plateau`).
-        method: "auto", "map" or "vmap".
-    Returns: a function of `hypers`; called again with other values it compiles nothing.
+        vectorize: "auto", "map" or "vmap".
+    Returns: a function `(hypers, run=None)`; called again with other values it compiles nothing.
+        A `run` with checkpoints saves all members between epochs and continues them.
     Raises: ValueError for columns that differ in length, a batch size given twice or not at all, or
         one out of range.
     """
     columns = {name: np.asarray(values) for name, values in hypers.items()}
-    num_members = _check(columns, batch_size, len(split), epochs, method, eval_step, held_out)
-    if method == "auto":
-        method = "map" if jax.default_backend() == "cpu" else "vmap"
+    _check(columns, batch_size, len(split), epochs)
+    vectorize = ops.choose_vectorize(vectorize, jax.local_devices()[0].platform)
     rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
     example = data.host_batch(split, 0, batch_size=rows)
     one = _One(
-        member, len(split), epochs, batch_size, rows, seed, example,
-        eval_step, eval_batch_size, after_epoch,
-    )  # fmt: skip
-
-    def several(hypers: Hyper, train_columns: Any, held_columns: Any) -> Any:
-        def alone(hyper: Hyper) -> Any:
-            return one(hyper, train_columns, held_columns)
-
-        return jax.lax.map(alone, hypers) if method == "map" else jax.vmap(alone)(hypers)
-
-    held = {name: dict(part.columns) for name, part in (held_out or {}).items()}
-    program, compile_seconds = _over_devices(several, columns, dict(split.columns), held)
+        member, len(split), epochs, batch_size, rows, seed, example, eval_batch_size, after_epoch
+    )
+    shared = (
+        dict(split.columns),
+        {name: dict(part.columns) for name, part in (held_out or {}).items()},
+    )
+    devices = jax.local_devices()[: len(next(iter(columns.values())))]
+    start_time = time.perf_counter()
+    first = _over_devices(one.first, devices, vectorize, (columns,), shared)
+    carry = jax.eval_shape(first.function, columns, *shared)
+    advance = _over_devices(
+        one.advance, devices, vectorize, (columns, carry), (0, 0, *shared), (1,)
+    )
+    compile_seconds = time.perf_counter() - start_time
     form = {name: (column.shape, column.dtype) for name, column in columns.items()}
 
-    def run(hypers: Mapping[str, ArrayLike]) -> SweepResult:
+    def train_members(hypers: Mapping[str, ArrayLike], run: Recorder | None = None) -> SweepResult:
         columns = {name: np.asarray(values) for name, values in hypers.items()}
         given = {name: (column.shape, column.dtype) for name, column in columns.items()}
         if given != form:
             raise ValueError(f"this sweep was compiled for hypers {form}, got {given}")
-        _check(columns, batch_size, len(split), epochs, method, eval_step, held_out)
+        _check(columns, batch_size, len(split), epochs)
         if batch_size is None and columns["batch_size"].max() > rows:
             raise ValueError(f"this sweep was compiled for batches of up to {rows} examples")
+        # Without a run all epochs are one call; with one each epoch can be saved.
+        per_block = epochs if run is None else 1
+
+        def block(carry: Any, k: int) -> tuple[Any, None]:
+            begin = k * per_block
+            return advance.compiled((columns, carry), (begin, begin + per_block, *shared)), None
+
         start = time.perf_counter()
-        results = jax.block_until_ready(program(columns))
-        run_seconds = time.perf_counter() - start
-        states, history, diverged = jax.tree.map(lambda x: x[:num_members], results)
+        carry = first.compiled((columns,), shared)
+        carry, _ = run_blocks(block, carry, epochs // per_block, run=run)
+        states, alive, history = jax.block_until_ready(carry)
         return SweepResult(
             hypers=columns,
             states=states,
             history={name: np.asarray(values) for name, values in history.items()},
-            diverged=np.asarray(diverged),
-            method=method,
+            diverged=~np.asarray(alive),
+            vectorize=vectorize,
             compile_seconds=compile_seconds,
-            run_seconds=run_seconds,
+            run_seconds=time.perf_counter() - start,
         )
 
-    return run
+    return train_members
 
 
 def sweep(
-    member: Member, hypers: Mapping[str, ArrayLike], split: data.Split, **options: Any
+    member: Member,
+    hypers: Mapping[str, ArrayLike],
+    split: data.Split,
+    *,
+    run: Recorder | None = None,
+    **options: Any,
 ) -> SweepResult:
     """Trains one member for each row of `hypers`, all inside one program.
 
-    `make_sweep(member, hypers, split, **options)(hypers)`: see there for what is computed, the
+    `make_sweep(member, hypers, split, **options)(hypers, run)`: see there for what is computed, the
     options and the errors. `compile_seconds` of the result is what the compilation took.
 
     >>> import optax
+    >>> from jaxdl import train
     >>> from jaxdl.metrics import Mean
-    >>> from jaxdl.train import Aux, make_step
-    >>> def objective(mean, model_state, batch, key, *, train):
+    >>> from jaxdl.objectives import Aux, Objective
+    >>> def squares(mean, model_state, batch, key, *, train):
     ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
+    >>> objective = Objective(squares, init=lambda key, batch: (jnp.array(0.0), {}))
     >>> def member(hyper):
-    ...     tx = optax.sgd(hyper["rate"])
-    ...     state = TrainState.create(params=jnp.array(0.0), tx=tx, key=jax.random.key(0))
-    ...     return state, make_step(objective, tx)
+    ...     return train.make(objective, optax.sgd(hyper["rate"]))
     >>> split = data.Split({"x": np.array([1.0, 3.0], np.float32)})
     >>> result = sweep(member, grid(rate=[0.0, 0.25, 0.5]), split, epochs=2, batch_size=2)
     >>> result.final("train/loss"), result.best("train/loss", mode="min")
     (array([5., 2., 1.], dtype=float32), 2)
-    >>> run = make_sweep(member, {"rate": [0.25, 0.5]}, split, epochs=1, batch_size=2)
-    >>> run({"rate": [0.0, 0.1]}).states.params  # other rates, nothing compiled anew
+    >>> again = make_sweep(member, {"rate": [0.25, 0.5]}, split, epochs=1, batch_size=2)
+    >>> again({"rate": [0.0, 0.1]}).states.params  # other rates, nothing compiled anew
     Array([0. , 0.4], dtype=float32)
     """
-    return make_sweep(member, hypers, split, **options)(hypers)
+    return make_sweep(member, hypers, split, **options)(hypers, run)
 
 
 @dataclasses.dataclass(frozen=True)
 class _One:
-    """The whole training of one member, traced; the fields are the arguments of `make_sweep`."""
+    """The training of one member, traced; the fields are the arguments of `make_sweep`."""
 
     member: Member
     num_examples: int
@@ -261,17 +269,45 @@ class _One:
     rows: int  # of every batch, padding included
     seed: int | None
     example: Any
-    eval_step: EvalStep | None
     eval_batch_size: int
     after_epoch: Callable[..., TrainState] | None
 
-    def __call__(self, hyper: Hyper, columns: Any, held_columns: Any) -> Any:
-        """Last state, history by name `[E]`, and whether it diverged."""
-        state, step = self.member(hyper)
+    def first(self, hyper: Hyper, columns: Any, held_columns: Any) -> Any:
+        """The state before the first step, that it is alive, and a history to be filled `[E]`."""
+        key = jax.random.key(hyper.get("seed", self.seed or 0))
+        state = self.member(hyper).init(key, self.example)
+        carry = state, jnp.array(True)
+        # Shapes of what is traced here, not of its shapes: those would lose the mesh of the members.
+        _, numbers = jax.eval_shape(
+            lambda: self._epoch(hyper, carry, jnp.int32(0), columns, held_columns)
+        )
+        history = {name: jnp.full(self.epochs, jnp.nan, x.dtype) for name, x in numbers.items()}
+        return *carry, history
+
+    def advance(
+        self, hyper: Hyper, carry: Any, start: Any, stop: Any, columns: Any, held_columns: Any
+    ) -> Any:
+        """The same after the epochs from `start` to `stop`."""
+
+        def body(number: jax.Array, carry: Any) -> Any:
+            state, alive, history = carry
+            (state, alive), numbers = self._epoch(
+                hyper, (state, alive), number, columns, held_columns
+            )
+            history = {name: history[name].at[number].set(x) for name, x in numbers.items()}
+            return state, alive, history
+
+        return jax.lax.fori_loop(start, stop, body, carry)
+
+    def _epoch(
+        self, hyper: Hyper, carry: Any, number: jax.Array, columns: Any, held_columns: Any
+    ) -> Any:
+        trainer = self.member(hyper)
+        state, alive = carry
         order: Any = hyper.get("seed", self.seed)
         size: Any = hyper["batch_size"] if self.batch_size is None else self.batch_size
         steps_per_epoch = -(-self.num_examples // size)
-        _, of_one = jax.eval_shape(step, state, self.example)
+        _, of_one = jax.eval_shape(lambda: trainer.step(state, self.example))
         merged_spec = jax.eval_shape(merge_metrics, of_one, of_one)
         empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), merged_spec)
 
@@ -280,71 +316,74 @@ class _One:
                 return _padded_batch(columns, k, size, self.rows, order)
             return data.resident_batch(columns, k, batch_size=self.rows, seed=order)
 
-        def epoch(carry: Any, number: jax.Array) -> Any:
-            def take(i: jax.Array, carry: Any) -> Any:
-                state, metrics, alive = carry
-                after, new = step(state, batch_at(number * steps_per_epoch + i))
-                alive &= _finite((new["loss"].total, after.params, after.model_state))
-                merged = _where(i == 0, new, merge_metrics(metrics, new))
-                return _kept(alive, after, state), _where(alive, merged, metrics), alive
+        def take(i: jax.Array, carry: Any) -> Any:
+            state, metrics, alive = carry
+            after, new = trainer.step(state, batch_at(number * steps_per_epoch + i))
+            alive &= _finite((new["loss"].total, after.params, after.model_state))
+            merged = _where(i == 0, new, merge_metrics(metrics, new))
+            return _kept(alive, after, state), _where(alive, merged, metrics), alive
 
-            state, alive = carry
-            state, metrics, alive = jax.lax.fori_loop(
-                0, steps_per_epoch, take, (state, empty, alive)
-            )
-            numbers = _scalars(metrics, "train/") | self._held_out(state, held_columns)
-            if self.after_epoch is not None:
-                state = _kept(alive, self.after_epoch(state, numbers), state)
-            numbers = {name: jnp.where(alive, x, jnp.nan) for name, x in numbers.items()}
-            return (state, alive), numbers
-
-        start = state, jnp.array(True)
-        numbered = jnp.arange(self.epochs, dtype=jnp.int32)
-        (state, alive), history = jax.lax.scan(epoch, start, numbered)
-        return state, history, ~alive
-
-    def _held_out(self, state: TrainState, held_columns: Any) -> dict[str, jax.Array]:
-        numbers: dict[str, jax.Array] = {}
+        state, metrics, alive = jax.lax.fori_loop(0, steps_per_epoch, take, (state, empty, alive))
+        numbers = _scalars(metrics, "train/")
         for name, held in held_columns.items():
-            merged = _evaluate(self.eval_step, state, held, self.eval_batch_size)
+            merged = _evaluate(trainer, state, held, self.eval_batch_size)
             numbers |= _scalars(merged, f"{name}/")
-        return numbers
+        if self.after_epoch is not None:
+            state = _kept(alive, self.after_epoch(state, numbers), state)
+        return (state, alive), {name: jnp.where(alive, x, jnp.nan) for name, x in numbers.items()}
+
+
+class _Spread(NamedTuple):
+    """A function over all members: to be traced, and compiled with the members on all devices."""
+
+    function: Callable[..., Any]
+    compiled: Callable[[tuple, tuple], Any]
 
 
 def _over_devices(
-    function: Callable[..., Any], columns: Mapping[str, np.ndarray], *shared: Any
-) -> tuple[Callable[[Mapping[str, np.ndarray]], Any], float]:
-    """`columns -> function(columns, *shared)` with the members spread, and seconds of compiling.
+    function: Callable[..., Any],
+    devices: Any,
+    vectorize: ops.Vectorize,
+    members: tuple,
+    shared: tuple,
+    donate: tuple[int, ...] = (),
+) -> _Spread:
+    """`function(*members, *shared)`, of one member's values, for all members spread over devices.
 
-    The members that fill up the last device come out as well.
+    Members that fill up the last device are copies of the last one, and are dropped again.
     """
-    num_members = len(next(iter(columns.values())))
-    devices = jax.local_devices()[:num_members]
+    num_members = len(jax.tree.leaves(members)[0])
+
+    def all_members(*args: Any) -> Any:
+        each, same = args[: len(members)], args[len(members) :]
+        return ops.vectorized(lambda each: function(*each, *same), each, vectorize)
+
+    def filled(tree: Any) -> Any:
+        short = -num_members % len(devices)
+        if not short:
+            return tree
+        return jax.tree.map(lambda x: jnp.concatenate([x, x[jnp.array([-1] * short)]]), tree)
+
     mesh = jax.make_mesh((len(devices),), ("member",), axis_types=(AxisType.Auto,), devices=devices)
-    members, everywhere = PartitionSpec("member"), PartitionSpec()
-    in_specs = (members, *[everywhere] * len(shared))
+    spread, everywhere = PartitionSpec("member"), PartitionSpec()
+    in_specs = (*[spread] * len(members), *[everywhere] * len(shared))
     program = jax.jit(
-        jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=members, check_vma=False)
+        jax.shard_map(all_members, mesh=mesh, in_specs=in_specs, out_specs=spread, check_vma=False),
+        donate_argnums=donate,
     )
+    shapes = jax.eval_shape(filled, members)
+    compiled = program.lower(*shapes, *shared).compile()
 
-    def filled(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: _fill(column, len(devices)) for name, column in columns.items()}
+    def call(members: tuple, shared: tuple) -> Any:
+        result = compiled(*jax.device_put(filled(members), NamedSharding(mesh, spread)), *shared)
+        return jax.tree.map(lambda x: x[:num_members], result)
 
-    start = time.perf_counter()
-    compiled = program.lower(filled(columns), *shared).compile()
-    seconds = time.perf_counter() - start
-    return lambda columns: compiled(filled(columns), *shared), seconds
+    return _Spread(all_members, call)
 
 
 def _check(
-    columns: Mapping[str, np.ndarray],
-    batch_size: int | None,
-    num_examples: int,
-    epochs: int,
-    method: str,
-    eval_step: Any,
-    held_out: Any,
-) -> int:
+    columns: Mapping[str, np.ndarray], batch_size: int | None, num_examples: int, epochs: int
+) -> None:
     shapes = {name: column.shape for name, column in columns.items()}
     if not shapes or len(set(shapes.values())) > 1 or any(len(s) != 1 for s in shapes.values()):
         raise ValueError(f"hypers need columns [M] of one length, got {shapes}")
@@ -355,11 +394,6 @@ def _check(
         raise ValueError("give batch_size either as an argument or as a column of hypers")
     for size in columns["batch_size"].tolist() if batch_size is None else [batch_size]:
         data.num_batches(num_examples, size)
-    if method not in ("auto", "map", "vmap"):
-        raise ValueError(f"method must be auto, map or vmap, got {method!r}")
-    if (eval_step is None) != (not held_out):
-        raise ValueError("eval_step and held_out need each other")
-    return num_members
 
 
 def _padded_batch(
@@ -382,13 +416,13 @@ def _padded_batch(
     return {**{name: gather(column) for name, column in columns.items()}, "mask": mask}
 
 
-def _evaluate(eval_step: Any, state: TrainState, columns: Any, batch_size: int) -> Metrics:
+def _evaluate(trainer: Trainer, state: TrainState, columns: Any, batch_size: int) -> Metrics:
     num_examples = len(next(iter(columns.values())))
     batch_size = min(batch_size, num_examples)
 
     def at(k: Any) -> Metrics:
         batch = data.resident_batch(columns, k, batch_size=batch_size)
-        return eval_step(state.eval_params, state.model_state, batch)
+        return trainer.evaluate(state, batch)[1]
 
     steps = data.num_batches(num_examples, batch_size)
     if steps == 1:
@@ -416,8 +450,3 @@ def _where(condition: Any, chosen: Any, other: Any) -> Any:
 def _kept(alive: jax.Array, after: TrainState, state: TrainState) -> TrainState:
     """The state after a step, or the one before it; its key never changes."""
     return _where(alive, after.replace(key=None), state.replace(key=None)).replace(key=state.key)
-
-
-def _fill(column: np.ndarray, devices: int) -> np.ndarray:
-    """Repeats the last member so that every device has as many; what it adds is dropped again."""
-    return np.concatenate([column, np.repeat(column[-1:], -len(column) % devices)])

@@ -87,8 +87,8 @@ def squared_errors(params, x, y, weights):
     return jax.vmap(classical.mean_squared_error, (0, None, None))(each, y, weights)
 
 
-@pytest.mark.parametrize("one_by_one", [False, True])
-def test_learning_curve_agrees_with_scikit_learn(one_by_one):
+@pytest.mark.parametrize("vectorize", ["vmap", "map"])
+def test_learning_curve_agrees_with_scikit_learn(vectorize):
     x, y = standardised("diabetes")
     order = np.random.default_rng(0).permutation(len(y))
     x, y = x[order], y[order]
@@ -101,7 +101,7 @@ def test_learning_curve_agrees_with_scikit_learn(one_by_one):
             y,
             classical.k_folds(len(y), 5),
             sizes,
-            one_by_one=one_by_one,
+            vectorize=vectorize,
         )
     )(x, y)
     assert curve.train.shape == (5, 3, 2)

@@ -51,10 +51,10 @@ def test_multibox_loss_against_loops(batch):
         smooth = np.where(error < 1, 0.5 * error**2, error - 0.5).sum()
         total = nll[classes > 0].sum() + np.sum(background)
         np.testing.assert_allclose(got.classification[n], total, rtol=1e-5)
-        np.testing.assert_allclose(got.localisation[n], smooth, rtol=1e-5)
+        np.testing.assert_allclose(got.localization[n], smooth, rtol=1e-5)
         assert got.positives[n] == (classes > 0).sum()
-    assert got.classification[2] == got.localisation[2] == 0
-    absolute = losses.multibox_loss(**batch, beta=0.0).localisation[0]
+    assert got.classification[2] == got.localization[2] == 0
+    absolute = losses.multibox_loss(**batch, beta=0.0).localization[0]
     error = jnp.abs(batch["offsets"] - batch["target_offsets"])[0]
     np.testing.assert_allclose(absolute, error[batch["classes"][0] > 0].sum(), rtol=1e-5)
 

@@ -96,7 +96,7 @@ def test_every_leaf_has_a_gradient(problem):
         problem[0].anchors(64, 96), batch["boxes"], batch["classes"], batch["classes"] >= 0
     )
     assert mean.weight == targets.positive.sum() >= (batch["classes"] >= 0).sum()
-    parts = aux.metrics["classification"].compute() + aux.metrics["localisation"].compute()
+    parts = aux.metrics["classification"].compute() + aux.metrics["localization"].compute()
     np.testing.assert_allclose(parts, loss, rtol=1e-5)
     for path, leaf in jax.tree.leaves_with_path(grads):
         assert np.abs(leaf).max() > 0, path

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from jaxdl import data, losses, metrics, train
+from jaxdl import data, losses, metrics, objectives, train
 
 
 class Net(nn.Module):
@@ -30,21 +30,16 @@ def blobs(n: int = 37, seed: int = 0) -> data.Split:
     return data.Split({"x": (centre + rng.normal(size=(n, 2))).astype(np.float32), "label": label})
 
 
-def problem(tx, *, net=Net(), seed=0, ema=False, guard=False):
-    """Objective and first state of the network on `blobs`."""
-    objective = train.supervised(
+def problem(tx, *, net=Net(), seed=0, **options):
+    """The trainer of a network on `blobs` and its first state."""
+    trainer = train.make(objective(net), tx, **options)
+    return trainer, trainer.init(jax.random.key(seed), {**blobs(1).columns, "mask": np.ones(1)})
+
+
+def objective(net=Net()):
+    return objectives.supervised(
         net,
         losses.softmax_cross_entropy,
         inputs="x",
         metrics={"accuracy": metrics.Accuracy.from_batch},
     )
-    params, model_state = train.linen_init(net, jax.random.key(seed), np.zeros((1, 2), np.float32))
-    state = train.TrainState.create(
-        params=params,
-        model_state=model_state,
-        tx=tx,
-        key=jax.random.key(seed + 1),
-        ema=ema,
-        guard=guard,
-    )
-    return objective, state

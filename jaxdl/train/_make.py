@@ -1,27 +1,46 @@
-"""One training step as a pure function `(state, batch) -> (state, metrics)`.
+"""A trainer: everything that happens to a state, as three pure functions.
 
-Every option is exact: totals and weights are added up before the one division, whatever the number
-of micro-batches, devices or padded rows. Options that are off leave no trace in the program.
+`make` takes the objective, the optimizer and every option of the step, as an optax transformation
+takes its own, and returns `Trainer(init, step, evaluate)`. Every option is exact: totals and
+weights are added up before the one division, whatever the number of micro-batches, devices or
+padded rows. Options that are off leave no trace in the program.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxdl.metrics import Mean
-from jaxdl.train._objective import Aux, Batch, Objective
+from jaxdl.objectives import Aux, Batch, Objective
+from jaxdl.train._remat import rematerialized
 from jaxdl.train._state import TrainState
 
 Metrics = dict[str, Any]
-Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-EvalStep = Callable[[Any, Any, Batch], Metrics]
 
 
-def make_step(
-    objective: Objective,
+class Trainer(NamedTuple):
+    """Three pure functions, to be jitted by whoever calls them; made by `make`.
+
+    - `init(key, batch, *, params=None, model_state=None) -> state`: the state before the first
+      step. Parameters and model state come from the objective's own `init`, unless given
+      (pretrained ones; or those of an objective that is a plain function).
+    - `step(state, batch) -> (state, metrics)`: one update; jit it with `state` donated.
+    - `evaluate(state, batch) -> (state, metrics)`: the same numbers without an update. The state
+      changes only in what an objective carries from batch to batch (a recurrent state).
+
+    `metrics` are mergeable states by name, "loss" among them.
+    """
+
+    init: Callable[..., TrainState]
+    step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+    evaluate: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def make(
+    objective: Objective | Callable[..., tuple[Mean, Aux]],
     tx: optax.GradientTransformation,
     *,
     accumulate: int = 1,
@@ -30,23 +49,24 @@ def make_step(
     clip_example_norm: float | None = None,
     compute_dtype: Any = None,
     ema: float | None = None,
-    guard: bool = False,
+    skip_nonfinite: int | None = None,
     remat: bool = False,
     grad_norm: bool = False,
-) -> Step:
-    """Builds the step that descends on total / weight of `objective`.
+) -> Trainer:
+    """Builds the trainer that descends on total / weight of `objective`.
 
     >>> def objective(mean, model_state, batch, key, *, train):
     ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
-    >>> step = make_step(objective, optax.sgd(0.25))
-    >>> state = TrainState.create(params=jnp.array(0.0), tx=optax.sgd(0.25), key=jax.random.key(0))
+    >>> trainer = make(objective, optax.sgd(0.25))
+    >>> state = trainer.init(jax.random.key(0), params=jnp.array(0.0))
     >>> batch = {"x": jnp.array([1.0, 3.0]), "mask": jnp.array([True, True])}
-    >>> state, metrics = jax.jit(step, donate_argnames="state")(state, batch)
+    >>> state, metrics = jax.jit(trainer.step, donate_argnames="state")(state, batch)
     >>> state.params, metrics["loss"].compute()
     (Array(1., dtype=float32), Array(5., dtype=float32))
 
     Args:
-        objective: `(params, model_state, batch, key, *, train) -> (Mean, Aux)`.
+        objective: of `jaxdl.objectives`, or any function
+            `(params, model_state, batch, key, *, train) -> (Mean, Aux)`.
         tx: the optimizer.
         accumulate: number of micro-batches the batch is cut into, one after the other; the
             gradient is that of the whole batch. A batch that does not divide is padded with
@@ -58,36 +78,44 @@ def make_step(
             mean norm over real examples. Batch statistics are refused: no example is alone there.
         compute_dtype: dtype of the parameters inside the objective (`jnp.bfloat16`); the master
             copy, its gradient and the optimizer stay in float32.
-        ema: decay of a moving average of the parameters, kept in `state.ema`.
-        guard: skips the update, all but the step counter, where loss or gradient is not finite,
-            and counts it in `state.skipped` and the metric "skipped".
-        remat: recomputes the forward pass during the backward one, for memory.
+        ema: decay of a moving average of the parameters, kept in `state.ema` and evaluated with.
+        skip_nonfinite: skips the update, all but the step counter, where loss or gradient is not
+            finite, and counts it in `state.skipped` and the metric "skipped"; `fit` gives up after
+            so many in a row.
+        remat: keeps only a few activations for the backward pass, where the forward pass is
+            narrowest, and computes the others again: less memory for about a third more
+            arithmetic (Chen et al. 2016, arXiv:1604.06174).
         grad_norm: adds the metric "grad_norm", the norm before clipping.
-    Returns: a pure function, to be jitted with `state` donated. Its metrics are those of the
-        objective and "loss"; each is a mergeable state.
-    Raises: ValueError for options out of range, or a state made without the `ema` or `guard` that
-        the step wants (see `TrainState.create`).
+    Raises: ValueError for options out of range.
     """
-    _check_options(accumulate, ema, clip_norm, clip_value, clip_example_norm)
+    _check_options(accumulate, ema, skip_nonfinite, clip_norm, clip_value, clip_example_norm)
 
-    def total_of(
-        params: Any, model_state: Any, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Mean, Aux]]:
-        if compute_dtype is not None:
-            params = cast_floating(params, compute_dtype)
-        mean, aux = objective(params, model_state, batch, key, train=True)
-        return mean.total, (mean, aux)
+    def init(
+        key: jax.Array, batch: Batch | None = None, *, params: Any = None, model_state: Any = None
+    ) -> TrainState:
+        # A chain of two: the state's key never makes parameters.
+        state_key, init_key = jax.random.split(key)
+        if params is None:
+            params, made = _initialized(objective, init_key, batch)
+            model_state = made if model_state is None else model_state
+        elif model_state is None:
+            begin = getattr(objective, "begin", None)
+            model_state = {} if begin is None or batch is None else begin({}, batch)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            model_state=model_state,
+            opt_state=tx.init(params),
+            key=state_key,
+            # A copy: donating a state whose leaves share a buffer is an error.
+            ema=None if ema is None else jax.tree.map(jnp.copy, params),
+            skipped=None if skip_nonfinite is None else jnp.zeros((2,), jnp.int32),
+            skip_limit=skip_nonfinite,
+        )
 
-    if remat:
-        total_of = jax.checkpoint(total_of)
-    if clip_example_norm is None:
-        gradient = jax.grad(total_of, has_aux=True)
-    else:
-        gradient = _clipped_example_gradient(total_of, clip_example_norm)
+    gradient = _gradient(objective, compute_dtype, remat, clip_example_norm)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        if (ema is None) != (state.ema is None) or guard != (state.skipped is not None):
-            raise ValueError("create the state with the ema and guard options of the step")
         key = jax.random.fold_in(state.key, state.step)
         if accumulate == 1:
             grads, (mean, aux) = gradient(state.params, state.model_state, batch, key)
@@ -98,7 +126,7 @@ def make_step(
         real = mean.weight > 0
         grads = _scale(grads, jnp.where(real, 1 / jnp.where(real, mean.weight, 1.0), 0.0))
 
-        if guard or grad_norm or clip_norm is not None:
+        if skip_nonfinite is not None or grad_norm or clip_norm is not None:
             norm = optax.tree.norm(grads)
         if grad_norm:
             metrics["grad_norm"] = Mean(norm, jnp.ones(()))
@@ -118,14 +146,51 @@ def make_step(
             new = new.replace(
                 ema=jax.tree.map(lambda e, p: ema * e + (1 - ema) * p, state.ema, new.params)
             )
-        if guard:
+        if skip_nonfinite is not None:
             new, metrics = _keep_if_finite(state, new, metrics, jnp.isfinite(norm + mean.total))
         return new, metrics
 
-    return step
+    def evaluate(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        # Nothing is random in evaluation; the key is there for the signature.
+        mean, aux = objective(
+            state.eval_params, state.model_state, batch, jax.random.key(0), train=False
+        )
+        return state.replace(model_state=aux.model_state), {"loss": mean, **aux.metrics}
+
+    return Trainer(init, step, evaluate)
 
 
-def _check_options(accumulate: int, ema: float | None, *clips: float | None) -> None:
+def _initialized(objective: Any, key: jax.Array, batch: Batch | None) -> tuple[Any, Any]:
+    make_first = getattr(objective, "init", None)
+    if make_first is None:
+        raise ValueError("this objective makes no parameters: give init the params to begin with")
+    if batch is None:
+        raise ValueError("init needs a batch, whose shapes decide those of the parameters")
+    return make_first(key, batch)
+
+
+def _gradient(
+    objective: Callable, compute_dtype: Any, remat: bool, clip_example_norm: float | None
+) -> Callable:
+    """`(params, model_state, batch, key) -> (gradient of the total, (Mean, Aux))`."""
+
+    def total_of(
+        params: Any, model_state: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Mean, Aux]]:
+        if compute_dtype is not None:
+            params = cast_floating(params, compute_dtype)
+        mean, aux = objective(params, model_state, batch, key, train=True)
+        return mean.total, (mean, aux)
+
+    function = rematerialized(total_of) if remat else total_of
+    if clip_example_norm is None:
+        return jax.grad(function, has_aux=True)
+    return _clipped_example_gradient(function, clip_example_norm)
+
+
+def _check_options(
+    accumulate: int, ema: float | None, skip_nonfinite: int | None, *clips: float | None
+) -> None:
     if accumulate < 1:
         raise ValueError(f"accumulate must be at least 1, got {accumulate}")
     names = ("clip_norm", "clip_value", "clip_example_norm")
@@ -134,28 +199,12 @@ def _check_options(accumulate: int, ema: float | None, *clips: float | None) -> 
             raise ValueError(f"{name} must be positive, got {limit}")
     if ema is not None and not 0 <= ema < 1:
         raise ValueError(f"ema must lie in [0, 1), got {ema}")
+    if skip_nonfinite is not None and skip_nonfinite < 1:
+        raise ValueError(f"skip_nonfinite must be at least 1 or None, got {skip_nonfinite}")
 
 
 def _scale(tree: Any, factor: jax.Array) -> Any:
     return jax.tree.map(lambda g: g * factor.astype(g.dtype), tree)
-
-
-def make_eval(objective: Objective) -> EvalStep:
-    """Builds the pure function `(params, model_state, batch) -> metrics`, "loss" among them.
-
-    >>> def objective(mean, model_state, batch, key, *, train):
-    ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
-    >>> batch = {"x": jnp.array([1.0, 3.0]), "mask": jnp.array([True, False])}
-    >>> make_eval(objective)(jnp.array(0.0), {}, batch)["loss"].compute()
-    Array(1., dtype=float32)
-    """
-
-    def eval_step(params: Any, model_state: Any, batch: Batch) -> Metrics:
-        # Nothing is random in evaluation; the key is there for the signature.
-        mean, aux = objective(params, model_state, batch, jax.random.key(0), train=False)
-        return {"loss": mean, **aux.metrics}
-
-    return eval_step
 
 
 def merge_metrics(old: Metrics, new: Metrics) -> Metrics:
@@ -232,6 +281,8 @@ def _clipped_example_gradient(total_of: Callable, limit: float) -> Callable:
 
 def _merge_stacked(metrics: Metrics) -> Metrics:
     """Merges metric states stacked on a leading axis, in order."""
+    if not metrics:
+        return {}
     first, rest = (jax.tree.map(lambda x, s=s: x[s], metrics) for s in (0, slice(1, None)))
     merged, _ = jax.lax.scan(lambda acc, new: (merge_metrics(acc, new), None), first, rest)
     return merged

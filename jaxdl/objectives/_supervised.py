@@ -1,0 +1,50 @@
+"""Outputs compared with targets: the usual objective."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from jaxdl.metrics import Mean
+from jaxdl.objectives._core import Augment, Batch, Objective, Preprocess, build
+
+
+def supervised(
+    module: Any,
+    loss: Callable[[Any, jax.Array], jax.Array],
+    *,
+    metrics: Mapping[str, Callable[[Any, jax.Array, jax.Array], Any]] | None = None,
+    inputs: str = "image",
+    targets: str = "label",
+    preprocess: Preprocess | None = None,
+    augment: Augment | None = None,
+) -> Objective:
+    """The objective of a module that maps inputs to outputs, compared with targets.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxdl import losses, models
+    >>> objective = supervised(models.MLP((2,)), losses.softmax_cross_entropy)
+    >>> params = {"head": {"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)}}
+    >>> batch = {"image": jnp.ones((4, 3)), "label": jnp.zeros(4, int), "mask": jnp.ones(4, bool)}
+    >>> objective(params, {}, batch, jax.random.key(0), train=True)[0].compute()  # log 2
+    Array(0.693, dtype=float32)
+
+    Args:
+        module: of Linen, NNX, Equinox or another kind that `as_network` knows. Batch statistics
+            are threaded through `model_state`, dropout gets the key of the step, a module with a
+            parameter `mask` gets the batch's mask.
+        loss: `(outputs, targets)` to one number per example, `[B]` or `[B, ...]`.
+        metrics: by name, `(outputs, targets, mask)` to a metric state.
+        inputs, targets: columns of the batch.
+        preprocess, augment: as in `build`.
+    """
+
+    def score(forward: Callable, batch: Batch, *, key: Any, train: bool) -> tuple[Mean, Any]:
+        outputs, y, mask = forward(batch[inputs]), batch[targets], batch["mask"]
+        mean = Mean.from_values(loss(outputs, y), mask)
+        return mean, {name: make(outputs, y, mask) for name, make in (metrics or {}).items()}
+
+    def network_inputs(batch: Batch) -> tuple:
+        return (batch[inputs],)
+
+    return build(module, score, inputs=network_inputs, preprocess=preprocess, augment=augment)
