@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,59 +48,49 @@ def main(config: Config) -> dict[str, float]:
 
     size = splits["train"]["image"].shape[1] * (2 if config.data == "digits" else 1)
 
-    def prepare(batch: dict) -> dict:
+    def preprocess(batch: dict) -> dict:
         image = data.to_unit(batch)["image"]  # the 8x8 digits are drawn twice as large
         return {**batch, "image": jax.image.resize(image, (len(image), size, size, 1), "linear")}
 
     def augment(key: jax.Array, batch: dict) -> dict:
         return {**batch, "image": shift(key, batch["image"], config.max_shift)}
 
-    # Model, optimizer and the state of the run.
+    # What is minimized, by what: three pure functions.
     model_type = models.LeNet if config.form == "relu" else models.LeNetSigmoid
     model = model_type(num_classes=len(splits.info.class_names))
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, size, size, 1)))
     steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
-    tx = optax.adam(schedule)
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
-
-    # What is minimised, one step, one evaluation: pure functions.
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={
             "accuracy": metrics.Accuracy.from_batch,
             "confusion": metrics.ConfusionMatrix.from_batch,
         },
-        prepare=prepare,
+        preprocess=preprocess,
         augment=augment if config.max_shift else None,
     )
     compute_dtype = None if config.precision == "float32" else jnp.dtype(config.precision)
-    step = train.make_step(objective, tx, compute_dtype=compute_dtype, grad_norm=True)
-    eval_step = jax.jit(train.make_eval(objective))
+    trainer = train.make(
+        objective, optax.adam(schedule), compute_dtype=compute_dtype, grad_norm=True
+    )
 
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, splits["test"], 1000), "test/")
+    def observe(state: train.TrainState, row: dict[str, float]) -> None:
+        row["learning_rate"] = schedule(state.step)
 
-    with (
-        runs.open(config, name="lenet", out=config.out, resume=config.resume, data=splits) as run,
-        train.Checkpoints(run.folder / "checkpoints") as checkpoints,
-    ):
+    with runs.open(config, name="lenet", out=config.out, resume=config.resume, data=splits) as run:
         result = train.fit(
-            step,
-            state,
+            trainer,
             splits["train"],
             epochs=epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            evaluate=test,
-            observe=lambda state: {"learning_rate": schedule(state.step)},
+            held_out={"test": splits["test"]},
+            after_epoch=observe,
             run=run,
             driver=config.driver,
-            checkpoints=checkpoints,
         )
-        final = train.evaluate(eval_step, result.state, splits["test"], 1000)
+        final = train.evaluate(trainer, result.state, splits["test"])
         run.figure("curves", plots.curves(result.history))
         run.figure(
             "confusion", plots.confusion(final["confusion"].compute(), splits.info.class_names)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdl import cli, data, decode, models, plots, runs, train
+from jaxdl import cli, data, decode, models, objectives, plots, runs, train
 
 SIZES = {"small": models.LSTMSmall, "medium": models.LSTMMedium, "large": models.LSTMLarge}
 PUBLISHED = {"small": 114.5, "medium": 82.7, "large": 78.4}  # test perplexity after all epochs
@@ -56,34 +56,20 @@ def main(config: Config) -> dict[str, float]:
     unknown = {name: vocabulary.count_unknown(w) + w.count("<unk>") for name, w in words.items()}
     epochs = min(config.epochs, 1) if config.smoke else config.epochs
 
-    # Model, optimizer and the state of the run, which includes the recurrent state.
+    # Model and optimizer; the recurrent state is part of the state of the run.
     model = SIZES[config.size](vocab_size=len(vocabulary))
     if config.smoke:
         model = model.clone(hidden_size=16, embed_dim=16)
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, _ = train.linen_init(model, init_key, jnp.zeros((1, 1), jnp.int32))
     per_epoch = data.num_batches(len(splits["train"]), B)
 
     def rate(step: jax.Array) -> jax.Array:
         halvings = jnp.maximum(step // per_epoch + 1 - config.full_epochs, 0)
         return config.learning_rate * T * 0.5**halvings
 
-    tx = optax.sgd(rate)
-    state = train.TrainState.create(
-        params=params, tx=tx, key=key, model_state={"carry": model.initial_state(B)}
-    )
-    objective = train.language_model(model)
-    step = train.make_step(objective, tx, clip_norm=config.clip_norm / T)
-    over_streams = jax.jit(train.make_stream_eval(objective, B))
-
-    def perplexity(state: train.TrainState) -> dict[str, float]:
-        found = {}
-        for name in splits:
-            if name != "train":
-                zeros = {"carry": model.initial_state(B)}
-                metrics = over_streams(state.params, zeros, dict(splits[name].columns))
-                found[f"{name}/perplexity"] = float(metrics["perplexity"].compute())
-        return found
+    objective = objectives.language_model(model, stateful=True)
+    trainer = train.make(objective, optax.sgd(rate), clip_norm=config.clip_norm / T)
+    held_out = {name: split for name, split in splits.items() if name != "train"}
+    first_batch = next(data.batches(splits["train"], B))
 
     @jax.jit
     def write_some(params: Any, start: jax.Array) -> jax.Array:
@@ -92,34 +78,33 @@ def main(config: Config) -> dict[str, float]:
         key = jax.random.key(config.seed)
         return decode.generate(step, carry, logits, key, 40, temperature=0.7)[0][0]
 
-    with (
-        runs.open(config, name="word_lm", out=config.out, resume=config.resume, data=splits) as run,
-        train.Checkpoints(run.folder / "checkpoints") as checkpoints,
-    ):
+    with runs.open(
+        config, name="word_lm", out=config.out, resume=config.resume, data=splits
+    ) as run:
         for name, some in words.items():
             run.note(f"{name}: {len(some)} words, {unknown[name]} of them unknown")
         vocabulary.save(run.folder / "vocabulary.json")
 
-        def evaluate(state: train.TrainState) -> dict[str, float]:
+        def show(state: train.TrainState, row: dict[str, float]) -> None:
             ids = write_some(state.params, jnp.array([vocabulary.id("<eos>")]))
             run.note(" ".join(vocabulary.decode(ids)))
-            return perplexity(state)
 
         result = train.fit(
-            step,
-            state,
+            trainer,
             splits["train"],
+            trainer.init(jax.random.key(config.seed), first_batch),
             epochs=epochs,
             batch_size=B,
             seed=None,  # streams are read in their order
-            evaluate=evaluate,
+            held_out=held_out,
+            after_epoch=show,
             run=run,
-            checkpoints=checkpoints,
         )
         run.figure("curves", plots.curves(result.history))
         if config.data == "ptb":
             run.note(f"published test perplexity {PUBLISHED[config.size]}")
-        return run.finish(perplexity(result.state))
+        last = result.history[-1]
+        return run.finish({name: last[name] for name in last if name.endswith("/perplexity")})
 
 
 if __name__ == "__main__":

@@ -210,9 +210,7 @@ def equinox_network(module: Any, state: Any = None) -> Network:
         # Equinox compares the types of old and new states: a sum brings them into the mesh, if any,
         # and makes constants as strongly typed as results.
         before = to_state(jax.tree.map(lambda x: x + jnp.zeros((), x.dtype), state))
-        outputs, changed = jax.vmap(one, axes, (0, None), axis_name="batch")(
-            before, keys, *inputs
-        )
+        outputs, changed = jax.vmap(one, axes, (0, None), axis_name="batch")(before, keys, *inputs)
         return outputs, _as_dict(changed)[0] if train and has_state else state
 
     return Network(init, apply)
