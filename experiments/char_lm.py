@@ -43,6 +43,7 @@ class Config:
     batch_size: int = 32  # streams read side by side
     num_steps: int = 35  # characters a gradient looks back
     clip_norm: float = 1.0  # greatest norm of the gradient
+    ascii_only: bool = False  # the letters a-z alone, as in the book; others then cut words
     prompt: str = "time traveller"  # what samples begin with
     temperature: float = 0.5  # of samples; 0 takes the most probable character
     top_k: int | None = None  # samples come from the k most probable characters only
@@ -52,9 +53,9 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    # Text: split by lines before anything is cut out of it; 26 letters, space and <unk>.
+    # Text: split by lines before anything is cut out of it; letters, space and <unk>.
     texts = data.load_text(config.data, config.data_dir)
-    text = {name: data.letters(text) for name, text in texts.items()}
+    text = {name: data.letters(text, ascii_only=config.ascii_only) for name, text in texts.items()}
     text["train"] = text["train"][: 2000 if config.smoke else config.first]
     vocabulary = data.Vocabulary.build(data.characters(text["train"]), reserved=("<unk>",))
     B, T = config.batch_size, config.num_steps

@@ -21,6 +21,7 @@ class Config:
     data: Literal["manual", "text", "ptb"] = "manual"  # which text
     data_dir: pathlib.Path | None = None  # file or folder of the text, zip or folder of PTB
     smoothing: tuple[float, float, float] = (1.0, 100.0, 100.0)  # e of orders 1, 2, 3
+    ascii_only: bool = False  # the letters a-z alone, as in the book; others then cut words
     min_count: int = 2  # words of the training text seen less often are read as unknown
     num_words: int = 30  # of each sample
     seed: int = 0  # of the samples
@@ -31,10 +32,9 @@ class Config:
 def main(config: Config) -> dict[str, float]:
     # Text: split by lines before anything is counted; lower-case words of letters, as in the book.
     texts = data.load_text(config.data, config.data_dir)
-    words = {
-        name: data.words(text if config.data == "ptb" else data.letters(text))
-        for name, text in texts.items()
-    }
+    if config.data != "ptb":
+        texts = {n: data.letters(text, ascii_only=config.ascii_only) for n, text in texts.items()}
+    words = {name: data.words(text) for name, text in texts.items()}
     if config.smoke:
         words = {name: some[:5000] for name, some in words.items()}
     vocabulary = data.Vocabulary.build(
