@@ -77,6 +77,8 @@ def main(config: Config) -> dict[str, float]:
                 "bits/shared with the next word": float(
                     information.mutual_information(following, base=2)
                 ),
+                "bits/two words in a row": float(information.joint_entropy(following, base=2)),
+                "bits/the commonest word": float(information.self_information(share.max(), base=2)),
                 "pairs": float(len(pairs)),
             }
         )
