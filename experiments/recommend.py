@@ -6,11 +6,6 @@
 The last item of every user by time is held out; the others are taken out of the catalogue before
 it is ranked. Popularity and chance stand beside. With --choose it is the last but one, and the last
 is never looked at: NeuMF's epochs and weight decay were chosen so on MovieLens 100K, with one seed.
-There, five seeds, two busy cores:
-
-    --model neumf     hit@50 .368 +- .005, AUC .882 +- .002    436 s   (published .352, .883)
-    --model mf        hit@50 .366 +- .009, AUC .889 +- .000    108 s
-    popularity        hit@50 .199,         AUC .797;   chance .032, .500
 """
 
 import dataclasses

@@ -150,9 +150,8 @@ def make_sweep(
     one that takes more steps); elsewhere all members take a step together ("vmap", spread
     likewise), which fills an accelerator that one member cannot. A CPU has one XLA device unless
     `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else.
-    Measured on two busy cores, 32 perceptrons 64-128-10 on digits, 100 epochs of batches of 64:
-    7.5 s by "map", 8.0 s by "vmap", 19.5 s by `fit` one after the other; compilation took 5, 8 and
-    32 times 2.5 s. XLA's convolutions are slow inside a program on a CPU: use `fit` for those.
+    A sweep is compiled once, `fit` once for each member. XLA's convolutions are slow inside a
+    program on a CPU: use `fit` for those.
 
     `sweep` has the example.
 
