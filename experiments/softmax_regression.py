@@ -3,9 +3,9 @@
     python -m experiments.softmax_regression                        # digits
     python -m experiments.softmax_regression --data mnist --data-dir DIR
 
-Measured: MNIST test .9255 by mini-batches (published .925), the best of three settings tried on
-that very test set (10 epochs at a rate of 0.5 gave .9229). Published for digits: .9694
-(scikit-learn, five folds of a penalised fit).
+The rate of the descent is the one that is best on a part of the training set that is held out for
+it; all of the training set is learnt from then. Published: test accuracy .925 on MNIST, .9694 on
+digits (scikit-learn, five folds of a penalised fit).
 """
 
 import dataclasses
@@ -28,7 +28,9 @@ class Config:
     data_dir: pathlib.Path | None = None  # folder of the original files (MNIST, Fashion-MNIST)
     epochs: int = 30  # passes of the mini-batch descent
     batch_size: int = 256  # examples per step
-    learning_rate: float = 1.0  # of plain descent, at the start of a cosine to zero
+    learning_rates: tuple[float, ...] = (0.1, 0.3, 1.0)  # to choose from: of plain descent, at the
+    # start of a cosine to zero
+    validation: float = 1 / 6  # share of the training set that chooses
     penalty: float = 1.0  # of the squares, in the exact fit
     newton_steps: int = 12  # limit of the exact fit; 0 leaves it out
     seed: int = 0  # of the order of the data
@@ -37,14 +39,14 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    splits = data.load(config.data, config.data_dir, limit=512 if config.smoke else None)
+    limit = 512 if config.smoke else None
+    splits = data.load(config.data, config.data_dir, limit=limit)
+    parts = data.load(config.data, config.data_dir, limit=limit, validation=config.validation)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
     num_classes = len(splits.info.class_names)
 
     # Mini-batch descent: the same program for any size of data.
     model = models.MLP(features=(num_classes,), kernel_init=jax.nn.initializers.zeros)
-    steps = epochs * data.num_batches(len(splits["train"]), config.batch_size)
-    tx = optax.sgd(optax.cosine_decay_schedule(config.learning_rate, steps))
     shape = (1, *splits["train"]["image"].shape[1:])
     params, _ = train.linen_init(model, jax.random.key(config.seed), jnp.zeros(shape))
     objective = train.supervised(
@@ -57,15 +59,33 @@ def main(config: Config) -> dict[str, float]:
         prepare=data.to_unit,
     )
     eval_step = jax.jit(train.make_eval(objective))
-    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(config.seed))
+
+    def start(rate: float, split: data.Split) -> tuple[train.TrainState, train.Step]:
+        steps = epochs * data.num_batches(len(split), config.batch_size)
+        tx = optax.sgd(optax.cosine_decay_schedule(rate, steps))
+        key = jax.random.key(config.seed)
+        state = train.TrainState.create(params=jax.tree.map(jnp.copy, params), tx=tx, key=key)
+        return state, train.make_step(objective, tx)
+
+    def validated(rate: float) -> float:
+        state, step = start(rate, parts["train"])
+        state = train.fit(step, state, parts["train"], epochs=epochs,
+                          batch_size=config.batch_size, seed=config.seed).state  # fmt: skip
+        held_out = train.evaluate(eval_step, state, parts["validation"], 1000)
+        return float(held_out["accuracy"].compute())
 
     def test(state: train.TrainState) -> dict[str, float]:
         return train.scalars(train.evaluate(eval_step, state, splits["test"], 1000), "test/")
 
     with runs.open(config, name="softmax_regression", out=config.out) as run:
         run.note(f"published test accuracy {PUBLISHED[config.data]}")
+        accuracies = {rate: validated(rate) for rate in config.learning_rates}
+        rate = max(accuracies, key=lambda rate: accuracies[rate])
+        found = ", ".join(f"{value:.4f} at {r:g}" for r, value in accuracies.items())
+        run.note(f"rate {rate:g}, chosen by validation accuracy: {found}")
+        state, step = start(rate, splits["train"])
         result = train.fit(
-            train.make_step(objective, tx),
+            step,
             state,
             splits["train"],
             epochs=epochs,
@@ -77,6 +97,7 @@ def main(config: Config) -> dict[str, float]:
         final = train.evaluate(eval_step, result.state, splits["test"], 1000)
         confusion = np.asarray(final["confusion"].compute())
         results = train.scalars(final, "test/")
+        results |= {"learning_rate": rate, "validation/accuracy": accuracies[rate]}
 
         # The optimum itself, all examples in every step.
         if config.newton_steps:

@@ -281,9 +281,9 @@ def _clipped_example_gradient(total_of: Callable, limit: float) -> Callable:
 
 
 def _merge_stacked(metrics: Metrics) -> Metrics:
-    """Merges metric states stacked on a leading axis, in order."""
-    if not metrics:
-        return {}
+    """Merges metric states stacked on a leading axis, in order; no metrics stay none."""
+    if not jax.tree.leaves(metrics):
+        return metrics
     first, rest = (jax.tree.map(lambda x, s=s: x[s], metrics) for s in (0, slice(1, None)))
     merged, _ = jax.lax.scan(lambda acc, new: (merge_metrics(acc, new), None), first, rest)
     return merged

@@ -145,8 +145,9 @@ def make_sweep(
     its own one after the other ("map": small products stay in the cache, and no member waits for
     one that takes more steps); elsewhere all members take a step together ("vmap", spread
     likewise), which fills an accelerator that one member cannot. A CPU has one XLA device unless
-    `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else. XLA's
-    convolutions are slow inside a program on a CPU: use `fit` for those.
+    `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else.
+    A sweep is compiled once, `fit` once for each member. XLA's convolutions are slow inside a
+    program on a CPU: use `fit` for those.
 
     `sweep` has the example.
 

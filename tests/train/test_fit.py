@@ -168,12 +168,12 @@ def test_a_foreign_checkpoint_is_described_and_left_alone(tmp_path):
 def test_a_damaged_checkpoint_is_named(tmp_path):
     with train.Checkpoints(tmp_path) as checkpoints:
         trained("loop", run=Log(checkpoints))
-    for path in (tmp_path / "10" / "arrays").rglob("*"):
+    for path in tmp_path.glob("*/arrays/**/*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with (
         train.Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(train.CheckpointError, match="cannot read the checkpoint .*10"),
+        pytest.raises(train.CheckpointError, match="no checkpoint in .* is whole; of 10, arrays/"),
     ):
         trained("loop", run=Log(checkpoints))
 
