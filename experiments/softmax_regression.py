@@ -13,11 +13,10 @@ import pathlib
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import classical, cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import classical, cli, data, losses, metrics, models, objectives, plots, runs, train
 
 PUBLISHED = {"digits": 0.9694, "mnist": 0.925, "fashion_mnist": 0.823}
 
@@ -34,6 +33,7 @@ class Config:
     seed: int = 0  # of the order of the data
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/softmax_regression/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -44,37 +44,30 @@ def main(config: Config) -> dict[str, float]:
     # Mini-batch descent: the same program for any size of data.
     model = models.MLP(features=(num_classes,), kernel_init=jax.nn.initializers.zeros)
     steps = epochs * data.num_batches(len(splits["train"]), config.batch_size)
-    tx = optax.sgd(optax.cosine_decay_schedule(config.learning_rate, steps))
-    shape = (1, *splits["train"]["image"].shape[1:])
-    params, _ = train.linen_init(model, jax.random.key(config.seed), jnp.zeros(shape))
-    objective = train.supervised(
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={
             "accuracy": metrics.Accuracy.from_batch,
             "confusion": metrics.ConfusionMatrix.from_batch,
         },
-        prepare=data.to_unit,
+        preprocess=data.to_unit,
     )
-    eval_step = jax.jit(train.make_eval(objective))
-    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(config.seed))
+    trainer = train.make(objective, optax.sgd(schedule))
 
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, splits["test"], 1000), "test/")
-
-    with runs.open(config, name="softmax_regression", out=config.out) as run:
+    with runs.open(config, name="softmax_regression", out=config.out, resume=config.resume) as run:
         run.note(f"published test accuracy {PUBLISHED[config.data]}")
         result = train.fit(
-            train.make_step(objective, tx),
-            state,
+            trainer,
             splits["train"],
             epochs=epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            evaluate=test,
+            held_out={"test": splits["test"]},
             run=run,
         )
-        final = train.evaluate(eval_step, result.state, splits["test"], 1000)
+        final = train.evaluate(trainer, result.state, splits["test"])
         confusion = np.asarray(final["confusion"].compute())
         results = train.scalars(final, "test/")
 
