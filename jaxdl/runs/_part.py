@@ -17,7 +17,7 @@ class Part:
 
     def __init__(self, run: "Run", name: str) -> None:
         self._run, self._name = run, name
-        self._checkpoints: "Checkpoints | None" = None
+        self._checkpoints: Checkpoints | None = None
 
     @property
     def checkpoints(self) -> "Checkpoints":

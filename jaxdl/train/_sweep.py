@@ -277,7 +277,7 @@ class _One:
         key = jax.random.key(hyper.get("seed", self.seed or 0))
         state = self.member(hyper).init(key, self.example)
         carry = state, jnp.array(True)
-        # Shapes of what is traced here, not of its shapes: those would lose the mesh of the members.
+        # Of what is traced here, not of its shapes: those would lose the mesh of the members.
         _, numbers = jax.eval_shape(
             lambda: self._epoch(hyper, carry, jnp.int32(0), columns, held_columns)
         )
