@@ -13,6 +13,7 @@ import pathlib
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -64,7 +65,7 @@ def main(config: Config) -> dict[str, float]:
         # One test image of each of the first four classes, and the maps that its kernels make.
         labels = splits["test"]["label"]
         chosen = splits["test"].take(np.array([np.flatnonzero(labels == k)[0] for k in range(4)]))
-        images = preprocess({"image": chosen["image"]})["image"]
+        images = preprocess({"image": jnp.asarray(chosen["image"])})["image"]
         layer = result.state.params["conv1"]
         maps = jax.nn.relu(ops.conv(images, layer["kernel"], layer["bias"]))  # [4, 25, 25, 32]
         for image, map_, name in zip(images, maps, splits.info.class_names, strict=False):

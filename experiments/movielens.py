@@ -86,7 +86,7 @@ def main(config: Config) -> dict[str, float]:
         config, name="movielens", out=config.out, resume=config.resume, data={"all": world.ratings}
     ) as run:
         run.note(f"{world.num_users} users, {world.num_items} items, sparsity {world.sparsity:.4f}")
-        fits = {
+        fits: dict[str, Any] = {
             "users": functools.partial(neighbours, "user"),
             "items": functools.partial(neighbours, "item"),
             "mf": factors,
@@ -96,9 +96,9 @@ def main(config: Config) -> dict[str, float]:
         counts = []  # how often each item held out is in the training set
         for fold, (train_set, test_set) in enumerate(held_out(config, world.ratings)):
             predicted = means(world, train_set, test_set)
-            for name in config.models:
-                part = run.part(f"{name}-{fold}")
-                predicted[name] = fits[name](config, part, world, train_set, test_set)
+            for model in config.models:
+                recorder = run.part(f"{model}-{fold}")
+                predicted[model] = fits[model](config, recorder, world, train_set, test_set)
             for name, ratings in predicted.items():
                 error = np.clip(ratings, *world.scale) - test_set["rating"]
                 errors.setdefault(name, []).append(np.square(error, dtype=np.float64))

@@ -42,7 +42,7 @@ UNSEEN = ("DejaVuSerif-Italic", "STIXGeneralBol", "cmss10")
 def main(config: Config) -> dict[str, float]:
     if config.steps < 1 or config.batch_size < 1:
         raise ValueError("steps and batch_size must be at least 1")
-    handwriting = data.load(config.data, config.data_dir, limit=200 if config.smoke else None)
+    splits = data.load(config.data, config.data_dir, limit=200 if config.smoke else None)
     steps, batch_size = (20, 32) if config.smoke else (config.steps, config.batch_size)
     seen = data.glyph_sheet("0123456789", [font for font in data.FONTS if font not in UNSEEN])
     unseen = data.glyph_sheet("0123456789", UNSEEN)
@@ -76,10 +76,8 @@ def main(config: Config) -> dict[str, float]:
         return state, train.scalars(measured, "train/")
 
     fonts = jax.device_get(draw(test_key, unseen, 200 if config.smoke else 2000))
-    tests = {"unseen_fonts": data.Split(fonts), "handwriting": handwriting["test"]}
-    with runs.open(
-        config, name="ocr", out=config.out, resume=config.resume, data=handwriting
-    ) as run:
+    tests = {"unseen_fonts": data.Split(fonts), "handwriting": splits["test"]}
+    with runs.open(config, name="ocr", out=config.out, resume=config.resume, data=splits) as run:
         start = trainer.init(state_key, drawn(0))
         state, _ = train.run_blocks(block, start, -(-steps // BLOCK), run=run)
         run.figure("drawn", plots.tiles(np.asarray(drawn(0)["image"][:64, ..., 0])))

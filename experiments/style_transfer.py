@@ -95,7 +95,7 @@ def read_pictures(config: Config) -> jax.Array:
 def paint(
     config: Config, run: runs.Run, body: Any, variables: Any, images: jax.Array, targets: Any
 ) -> tuple[jax.Array, list[dict[str, float]]]:
-    """Descends on the pixels, which are the parameters; returns them and some rows of the losses."""
+    """Descends on the pixels, which are the parameters; returns them and rows of the losses."""
     balance = style.Balance(config.content_weight, config.style_weight, config.variation_weight)
 
     def objective(images: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:

@@ -31,7 +31,7 @@ def pairwise_sgd(
     learning_rate: ArrayLike = 0.05,
     l2: ArrayLike = 0.01,
     batch_size: int = 512,
-    first_epoch: ArrayLike = 0,
+    first_epoch: jax.Array | int = 0,
 ) -> tuple[Tables, jax.Array]:
     """Ranks what a user knows above what is drawn from the rest of the catalogue.
 
@@ -89,7 +89,7 @@ def pointwise_sgd(
     learning_rate: ArrayLike = 0.005,
     l2: ArrayLike = 0.02,
     batch_size: int = 64,
-    first_epoch: ArrayLike = 0,
+    first_epoch: jax.Array | int = 0,
 ) -> tuple[Tables, jax.Array]:
     """Fits ratings: columns "user", "item", "rating" `[N]`; the rest as in `pairwise_sgd`.
 
