@@ -50,7 +50,7 @@ def main(config: Config) -> dict[str, float]:
     if config.smoke:
         names = config.workloads or ("linear", "ranking", "gaussian")
     repeats = 3 if config.smoke else config.repeats
-    with runs.open(config, name="benchmark", out=config.out, resume=False) as run:
+    with runs.open(config, name="benchmark", out=config.out) as run:
         small: Any = {"sizes": (256,), "megabytes": 8, "repeats": 2} if config.smoke else {}
         peaks = bench.measure_peaks(dtypes=tuple({"float32", *config.precisions}), **small)
         run.note(describe(peaks))

@@ -43,7 +43,7 @@ def main(config: Config) -> dict[str, float]:
     tokens = {name: vocabulary.encode(some) for name, some in words.items()}
     model = classical.ngram(tokens["train"], len(vocabulary), smoothing=config.smoothing)
 
-    with runs.open(config, name="ngram", out=config.out, resume=False) as run:
+    with runs.open(config, name="ngram", out=config.out) as run:
         unknown = vocabulary.count_unknown(words["test"])
         run.note(
             f"{len(tokens['train'])} words to count, {len(vocabulary)} different; "

@@ -1,4 +1,4 @@
-"""An experiment killed at any moment and given again ends as one that was left alone, to the bit."""
+"""A killed experiment that is given again ends as one that was left alone, to the bit."""
 
 import importlib
 import json
