@@ -63,10 +63,10 @@ def learn(
     *,
     epochs: int,
     blocks: int = 1,
-) -> tuple[data.WordVectors, dict[str, float]]:
+) -> tuple[Any, dict[str, float]]:
     """Takes `carry, loss, items = step(carry, k)` for every block of every epoch.
 
-    Returns: the vectors, and the numbers of the last epoch.
+    Returns: the last carry, and the numbers of the last epoch.
     """
 
     def block(carry: Any, k: int) -> tuple[Any, dict[str, float] | None]:
@@ -86,7 +86,7 @@ def learn(
     run.note(f"{len(corpus):,} words, {len(texts) - 1:,} different; {corpus.unknown:,} rare ones")
     carry, rows = train.run_blocks(block, carry, epochs * blocks, run=run)
     kept = {name: value for name, value in rows[-1].items() if name.startswith(("train/", "test/"))}
-    return vectors_of(carry), kept
+    return carry, kept
 
 
 def show(

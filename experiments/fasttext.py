@@ -52,7 +52,6 @@ def main(config: Config) -> dict[str, float]:
     key = jax.random.key(config.seed)
     params = word2vec.init(key, subwords.num_rows, 16 if config.smoke else config.dim, V)
     tokens, sentences = jax.device_put((corpus.tokens, corpus.sentences))
-    inputs = np.zeros(())  # the rows of the parts, as they are after the last pass
 
     def step(params: Any, k: int) -> tuple[Any, Any, int]:
         start, end = (config.learning_rate * (1 - j / config.epochs) for j in (k, k + 1))
@@ -60,15 +59,15 @@ def main(config: Config) -> dict[str, float]:
         return params, loss, len(corpus)
 
     def vectors_of(params: Any) -> data.WordVectors:
-        nonlocal inputs
-        inputs = np.asarray(params["input"])
-        return data.WordVectors(vocabulary.tokens[1:], subwords.vectors(inputs)[1:])
+        rows = subwords.vectors(np.asarray(params["input"]))
+        return data.WordVectors(vocabulary.tokens[1:], rows[1:])
 
     with runs.open(config, name="fasttext", out=config.out, resume=config.resume) as run:
         run.note(f"{subwords.buckets:,} buckets")
-        vectors, results = _word_vectors.learn(
+        params, results = _word_vectors.learn(
             run, texts, step, params, vectors_of, epochs=config.epochs
         )
+        vectors, inputs = vectors_of(params), np.asarray(params["input"])
         for word in config.unseen:
             near = vectors.nearest(subwords.vector(inputs, word), min(6, V - 1))
             run.note(f"  {word}: {', '.join(other for other, _ in near)}")

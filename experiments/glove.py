@@ -56,9 +56,10 @@ def main(config: Config) -> dict[str, float]:
 
     with runs.open(config, name="glove", out=config.out, resume=config.resume) as run:
         run.note(f"{num_cells:,} pairs of words meet")
-        vectors, results = _word_vectors.learn(
+        carry, results = _word_vectors.learn(
             run, texts, step, (params, squares), vectors_of, epochs=config.epochs
         )
+        vectors = vectors_of(carry)
         vectors.save(run.folder / "vectors.txt", "glove")
         return run.finish(results | _word_vectors.show(run, texts, vectors, config.words))
 

@@ -63,9 +63,10 @@ def main(config: Config) -> dict[str, float]:
         return data.WordVectors(vocabulary.tokens[1:], np.asarray(params["input"])[1:])
 
     with runs.open(config, name="word_vectors", out=config.out, resume=config.resume) as run:
-        vectors, results = _word_vectors.learn(
+        params, results = _word_vectors.learn(
             run, texts, step, params, vectors_of, epochs=config.epochs, blocks=len(blocks)
         )
+        vectors = vectors_of(params)
         vectors.save(run.folder / "vectors.txt")
         return run.finish(results | _word_vectors.show(run, texts, vectors, config.words))
 
