@@ -33,7 +33,9 @@ def work(name: str, out: pathlib.Path) -> None:
 def processes():
     """Processes that begin with everything imported, and with nothing computed."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["experiments.lenet", "experiments.word_vectors", "orbax"])
+    context.set_forkserver_preload(
+        [f"experiments.{name}" for name in QUICK] + ["orbax.checkpoint", "tensorboardX"]
+    )
     return context
 
 
