@@ -10,13 +10,14 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Config:
     seeds: int = 3  # runs each, with and without
     smoke: bool = False  # a few seconds: two epochs, one seed
     out: pathlib.Path | None = None  # run folder; runs/augmentation/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -49,41 +51,46 @@ def main(config: Config) -> dict[str, float]:
         translate=config.translate,
         scale=(0.9, 1.1),
     )
-    with runs.open(config, name="augmentation", out=config.out, data=splits) as run:
+    with runs.open(
+        config, name="augmentation", out=config.out, resume=config.resume, data=splits
+    ) as run:
         run.figure("versions", versions(config.seed))
         accuracy: dict[str, list[float]] = {"plain": [], "augmented": []}
         for seed in range(config.seed, config.seed + (1 if config.smoke else config.seeds)):
             for name, augment in (("plain", None), ("augmented", data.augmentation(move))):
-                accuracy[name].append(train_and_test(config, seed, small, splits["test"], augment))
+                part = run.part(f"{name}-{seed}")
+                accuracy[name].append(
+                    train_and_test(config, seed, small, splits["test"], augment, part)
+                )
                 run.note(f"seed {seed} {name}: test accuracy {accuracy[name][-1]:.4f}")
         return run.finish({f"test/{n}": float(np.mean(each)) for n, each in accuracy.items()})
 
 
-def train_and_test(config: Config, seed: int, small: data.Split, test: data.Split, augment):
+def train_and_test(
+    config: Config,
+    seed: int,
+    small: data.Split,
+    test: data.Split,
+    augment: Any,
+    run: train.Recorder,
+) -> float:
     """Test accuracy of a LeNet after training on `small`."""
-
-    def prepare(batch: dict) -> dict:
-        image = data.to_unit(batch)["image"]  # the 8x8 digits are drawn twice as large
-        return {**batch, "image": jax.image.resize(image, (len(image), 16, 16, 1), "linear")}
-
-    model = models.LeNet(num_classes=10)
-    key, init_key = jax.random.split(jax.random.key(seed))
-    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, 16, 16, 1)))
     epochs = 2 if config.smoke else config.epochs
     steps = data.num_steps(len(small), config.batch_size, epochs)
-    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
-    objective = train.supervised(
-        model,
+    objective = objectives.supervised(
+        models.LeNet(num_classes=10),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=prepare,
+        preprocess=functools.partial(data.to_unit, size=(16, 16)),  # twice as large as they are
         augment=augment,
     )
-    step = train.make_step(objective, tx)
-    result = train.fit(step, state, small, epochs=epochs, batch_size=config.batch_size, seed=seed)
-    final = train.evaluate(jax.jit(train.make_eval(objective)), result.state, test, 300)
-    return train.scalars(final)["accuracy"]
+    trainer = train.make(
+        objective, optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    )
+    result = train.fit(
+        trainer, small, epochs=epochs, batch_size=config.batch_size, seed=seed, run=run
+    )
+    return train.scalars(train.evaluate(trainer, result.state, test))["accuracy"]
 
 
 def versions(seed: int):

@@ -20,10 +20,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from jaxdl import bench, cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import bench, cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +50,7 @@ def main(config: Config) -> dict[str, float]:
     if config.smoke:
         names = config.workloads or ("linear", "ranking", "gaussian")
     repeats = 3 if config.smoke else config.repeats
-    with runs.open(config, name="benchmark", out=config.out, resume=False) as run:
+    with runs.open(config, name="benchmark", out=config.out) as run:
         small: Any = {"sizes": (256,), "megabytes": 8, "repeats": 2} if config.smoke else {}
         peaks = bench.measure_peaks(dtypes=tuple({"float32", *config.precisions}), **small)
         run.note(describe(peaks))
@@ -146,31 +145,29 @@ def sentence(row: bench.Row) -> str:
 def seconds_to_target(studies: int, target: float) -> float:
     """Median seconds of training until LeNet reads so many of the held-out digits."""
     splits = data.load("digits")
-    model = models.LeNet(10)
-    objective = train.supervised(
-        model, losses.softmax_cross_entropy, prepare=data.to_unit,
+    objective = objectives.supervised(
+        models.LeNet(10),
+        losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-    )  # fmt: skip
-    tx = optax.adam(1e-3)
-    step, columns = train.make_step(objective, tx), splits["train"].columns
-    steps = data.num_batches(len(splits["train"]), 128)
-    eval_step = jax.jit(train.make_eval(objective))
-    image = jnp.zeros((1, *splits["train"]["image"].shape[1:]))
+        preprocess=data.to_unit,
+    )
+    trainer = train.make(objective, optax.adam(1e-3))
+    columns, steps = splits["train"].columns, data.num_batches(len(splits["train"]), 128)
+    example = next(data.batches(splits["train"], 1))
 
     def fresh(seed: int) -> train.TrainState:
-        params, _ = train.linen_init(model, jax.random.key(seed), image)
-        return train.TrainState.create(params=params, tx=tx, key=jax.random.key(seed))
+        return trainer.init(jax.random.key(seed), example)
 
     @jax.jit
     def epoch(state: train.TrainState, columns: Any) -> train.TrainState:
         def body(_: Any, state: train.TrainState) -> train.TrainState:
-            return step(state, data.resident_batch(columns, state.step, batch_size=128, seed=0))[0]
+            batch = data.resident_batch(columns, state.step, batch_size=128, seed=0)
+            return trainer.step(state, batch)[0]
 
         return jax.lax.fori_loop(0, steps, body, state)
 
     def accuracy(state: train.TrainState) -> float:
-        evaluated = train.evaluate(eval_step, state, splits["test"], 512)
-        return train.scalars(evaluated)["accuracy"]
+        return train.scalars(train.evaluate(trainer, state, splits["test"]))["accuracy"]
 
     accuracy(epoch(fresh(0), columns))  # compiled before the clock runs
     return bench.median_seconds(

@@ -45,7 +45,7 @@ def main(config: Config) -> dict[str, float]:
     windows = data.windows(vocabulary.encode(data.characters(text)), T).take(slice(B))
     x = jax.nn.one_hot(windows["tokens"], len(vocabulary))  # [B, T, V]
 
-    with runs.open(config, name="bptt", out=config.out, resume=False) as run:
+    with runs.open(config, name="bptt", out=config.out) as run:
         results = {"largest_difference": explicit_against_automatic(x[0], windows["targets"][0], H)}
         norms = {}
         for name, cell in CELLS.items():

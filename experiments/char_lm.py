@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdl import cli, data, decode, models, nn, plots, runs, train
+from jaxdl import cli, data, decode, models, nn, objectives, plots, runs, train
 
 CELLS: dict[str, nn.Cell] = {
     "rnn": nn.RNNCell(),
@@ -49,6 +49,7 @@ class Config:
     seed: int = 0  # of the weights and the samples
     smoke: bool = False  # a few seconds: little text, a narrow model
     out: pathlib.Path | None = None  # run folder; runs/char_lm/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -61,28 +62,23 @@ def main(config: Config) -> dict[str, float]:
     splits = {name: data.streams(vocabulary.encode(t), T, B) for name, t in text.items()}
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
 
-    # Model, optimizer and the state of the run, which includes the recurrent state.
+    # Model and optimizer; the recurrent state is part of the state of the run.
     model = models.LanguageModel(
         len(vocabulary),
         CELLS[config.cell],
         hidden_size=16 if config.smoke else config.hidden_size,
         num_layers=config.layers,
     )
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, _ = train.linen_init(model, init_key, jnp.zeros((1, 1), jnp.int32))
     make_optimizer = {"adam": optax.adam, "sgd": optax.sgd}[config.optimizer]
-    tx = make_optimizer(config.learning_rate)
-    state = train.TrainState.create(
-        params=params, tx=tx, key=key, model_state={"carry": model.initial_state(B)}
+    trainer = train.make(
+        objectives.language_model(model, stateful=True),
+        make_optimizer(config.learning_rate),
+        clip_norm=config.clip_norm,
     )
-    objective = train.language_model(model)
-    step = train.make_step(objective, tx, clip_norm=config.clip_norm)
-    over_streams = jax.jit(train.make_stream_eval(objective, B))
 
-    def perplexity(state: train.TrainState, name: str) -> float:
-        zeros = {"carry": model.initial_state(B)}
-        metrics = over_streams(state.params, zeros, dict(splits[name].columns))
-        return float(metrics["perplexity"].compute())
+    def perplexity(state: train.TrainState, name: str) -> dict[str, float]:
+        found = train.evaluate(trainer, state, splits[name], B)
+        return {f"{name}/perplexity": float(found["perplexity"].compute())}
 
     @jax.jit
     def write_some(params: Any, prompt: jax.Array) -> jax.Array:
@@ -101,37 +97,35 @@ def main(config: Config) -> dict[str, float]:
         )
         return ids[0]
 
-    with runs.open(config, name="char_lm", out=config.out, resume=False, data=splits) as run:
+    with runs.open(
+        config, name="char_lm", out=config.out, resume=config.resume, data=splits
+    ) as run:
         unknown = vocabulary.count_unknown(data.characters(text["test"]))
         run.note(f"{len(text['train'])} characters to train on, {len(vocabulary)} different")
         run.note(f"{len(text['test'])} held out, {unknown} of them unknown")
         vocabulary.save(run.folder / "vocabulary.json")
         prompt = jnp.asarray(vocabulary.encode(data.characters(config.prompt)))
-        per_epoch = data.num_batches(len(splits["train"]), B)
 
-        def evaluate(state: train.TrainState) -> dict[str, float]:
-            epoch = int(state.step) // per_epoch
-            if epoch % max(1, epochs // 10) and epoch != epochs:
-                return {}
+        def show(state: train.TrainState, row: dict[str, float]) -> None:
+            if row["epoch"] % max(1, epochs // 10) and row["epoch"] != epochs:
+                return
             ids = write_some(state.params, prompt)
             run.note(f"{config.prompt}|{''.join(vocabulary.decode(ids))}")
-            return {"test/perplexity": perplexity(state, "test")}
+            row |= perplexity(state, "test")
 
         result = train.fit(
-            step,
-            state,
+            trainer,
             splits["train"],
+            trainer.init(jax.random.key(config.seed), next(data.batches(splits["train"], B))),
             epochs=epochs,
             batch_size=B,
             seed=None,  # streams are read in their order
-            evaluate=evaluate,
+            after_epoch=show,
             run=run,
         )
         run.figure("curves", plots.curves(result.history))
         # Of the training text again, now with the weights at rest.
-        return run.finish(
-            {f"{name}/perplexity": perplexity(result.state, name) for name in ("train", "test")}
-        )
+        return run.finish(perplexity(result.state, "train") | perplexity(result.state, "test"))
 
 
 if __name__ == "__main__":

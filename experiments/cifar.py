@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, optim, plots, runs, train
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of the training images, by channel
 DEVIATION = (0.2470, 0.2435, 0.2616)
@@ -36,7 +36,7 @@ class Config:
     resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
-def prepare(batch: dict) -> dict:
+def preprocess(batch: dict) -> dict:
     image = data.to_unit(batch)["image"]
     image = jnp.broadcast_to(image, (*image.shape[:-1], 3))
     mean, deviation = (jnp.asarray(v)[None, None, None] for v in (MEAN, DEVIATION))
@@ -67,8 +67,6 @@ def main(config: Config) -> dict[str, float]:
     model = models.ResNet(
         10, stages, stem="small", width=width, dtype=jnp.bfloat16 if config.bfloat16 else None
     )
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, 32, 32, 3)))
     steps = epochs * data.num_batches(len(splits["train"]), batch_size)
     tx = optax.chain(
         optax.add_decayed_weights(config.weight_decay, mask=optim.weights_only),
@@ -76,31 +74,28 @@ def main(config: Config) -> dict[str, float]:
             optax.cosine_decay_schedule(config.learning_rate, steps), momentum=0.9, nesterov=True
         ),
     )
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=prepare,
+        preprocess=preprocess,
         augment=augment,
     )
-    eval_step = jax.jit(train.make_eval(objective))
-
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, splits["test"], 500), "test/")
-
-    with (
-        runs.open(config, name="cifar", out=config.out, resume=config.resume, data=splits) as run,
-        train.Checkpoints(run.folder / "checkpoints") as checkpoints,
-    ):
+    trainer = train.make(objective, tx)
+    with runs.open(config, name="cifar", out=config.out, resume=config.resume, data=splits) as run:
         result = train.fit(
-            train.make_step(objective, tx), state, splits["train"], epochs=epochs,
-            batch_size=batch_size, seed=config.seed, evaluate=test, run=run,
-            checkpoints=checkpoints,
-        )  # fmt: skip
+            trainer,
+            splits["train"],
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=config.seed,
+            held_out={"test": splits["test"]},
+            run=run,
+        )
         run.figure("curves", plots.curves(result.history))
         run.note("published with this recipe: above 0.95 after 200 epochs")
-        return run.finish(test(result.state))
+        final = train.evaluate(trainer, result.state, splits["test"])
+        return run.finish(train.scalars(final, "test/"))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def main(config: Config) -> dict[str, float]:
         raise ValueError(f"repeats must be at least 1, got {config.repeats}")
     names = config.rows or (("evaluation", "gaussian") if config.smoke else tuple(known))
     numbers: dict[str, float] = {}
-    with runs.open(config, name="compare_peers", out=config.out, resume=False) as run:
+    with runs.open(config, name="compare_peers", out=config.out) as run:
         for done, name in enumerate(names):
             run.progress(done, len(names), name)
             missing = [p for p in known[name].packages if importlib.util.find_spec(p) is None]

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, ops, optim, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, ops, optim, plots, runs, train
 from jaxdl.models import weights
 from jaxdl.nn import BatchNorm, Conv
 
@@ -97,15 +97,7 @@ def main(config: Config) -> dict[str, float]:
     if config.bfloat16:
         model = model.clone(dtype=jnp.bfloat16)
 
-    def prepare(batch: dict) -> dict:
-        image = data.to_unit(batch)["image"]
-        shape = (len(image), size, size, image.shape[-1])
-        return {**batch, "image": jax.image.resize(image, shape, "linear")}
-
     batch_size = min(config.batch_size, len(splits["train"]))
-    channels = splits["train"]["image"].shape[-1]
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, size, size, channels)))
     steps = epochs * data.num_batches(len(splits["train"]), batch_size)
     modern = config.recipe == "modern"
     rate = config.learning_rate or (0.1 if modern else rate)
@@ -114,37 +106,33 @@ def main(config: Config) -> dict[str, float]:
         decay = optax.add_decayed_weights(5e-4, mask=optim.weights_only)
         schedule = optax.cosine_decay_schedule(rate, steps)
         tx = optax.chain(decay, optax.sgd(schedule, momentum=0.9, nesterov=True))
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
-
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         functools.partial(losses.softmax_cross_entropy, label_smoothing=0.1 if modern else 0.0),
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=prepare,
+        preprocess=functools.partial(data.to_unit, size=(size, size)),
     )
-    eval_step = jax.jit(train.make_eval(objective))
-
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, splits["test"], 256), "test/")
-
-    with (
-        runs.open(
-            config, name="convnets", out=config.out, resume=config.resume, data=splits
-        ) as run,
-        train.Checkpoints(run.folder / "checkpoints") as checkpoints,
-    ):
+    trainer = train.make(objective, tx)
+    with runs.open(
+        config, name="convnets", out=config.out, resume=config.resume, data=splits
+    ) as run:
         result = train.fit(
-            train.make_step(objective, tx), state, splits["train"], epochs=epochs,
-            batch_size=batch_size, seed=config.seed, evaluate=test, run=run,
-            checkpoints=checkpoints,
-        )  # fmt: skip
+            trainer,
+            splits["train"],
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=config.seed,
+            held_out={"test": splits["test"]},
+            run=run,
+        )
         run.figure("curves", plots.curves(result.history))
         if hasattr(model, "torch_module"):
             variables = {"params": result.state.params, **result.state.model_state}
             weights.save(run.folder / "weights.safetensors", model, variables)
         if config.data == "fashion_mnist" and config.network in BOOK:
             run.note(f"the book's test accuracy after 10 epochs: {BOOK[config.network]}")
-        return run.finish(test(result.state))
+        final = train.evaluate(trainer, result.state, splits["test"])
+        return run.finish(train.scalars(final, "test/"))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, metrics, models, nn, plots, runs, train
+from jaxdl import cli, data, metrics, models, nn, objectives, plots, runs, train
 
 NAMES = tuple("0123456789")
 
@@ -34,6 +34,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: an epoch of 16 images of 64x96
     out: pathlib.Path | None = None  # run folder; runs/fast_rcnn/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -56,32 +57,27 @@ def main(config: Config) -> dict[str, float]:
             capacity=50 * len(splits["test"]),
         )  # fmt: skip
 
-    objective = train.regions(
+    objective = objectives.regions(
         model,
         metrics={"boxes": average_precision},
-        prepare=fold,
+        preprocess=fold,
         num_proposals=config.num_proposals,
         num_samples=48,
     )
     num_steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     rate = optax.warmup_cosine_decay_schedule(0, config.learning_rate, num_steps // 10, num_steps)
-    key = jax.random.key(config.seed)
-    shape = fold({"image": splits["test"]["image"][:1]})["image"].shape
-    params, model_state = train.linen_init(
-        model, key, jnp.zeros(shape), proposals=jnp.zeros((1, 2, 4))
-    )
-    tx = optax.adam(rate)
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+    trainer = train.make(objective, optax.adam(rate), clip_norm=10.0)
 
-    with runs.open(config, name="fast_rcnn", out=config.out, data=splits) as run:
+    with runs.open(
+        config, name="fast_rcnn", out=config.out, resume=config.resume, data=splits
+    ) as run:
         started = time.perf_counter()
         result = train.fit(
-            train.make_step(objective, tx, clip_norm=10.0), state, splits["train"], epochs=epochs,
-            batch_size=config.batch_size, seed=config.seed, run=run,
+            trainer, splits["train"], epochs=epochs, batch_size=config.batch_size,
+            seed=config.seed, run=run,
         )  # fmt: skip
         seconds = time.perf_counter() - started
-        eval_step = jax.jit(train.make_eval(objective))
-        found = train.evaluate(eval_step, result.state, splits["test"], 25)["boxes"]
+        found = train.evaluate(trainer, result.state, splits["test"], 25)["boxes"]
         each = dict(zip(NAMES, found.average_precision()[0].tolist(), strict=True))
         curves = {name: found.curve(k)[:2] for k, name in enumerate(NAMES)}
         run.figure("precision_recall", plots.precision_recall(curves, scores=each))

@@ -20,9 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import cli, data, losses, metrics, models, ops, optim, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, ops, optim, plots, runs, train
 from jaxdl.models import weights
-from jaxdl.train import Aux
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +47,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, one epoch
     out: pathlib.Path | None = None  # run folder; runs/fcn/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -56,49 +56,44 @@ def main(config: Config) -> dict[str, float]:
     # Data: "image" [N, H, W, 3] uint8, "segmentation" [N, H, W] uint8 with 255 for void.
     splits = read(config)
     names = splits.info.class_names
-    height, width = splits["train"]["image"].shape[1:3]
 
     if config.body == "small":
         body = models.ResNet(None, stages=(1, 1, 1, 1), stem="half", width=config.width)
     else:
         body = models.ResNet18(None, width=config.width)
     model = models.fcn.fcn(body, len(names), levels=config.levels)
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, height, width, 3)))
-
-    if config.weights is not None:  # the body's part of the tree, filled from torch's file
-        old = {"params": params["body"], "batch_stats": model_state["batch_stats"]["body"]}
-        loaded, report = weights.load(config.weights, body, old)
-        if not report.complete:
-            raise ValueError(f"{config.weights} is not this body: {report}")
-        params["body"], model_state["batch_stats"]["body"] = loaded.values()
-
     steps = data.num_steps(len(splits["train"]), config.batch_size, config.epochs)
     tx = optim.muon(
         optim.cosine(config.learning_rate, decay_steps=steps),
         adam_learning_rate=optim.cosine(config.learning_rate / 10, decay_steps=steps),
         adam=("score_*", "up_*"),
     )
-    objective = segmentation(model, augmentation(config))
-    step, eval_step = train.make_step(objective, tx), jax.jit(train.make_eval(objective))
+    trainer = train.make(segmentation(model, augmentation(config)), tx)
+    example = next(data.batches(splits["train"], 1))
+    state = trainer.init(jax.random.key(config.seed), example)
+    if config.weights is not None:
+        state = with_body(state, body, config.weights)
 
-    def test(state: train.TrainState) -> dict[str, float]:
-        found = train.evaluate(eval_step, state, splits["test"], config.batch_size)
-        accuracy = found["iou"].pixel_accuracy()
-        return {**train.scalars(found, "test/"), "test/pixel_accuracy": float(accuracy)}
-
-    with runs.open(config, name="fcn", out=config.out, data=splits) as run:
-        state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+    with runs.open(config, name="fcn", out=config.out, resume=config.resume, data=splits) as run:
         result = train.fit(
-            step, state, splits["train"], epochs=config.epochs, batch_size=config.batch_size,
-            seed=config.seed, evaluate=test, run=run,
-        )  # fmt: skip
+            trainer,
+            splits["train"],
+            state,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            held_out={"test": splits["test"]},
+            run=run,
+        )
+        final = train.evaluate(trainer, result.state, splits["test"], config.batch_size)
         run.figure("curves", plots.curves(result.history))
         shown = splits["test"].take(slice(4))
         predict = jax.jit(lambda x: logits_of(model, result.state, x).argmax(-1))
         pictures = shown["image"], shown["segmentation"], predict(shown["image"])
         run.figure("pixels", plots.segmentations(*pictures, names))
-        return run.finish(test(result.state) | all_background(splits["test"], len(names)))
+        results = train.scalars(final, "test/") | one_class(splits["test"], len(names))
+        results["test/pixel_accuracy"] = float(final["iou"].pixel_accuracy())
+        return run.finish(results)
 
 
 def read(config: Config) -> data.Splits:
@@ -120,27 +115,37 @@ def augmentation(config: Config) -> Any:
     return data.augmentation(crop, *optional)
 
 
-def segmentation(model: Any, augment: Any) -> train.Objective:
+def segmentation(model: Any, augment: Any) -> objectives.Objective:
     """Mean cross entropy over the pixels that are not void."""
 
-    def objective(
-        params: Any, model_state: Any, batch: Any, key: jax.Array, *, train: bool
-    ) -> tuple[metrics.Mean, Aux]:
-        batch = data.to_unit(batch)
-        if train:
-            batch = augment(key, batch)
+    def score(forward: Any, batch: Any, *, key: Any, train: bool) -> tuple[metrics.Mean, Any]:
         labels = batch["segmentation"].astype(jnp.int32)
-        logits, new_state = model.apply(
-            {"params": params, **model_state}, ops.normalise(batch["image"]), batch["mask"],
-            train=train, mutable=list(model_state) if train else [],
-        )  # fmt: skip
+        logits = forward(ops.normalise(batch["image"]))
         real = batch["mask"][:, None, None] & (labels != data.UNLABELLED)
         mean = metrics.Mean.from_values(losses.softmax_cross_entropy(logits, labels), real)
-        if train:
-            return mean, Aux({}, new_state)
-        return mean, Aux({"iou": metrics.MeanIoU.from_batch(logits, labels, real)}, model_state)
+        # Counting pixels of every class takes time in training.
+        return mean, {} if train else {"iou": metrics.MeanIoU.from_batch(logits, labels, real)}
 
-    return objective
+    return objectives.build(
+        model,
+        score,
+        inputs=lambda batch: (batch["image"],),
+        preprocess=data.to_unit,
+        augment=augment,
+    )
+
+
+def with_body(state: train.TrainState, body: Any, path: pathlib.Path) -> train.TrainState:
+    """The state with the body's part of the tree filled from torch's file."""
+    stats = state.model_state["batch_stats"]
+    old = {"params": state.params["body"], "batch_stats": stats["body"]}
+    loaded, report = weights.load(path, body, old)
+    if not report.complete:
+        raise ValueError(f"{path} is not this body: {report}")
+    return state.replace(
+        params={**state.params, "body": loaded["params"]},
+        model_state={"batch_stats": {**stats, "body": loaded["batch_stats"]}},
+    )
 
 
 def logits_of(model: Any, state: train.TrainState, images: jax.Array) -> jax.Array:
@@ -148,7 +153,7 @@ def logits_of(model: Any, state: train.TrainState, images: jax.Array) -> jax.Arr
     return model.apply(variables, ops.normalise(images), train=False)
 
 
-def all_background(split: data.Split, num_classes: int) -> dict[str, float]:
+def one_class(split: data.Split, num_classes: int) -> dict[str, float]:
     """What the most frequent class everywhere would reach."""
     labels = split["segmentation"]
     counts = np.bincount(labels[labels != data.UNLABELLED], minlength=num_classes)

@@ -8,6 +8,7 @@ and what they respond to in one test image of each of four classes.
 """
 
 import dataclasses
+import functools
 import pathlib
 from typing import Literal
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, ops, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, ops, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,37 +30,36 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, one epoch
     out: pathlib.Path | None = None  # run folder; runs/filters_learnt/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
-SIZE = 28
 BODY = ((4, 1, 0), (3, 3, 0), (4, 1, 0), (3, 3, 0))  # kernel, stride, padding of the network
 
-
-def prepare(batch: dict) -> dict:
-    image = data.to_unit(batch)["image"]
-    return {**batch, "image": jax.image.resize(image, (len(image), SIZE, SIZE, 1), "linear")}
+preprocess = functools.partial(data.to_unit, size=(28, 28))
 
 
 def main(config: Config) -> dict[str, float]:
     splits = data.load(config.data, config.data_dir, limit=128 if config.smoke else None)
     model = models.MnistCNN(num_classes=len(splits.info.class_names))
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, SIZE, SIZE, 1)))
-    before = np.asarray(params["conv1"]["kernel"])
-    tx = optax.adam(config.learning_rate)
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=prepare,
+        preprocess=preprocess,
     )
-    eval_step = jax.jit(train.make_eval(objective))
-    with runs.open(config, name="filters_learnt", out=config.out) as run:
+    trainer = train.make(objective, optax.adam(config.learning_rate))
+    state = trainer.init(jax.random.key(config.seed), next(data.batches(splits["train"], 1)))
+    before = np.asarray(state.params["conv1"]["kernel"])
+    with runs.open(config, name="filters_learnt", out=config.out, resume=config.resume) as run:
         result = train.fit(
-            train.make_step(objective, tx), state, splits["train"], batch_size=config.batch_size,
-            epochs=1 if config.smoke else config.epochs, seed=config.seed, run=run,
-        )  # fmt: skip
+            trainer,
+            splits["train"],
+            state,
+            epochs=1 if config.smoke else config.epochs,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            run=run,
+        )
         kernels = np.asarray(result.state.params["conv1"]["kernel"])  # [4, 4, 1, 32]
         run.figure("kernels_before", plots.tiles(before[..., 0, :].transpose(2, 0, 1), signed=True))
         run.figure("kernels", plots.tiles(kernels[..., 0, :].transpose(2, 0, 1), signed=True))
@@ -67,7 +67,7 @@ def main(config: Config) -> dict[str, float]:
         # One test image of each of the first four classes, and the maps that its kernels make.
         labels = splits["test"]["label"]
         chosen = splits["test"].take(np.array([np.flatnonzero(labels == k)[0] for k in range(4)]))
-        images = prepare({"image": chosen["image"]})["image"]
+        images = preprocess({"image": jnp.asarray(chosen["image"])})["image"]
         fields = [ops.receptive_field(BODY[: i + 1]).size for i in range(len(BODY))]
         run.note(f"pixels that one number of each layer sees, across: {fields}")
         layer = result.state.params["conv1"]
@@ -75,7 +75,7 @@ def main(config: Config) -> dict[str, float]:
         for image, map_, name in zip(images, maps, splits.info.class_names, strict=False):
             run.figure(f"maps_{name.replace(' ', '_')}", plots.tiles(map_.transpose(2, 0, 1)))
             run.figure(f"image_{name.replace(' ', '_')}", plots.tiles(image[None, ..., 0]))
-        final = train.evaluate(eval_step, result.state, splits["test"], 256)
+        final = train.evaluate(trainer, result.state, splits["test"])
         changed = np.linalg.norm(kernels - before) / np.linalg.norm(before)
         return run.finish(
             {**train.scalars(final, "test/"), "kernels/relative_change": float(changed)}

@@ -10,6 +10,7 @@ into deep learning, sec. 14.2).
 """
 
 import dataclasses
+import functools
 import pathlib
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, optim, plots, runs, train
 from jaxdl.models import weights
 
 WAYS = ("scratch", "frozen", "slow", "same")
@@ -38,19 +39,20 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: two epochs of everything
     out: pathlib.Path | None = None  # run folder; runs/finetune/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
     epochs, body_epochs = (2, 2) if config.smoke else (config.epochs, config.body_epochs)
     key = jax.random.key(config.seed)
-    with runs.open(config, name="finetune", out=config.out) as run:
+    with runs.open(config, name="finetune", out=config.out, resume=config.resume) as run:
         if config.data == "digits":
             splits = dict(data.load("digits").items())
             model: Any = models.LeNet(num_classes=5)
             size, channels = 28, 1
             old = {name: some(split, range(5), 100_000) for name, split in splits.items()}
             fresh = start(model, key, size, channels)
-            body, history = learn(config, model, old, fresh, body_epochs)
+            body, history = learn(config, model, old, fresh, body_epochs, run.part("body"))
             accuracy = history[-1]["test/accuracy"]
             run.note(f"body: {accuracy:.4f} on digits 0-4, all training examples")
             new = {
@@ -72,7 +74,8 @@ def main(config: Config) -> dict[str, float]:
             if way != "scratch":
                 params, _ = train.transfer(variables["params"], body["params"], fresh=head)
                 variables = {**body, "params": params}
-            _, histories[way] = learn(config, model, new, variables, epochs, way)
+            part = run.part(way)
+            _, histories[way] = learn(config, model, new, variables, epochs, part, way)
             run.note(f"{way}: {histories[way][-1]['test/accuracy']:.4f}")
         run.figure("ways", plots.compare({way: [history] for way, history in histories.items()}))
         last = {way: history[-1]["test/accuracy"] for way, history in histories.items()}
@@ -88,7 +91,8 @@ def load_body(path: pathlib.Path, model: Any, variables: dict) -> tuple[dict, we
 
 
 def start(model: Any, key: jax.Array, size: int, channels: int) -> dict:
-    params, state = train.linen_init(model, key, jnp.zeros((1, size, size, channels)))
+    network = objectives.as_network(model)
+    params, state = network.init(key, (jnp.zeros((1, size, size, channels)),))
     return {"params": params, **state}
 
 
@@ -100,41 +104,40 @@ def some(split: data.Split, classes: range, most: int) -> data.Split:
 
 
 def learn(
-    config: Config, model: Any, splits: dict, variables: dict, epochs: int, way: str = "same"
+    config: Config,
+    model: Any,
+    splits: dict,
+    variables: dict,
+    epochs: int,
+    run: train.Recorder,
+    way: str = "same",
 ) -> tuple[dict, list[dict[str, float]]]:
     """Trains the variables in one of the ways; returns them and the rows of the epochs."""
     size = 28 if config.data == "digits" else 224
-
-    def prepare(batch: dict) -> dict:
-        image = data.to_unit(batch)["image"]
-        shape = (len(image), size, size, image.shape[-1])
-        return {**batch, "image": jax.image.resize(image, shape, "linear")}
-
     params, model_state = variables["params"], {k: v for k, v in variables.items() if k != "params"}
     tx, head = optax.adam(config.learning_rate), HEAD[config.data]
     if way == "frozen":
         tx = optim.freeze(tx, *(f"{name}/*" for name in params if name not in head))
     elif way == "slow":
         tx = optax.chain(tx, optim.scale_by_path({**{f"{name}/*": 1.0 for name in head}, "*": 0.1}))
-    params = jax.tree.map(jnp.array, params)  # the state's buffers are donated
-    state = train.TrainState.create(
-        params=params, model_state=model_state, tx=tx, key=jax.random.key(config.seed)
-    )
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=prepare,
+        preprocess=functools.partial(data.to_unit, size=(size, size)),
     )
-    eval_step = jax.jit(train.make_eval(objective))
-
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, splits["test"], 100), "test/")
-
+    trainer = train.make(objective, tx)
+    params = jax.tree.map(jnp.array, params)  # the state's buffers are donated
     result = train.fit(
-        train.make_step(objective, tx), state, splits["train"], epochs=epochs, evaluate=test,
-        batch_size=min(config.batch_size, len(splits["train"])), seed=config.seed,
-    )  # fmt: skip
+        trainer,
+        splits["train"],
+        trainer.init(jax.random.key(config.seed), params=params, model_state=model_state),
+        epochs=epochs,
+        batch_size=min(config.batch_size, len(splits["train"])),
+        seed=config.seed,
+        held_out={"test": splits["test"]},
+        run=run,
+    )
     return {"params": result.state.params, **result.state.model_state}, result.history
 
 

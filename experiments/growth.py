@@ -55,7 +55,7 @@ def main(config: Config) -> dict[str, float]:
         )
     axes = dict(list(AXES.items())[:2]) if config.smoke else AXES
     numbers, costs = {}, {}
-    with runs.open(config, name="growth", out=config.out, resume=False) as run:
+    with runs.open(config, name="growth", out=config.out) as run:
         for done, (name, (least, build)) in enumerate(axes.items()):
             run.progress(done, len(axes), name)
             points = [point(build, least * factor, config.repeats) for factor in factors]

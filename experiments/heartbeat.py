@@ -12,11 +12,10 @@ import pathlib
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/heartbeat/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -43,15 +43,9 @@ def main(config: Config) -> dict[str, float]:
         return {**batch, "signal": batch["signal"] + noise}
 
     model = models.SignalCNN(num_classes=num_classes)
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, model_state = train.linen_init(
-        model, init_key, jnp.zeros((1, *train_set["signal"].shape[1:]))
-    )
     steps = epochs * data.num_batches(len(train_set), config.batch_size)
-    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
-
-    objective = train.supervised(
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         inputs="signal",
@@ -61,23 +55,18 @@ def main(config: Config) -> dict[str, float]:
         },
         augment=augment,
     )
-    eval_step = jax.jit(train.make_eval(objective))
-
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, test_set, 512), "test/")
-
-    with runs.open(config, name="heartbeat", out=config.out) as run:
+    trainer = train.make(objective, optax.adam(schedule))
+    with runs.open(config, name="heartbeat", out=config.out, resume=config.resume) as run:
         result = train.fit(
-            train.make_step(objective, tx),
-            state,
+            trainer,
             train_set,
             epochs=epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            evaluate=test,
+            held_out={"test": test_set},
             run=run,
         )
-        final = train.evaluate(eval_step, result.state, test_set, 512)
+        final = train.evaluate(trainer, result.state, test_set)
         run.figure("curves", plots.curves(result.history))
         run.figure("confusion", plots.confusion(final["confusion"].compute()))
         largest = np.bincount(test_set["label"]).max() / len(test_set)

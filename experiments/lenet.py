@@ -7,6 +7,7 @@ LeCun et al., Gradient-based learning applied to document recognition, 1998, fig
 """
 
 import dataclasses
+import functools
 import pathlib
 from typing import Literal
 
@@ -46,11 +47,8 @@ def main(config: Config) -> dict[str, float]:
     splits = data.load(config.data, config.data_dir, limit=256 if config.smoke else None)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
 
+    # The 8x8 digits are drawn twice as large.
     size = splits["train"]["image"].shape[1] * (2 if config.data == "digits" else 1)
-
-    def preprocess(batch: dict) -> dict:
-        image = data.to_unit(batch)["image"]  # the 8x8 digits are drawn twice as large
-        return {**batch, "image": jax.image.resize(image, (len(image), size, size, 1), "linear")}
 
     def augment(key: jax.Array, batch: dict) -> dict:
         return {**batch, "image": shift(key, batch["image"], config.max_shift)}
@@ -67,7 +65,7 @@ def main(config: Config) -> dict[str, float]:
             "accuracy": metrics.Accuracy.from_batch,
             "confusion": metrics.ConfusionMatrix.from_batch,
         },
-        preprocess=preprocess,
+        preprocess=functools.partial(data.to_unit, size=(size, size)),
         augment=augment if config.max_shift else None,
     )
     compute_dtype = None if config.precision == "float32" else jnp.dtype(config.precision)

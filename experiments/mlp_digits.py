@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/mlp_digits/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 ATTRIBUTES = {"odd": (1, 3, 5, 7, 9), "above four": (5, 6, 7, 8, 9), "has a loop": (0, 6, 8, 9)}
@@ -45,38 +46,27 @@ def main(config: Config) -> dict[str, float]:
         chosen = dict(splits.items())
     targets, loss, measures = TASKS[config.task]
 
-    def prepare(batch: dict) -> dict:
+    def preprocess(batch: dict) -> dict:
         return {**data.to_unit(batch), "label": targets(batch["label"])}
 
-    # Model, optimizer and the state of the run.
     outputs = {"one": 1, "ten": 10, "attributes": len(ATTRIBUTES)}[config.task]
     model = models.MLP((*config.hidden, outputs), dropout=config.dropout)
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, model_state = train.linen_init(model, init_key, jnp.zeros((1, 8, 8, 1)))
     steps = epochs * data.num_batches(len(chosen["train"]), config.batch_size)
-    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    objective = objectives.supervised(model, loss, metrics=measures, preprocess=preprocess)
+    trainer = train.make(objective, optax.adam(schedule))
 
-    # What is minimised, one step, one evaluation: pure functions.
-    objective = train.supervised(model, loss, metrics=measures, prepare=prepare)
-    step = train.make_step(objective, tx)
-    eval_step = jax.jit(train.make_eval(objective))
-
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, chosen["test"], 512), "test/")
-
-    with runs.open(config, name="mlp_digits", out=config.out) as run:
+    with runs.open(config, name="mlp_digits", out=config.out, resume=config.resume) as run:
         result = train.fit(
-            step,
-            state,
+            trainer,
             chosen["train"],
             epochs=epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            evaluate=test,
+            held_out={"test": chosen["test"]},
             run=run,
         )
-        final: dict[str, Any] = train.evaluate(eval_step, result.state, chosen["test"], 512)
+        final = train.evaluate(trainer, result.state, chosen["test"])
         run.figure("curves", plots.curves(result.history))
         if config.task == "ten":
             names = splits.info.class_names

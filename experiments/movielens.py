@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import classical, cli, data, models, optim, plots, runs, train
+from jaxdl import classical, cli, data, models, objectives, optim, plots, runs, train
 
 Name = Literal["users", "items", "mf", "autorec"]
+ONCE = ("factors", "epochs")  # what a pass over the data does not depend on
 PUBLISHED = {("mf", "last"): 1.036, ("mf", "folds"): 0.944, ("autorec", "random"): 0.904}  # 100K
 
 
@@ -63,6 +64,7 @@ class Config:
     autorec: AutoRec = AutoRec()  # auto-encoder of items
     smoke: bool = False  # a few seconds: two epochs, two seeds
     out: pathlib.Path | None = None  # run folder; runs/movielens/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -74,19 +76,23 @@ def main(config: Config) -> dict[str, float]:
         small = dataclasses.replace(config.autorec, epochs=2, hidden=16)
         config = dataclasses.replace(config, seeds=2, mf=mf, autorec=small)
     world = data.load_interactions(config.data, config.data_dir)
-    with runs.open(config, name="movielens", out=config.out, data={"all": world.ratings}) as run:
+    with runs.open(
+        config, name="movielens", out=config.out, resume=config.resume, data={"all": world.ratings}
+    ) as run:
         run.note(f"{world.num_users} users, {world.num_items} items, sparsity {world.sparsity:.4f}")
-        fits = {
-            "users": neighbours,
-            "items": neighbours,
+        fits: dict[str, Any] = {
+            "users": functools.partial(neighbours, "user"),
+            "items": functools.partial(neighbours, "item"),
             "mf": factors,
             "autorec": autoencoder,
         }
         errors: dict[str, list[np.ndarray]] = {}  # squared, of one split [S, N], by model
         counts = []  # how often each item held out is in the training set
-        for train_set, test_set in held_out(config, world.ratings):
+        for fold, (train_set, test_set) in enumerate(held_out(config, world.ratings)):
             predicted = means(world, train_set, test_set)
-            predicted |= {n: fits[n](config, n, world, train_set, test_set) for n in config.models}
+            for model in config.models:
+                recorder = run.part(f"{model}-{fold}")
+                predicted[model] = fits[model](config, recorder, world, train_set, test_set)
             for name, ratings in predicted.items():
                 error = np.clip(ratings, *world.scale) - test_set["rating"]
                 errors.setdefault(name, []).append(np.square(error, dtype=np.float64))
@@ -123,54 +129,55 @@ def means(world: Any, train_set: data.Split, test_set: data.Split) -> dict[str, 
     return {"mean": np.full((1, len(test_set)), mean), "item": of_item[test_set["item"]][None]}
 
 
-def neighbours(config: Config, by: Any, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
+def neighbours(
+    by: Any, config: Config, run: Any, world: Any, train_set: Any, test_set: Any
+) -> np.ndarray:
     options = dataclasses.asdict(config.neighbours)
-    predicted = classical.neighbour_ratings(*world.table(train_set), by=by[:-1], **options)
+    predicted = classical.neighbour_ratings(*world.table(train_set), by=by, **options)
     return np.asarray(predicted)[None, test_set["user"], test_set["item"]]
 
 
-def factors(config: Config, _: str, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
+def factors(config: Config, run: Any, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
     model = models.MatrixFactorization(world.num_users, world.num_items, config.mf.factors)
-    sets = ({n: split[n] for n in ("user", "item", "rating")} for split in (train_set, test_set))
-    return np.asarray(fit_factors(model, config.mf, jnp.arange(config.seeds), *sets))
+    descent = {n: v for n, v in dataclasses.asdict(config.mf).items() if n not in ONCE}
+    network, pair = objectives.as_network(model), jnp.zeros(1, jnp.int32)
+    seeds = jnp.arange(config.seeds)
+    known = {name: jnp.asarray(train_set[name]) for name in ("user", "item", "rating")}
+    mean = jnp.mean(known["rating"])
+
+    @jax.jit
+    def epoch(members: Any, known: Any, k: int) -> Any:
+        def one(params: Any, seed: jax.Array) -> Any:
+            return train.pointwise_sgd(params, known, seed=seed, epochs=1, first_epoch=k, **descent)
+
+        return jax.vmap(one)(members, seeds)
+
+    def block(members: Any, k: int) -> tuple[Any, dict[str, float]]:
+        members, losses = epoch(members, known, k)
+        return members, {"epoch": k + 1, "train/loss": float(losses.mean())}
+
+    def start(seed: jax.Array) -> Any:
+        return {**network.init(jax.random.key(seed), (pair, pair))[0], "mean": mean}
+
+    members, _ = train.run_blocks(block, jax.vmap(start)(seeds), config.mf.epochs, run=run)
+    rows = members["user"][:, test_set["user"]], members["item"][:, test_set["item"]]
+    return np.asarray(mean + models.factor_scores(*rows))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def fit_factors(
-    model: Any, options: Factors, seeds: jax.Array, known: Any, asked: Any
-) -> jax.Array:
-    pair, mean = jnp.zeros(1, jnp.int32), jnp.mean(known["rating"])
-    descent = {n: v for n, v in dataclasses.asdict(options).items() if n != "factors"}
-
-    def one(seed: jax.Array) -> jax.Array:
-        params, _ = train.linen_init(model, jax.random.key(seed), pair, items=pair)
-        fitted, _ = train.pointwise_sgd({**params, "mean": mean}, known, seed=seed, **descent)
-        rows = fitted["user"][asked["user"]], fitted["item"][asked["item"]]
-        return mean + models.factor_scores(*rows)
-
-    return jax.vmap(one)(seeds)
-
-
-def autoencoder(config: Config, _: str, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
+def autoencoder(config: Config, run: Any, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
     options, model = config.autorec, models.AutoRec(world.num_users, hidden=config.autorec.hidden)
     table, observed = (part.T for part in world.table(train_set))  # a row for each item
     rows = data.Split({"ratings": table, "observed": observed})
-    objective = train.reconstruction(model)
-
-    def member(hyper: train.Hyper) -> tuple[train.TrainState, train.Step]:
-        decay = optax.add_decayed_weights(options.l2, mask=optim.weights_only)
-        tx = optax.chain(decay, optax.adam(options.learning_rate))
-        key = jax.random.key(hyper["seed"])
-        params, _ = train.linen_init(model, key, table[:1], observed=observed[:1])
-        state = train.TrainState.create(params=params, tx=tx, key=key)
-        return state, train.make_step(objective, tx)
-
+    objective = objectives.reconstruction(model)
+    decay = optax.add_decayed_weights(options.l2, mask=optim.weights_only)
+    trainer = train.make(objective, optax.chain(decay, optax.adam(options.learning_rate)))
     fitted = train.sweep(
-        member,
+        lambda hyper: trainer,  # members differ in their seed alone
         train.grid(seed=range(config.seeds)),
         rows,
         epochs=options.epochs,
         batch_size=min(options.batch_size, len(rows)),
+        run=run,
     ).states.params
     every = jax.lax.map(lambda p: model.apply({"params": p}, table, observed, train=False), fitted)
     return np.asarray(every)[:, test_set["item"], test_set["user"]]

@@ -10,12 +10,10 @@ random labels for random inputs, has nothing to learn, so real digits stand in.)
 import dataclasses
 import pathlib
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +26,7 @@ class Config:
     seeds: int = 5  # runs of each network, seeds 0, 1, ...
     smoke: bool = False  # a few seconds: one seed, two epochs
     out: pathlib.Path | None = None  # run folder; runs/network_size/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -40,16 +39,19 @@ def main(config: Config) -> dict[str, float]:
         "large regularised": ((256, 128, 64), config.weight_decay),
     }
     results, curves = {}, {}
-    with runs.open(config, name="network_size", out=config.out) as run:
+    with runs.open(config, name="network_size", out=config.out, resume=config.resume) as run:
         for name, (layers, decay) in networks.items():
-            histories = [one(config, splits, layers, decay, epochs, seed) for seed in range(seeds)]
+            label = name.replace(" ", "_")
+            histories = [
+                one(config, splits, layers, decay, epochs, seed, run.part(f"{label}-{seed}"))
+                for seed in range(seeds)
+            ]
             train_loss, test_loss = (
                 np.array([[row[f"{part}/loss"] for row in rows] for rows in histories])
                 for part in ("train", "test")
             )
             curves[name] = (np.arange(epochs) + 1, train_loss, test_loss)
             accuracy = np.array([rows[-1]["test/accuracy"] for rows in histories])
-            label = name.replace(" ", "_")
             results[f"{label}/test_accuracy"] = float(accuracy.mean())
             results[f"{label}/spread"] = float(np.ptp(accuracy))
             results[f"{label}/test_loss"] = float(test_loss[:, -1].mean())
@@ -66,33 +68,27 @@ def one(
     decay: float,
     epochs: int,
     seed: int,
+    run: train.Recorder,
 ) -> list[dict[str, float]]:
     """Rows of numbers, one an epoch, of one network trained from one seed."""
     rows = np.random.default_rng(seed).permutation(len(splits["train"]))[: config.examples]
     train_set = splits["train"].take(rows)
-    model = models.MLP(features=(*layers, 10))
-    key, init_key = jax.random.split(jax.random.key(seed))
-    params, _ = train.linen_init(model, init_key, jnp.zeros((1, 8, 8, 1)))
     steps = epochs * data.num_batches(len(train_set), config.batch_size)
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
-    tx = optax.adamw(schedule, weight_decay=decay)
-    objective = train.supervised(
-        model,
+    objective = objectives.supervised(
+        models.MLP(features=(*layers, 10)),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=data.to_unit,
+        preprocess=data.to_unit,
     )
-    eval_step = jax.jit(train.make_eval(objective))
     result = train.fit(
-        train.make_step(objective, tx),
-        train.TrainState.create(params=params, tx=tx, key=key),
+        train.make(objective, optax.adamw(schedule, weight_decay=decay)),
         train_set,
         epochs=epochs,
         batch_size=config.batch_size,
         seed=seed,
-        evaluate=lambda state: train.scalars(
-            train.evaluate(eval_step, state, splits["test"], 512), "test/"
-        ),
+        held_out={"test": splits["test"]},
+        run=run,
     )
     return result.history
 

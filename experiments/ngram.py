@@ -46,7 +46,7 @@ def main(config: Config) -> dict[str, float]:
     vocabulary, tokens = encode(config, words)
     model = classical.ngram(tokens["train"], len(vocabulary), smoothing=smoothing)
 
-    with runs.open(config, name="ngram", out=config.out, resume=False) as run:
+    with runs.open(config, name="ngram", out=config.out) as run:
         unknown = vocabulary.count_unknown(words["test"])
         run.note(
             f"{len(tokens['train'])} words to count, {len(vocabulary)} different; "

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import data, losses, metrics, models, ops, plots, train
+from jaxdl import data, losses, metrics, models, objectives, ops, plots, train
 
 splits = data.load("digits")
 print({name: splits["train"][name].shape for name in splits["train"].columns}, splits.info.name)
@@ -22,51 +22,35 @@ print("steepest slope", float(ops.gradient_magnitude(edges).max()))
 slope = jax.grad(lambda z: losses.softmax_cross_entropy(z, jnp.array(1)))(jnp.zeros(3))
 print("softmax minus one-hot", slope)
 
-# %% A model, what is minimised, one pure step.
+# %% A model, what is minimized, by what.
 model = models.MLP((64, 10))
-objective = train.supervised(
+objective = objectives.supervised(
     model,
     losses.softmax_cross_entropy,
     metrics={
         "accuracy": metrics.Accuracy.from_batch,
         "confusion": metrics.ConfusionMatrix.from_batch,
     },
-    prepare=data.to_unit,
+    preprocess=data.to_unit,
 )
-params, model_state = train.linen_init(model, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-tx = optax.adam(3e-3)
-state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(1))
-eval_step = jax.jit(train.make_eval(objective))
-
-
-def evaluate(state: train.TrainState) -> dict[str, float]:
-    return train.scalars(train.evaluate(eval_step, state, splits["test"], 360), "test/")
-
+trainer = train.make(objective, optax.adam(3e-3))
 
 # %% Train, and look.
 result = train.fit(
-    train.make_step(objective, tx),
-    state,
-    splits["train"],
-    epochs=15,
-    batch_size=32,
-    evaluate=evaluate,
+    trainer, splits["train"], epochs=15, batch_size=32, held_out={"test": splits["test"]}
 )
 plots.curves(result.history)
 
 # %% Every number is exact over the whole test set, whatever the batch size.
-final = train.evaluate(eval_step, result.state, splits["test"], 100)
+final = train.evaluate(trainer, result.state, splits["test"], 100)
 accuracy = float(final["accuracy"].compute())
 print(f"test accuracy {accuracy:.3f}")
 plots.confusion(final["confusion"].compute(), splits.info.class_names)
 
 
 # %% Eight seeds and three rates as one compiled program.
-def member(hyper: train.Hyper) -> tuple[train.TrainState, train.Step]:
-    tx = optax.adam(hyper["learning_rate"])
-    params, _ = train.linen_init(model, jax.random.key(hyper["seed"]), jnp.zeros((1, 8, 8, 1)))
-    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(hyper["seed"]))
-    return state, train.make_step(objective, tx)
+def member(hyper: train.Hyper) -> train.Trainer:
+    return train.make(objective, optax.adam(hyper["learning_rate"]))
 
 
 grid = train.grid(learning_rate=[1e-3, 3e-3, 1e-2], seed=range(8))
@@ -76,7 +60,6 @@ swept = train.sweep(
     splits["train"],
     epochs=15,
     batch_size=32,
-    eval_step=train.make_eval(objective),
     held_out={"test": splits["test"]},
 )
 by_rate = swept.final("test/accuracy").reshape(3, 8)  # the grid's order: rates, then seeds

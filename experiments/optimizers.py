@@ -13,11 +13,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, optim, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Config:
     batch_size: int = 64  # examples per step
     smoke: bool = False  # a few seconds: little data, two epochs, two rates, three optimizers
     out: pathlib.Path | None = None  # run folder; runs/optimizers/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def optimizers(steps: int) -> dict[str, Callable[[Any], optax.GradientTransformation]]:
@@ -72,25 +72,22 @@ def main(config: Config) -> dict[str, float]:
     steps = config.epochs * data.num_batches(len(splits["train"]), config.batch_size)
     chosen = list(optimizers(steps).items())[: 3 if config.smoke else None]
     model = models.MLP(features=(config.hidden, len(splits.info.class_names)))
-    shape = (1, *splits["train"]["image"].shape[1:])
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=data.to_unit,
+        preprocess=data.to_unit,
     )
     hypers = train.grid(learning_rate=config.learning_rates, seed=range(config.seeds))
     results: dict[str, float] = {}
     shown: dict[str, list] = {}
-    with runs.open(config, name="optimizers", out=config.out, data=splits) as run:
-        for number, (name, make) in enumerate(chosen):
+    with runs.open(
+        config, name="optimizers", out=config.out, resume=config.resume, data=splits
+    ) as run:
+        for number, (name, make) in enumerate(chosen, 1):
 
-            def member(hyper: train.Hyper, make: Any = make) -> Any:
-                tx = make(hyper["learning_rate"])
-                key = jax.random.key(hyper["seed"])
-                params, _ = train.linen_init(model, key, jnp.zeros(shape))
-                state = train.TrainState.create(params=params, tx=tx, key=key)
-                return state, train.make_step(objective, tx)
+            def member(hyper: train.Hyper, make: Any = make) -> train.Trainer:
+                return train.make(objective, make(hyper["learning_rate"]))
 
             result = train.sweep(
                 member,
@@ -98,8 +95,8 @@ def main(config: Config) -> dict[str, float]:
                 splits["train"],
                 epochs=config.epochs,
                 batch_size=config.batch_size,
-                eval_step=train.make_eval(objective),
                 held_out={"test": splits["test"]},
+                run=run.part(name),
             )
             # A rate at which a seed diverged is out: its mean is NaN, which no minimum is.
             losses_at = result.final("train/loss").reshape(-1, config.seeds).mean(axis=1)

@@ -14,11 +14,10 @@ import time
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, models, parallel, plots, runs, train
+from jaxdl import cli, data, losses, models, objectives, parallel, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,24 +68,17 @@ def step_seconds(config: Config, devices: int, batch_size: int, repeats: int) ->
     )
     layout.check_batch(batch_size)
     model = models.LeNet(10) if config.model == "lenet" else models.MLP((1024, 1024, 10))
-    params, _ = train.linen_init(model, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
-    tx = optax.sgd(0.01, momentum=0.9)
-    objective = train.supervised(model, losses.softmax_cross_entropy, prepare=data.to_unit)
-    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(1))
-    shardings = layout.state(state)
-    step = jax.jit(
-        train.make_step(objective, tx), donate_argnums=0, out_shardings=(shardings, None)
-    )
-    state = layout.put_state(state)
+    objective = objectives.supervised(model, losses.softmax_cross_entropy, preprocess=data.to_unit)
+    trainer = train.make(objective, optax.sgd(0.01, momentum=0.9))
     rng = np.random.default_rng(0)
-    batch = jax.device_put(
-        {
-            "image": rng.integers(0, 256, (batch_size, 28, 28, 1), np.uint8),
-            "label": rng.integers(0, 10, batch_size),
-            "mask": np.ones(batch_size, bool),
-        },
-        layout.batch,
-    )
+    columns = {
+        "image": rng.integers(0, 256, (batch_size, 28, 28, 1), np.uint8),
+        "label": rng.integers(0, 10, batch_size),
+        "mask": np.ones(batch_size, bool),
+    }
+    batch = jax.device_put(columns, layout.batch)
+    state = layout.put_state(trainer.init(jax.random.key(0), columns))
+    step = jax.jit(trainer.step, donate_argnums=0, out_shardings=(layout.state(state), None))
     seconds = []
     for _ in range(repeats + 2):  # two to warm up
         start = time.perf_counter()

@@ -14,11 +14,10 @@ import re
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: few texts, a narrow model
     out: pathlib.Path | None = None  # run folder; runs/sentiment/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -63,7 +63,6 @@ def main(config: Config) -> dict[str, float]:
         vectors = data.WordVectors.load(config.vectors_file)
         table, without = data.vector_table(vocabulary, vectors, seed=config.seed)
 
-    # Model, optimizer and the state of the run.
     units = 8 if config.smoke else config.units
     options: dict[str, Any] = {
         "embed_dim": config.embed_dim if table is None else table.shape[1],
@@ -76,13 +75,7 @@ def main(config: Config) -> dict[str, float]:
     else:
         reader = {"bilstm": models.BiLSTMReader, "gru": models.GRUReader}[config.model]
         model = reader(len(vocabulary), hidden_size=units, **options)
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    params, _ = train.linen_init(model, init_key, jnp.zeros((1, length), jnp.int32))
-    if table is not None:
-        params = models.with_vectors(params, table)
-    tx = optax.adam(config.learning_rate)
-    state = train.TrainState.create(params=params, tx=tx, key=key)
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         inputs="tokens",
@@ -91,23 +84,26 @@ def main(config: Config) -> dict[str, float]:
             "positive": lambda *batch: metrics.PrecisionRecall.from_batch(*batch, average="binary"),
         },
     )
-    eval_step = jax.jit(train.make_eval(objective))
+    trainer = train.make(objective, optax.adam(config.learning_rate))
+    example = next(data.batches(splits["train"], 1))
+    state = trainer.init(jax.random.key(config.seed), example)
+    if table is not None:
+        state = state.replace(params=models.with_vectors(state.params, table))
 
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, splits["test"], 256), "test/")
-
-    with runs.open(config, name="sentiment", out=config.out, resume=False, data=splits) as run:
+    with runs.open(
+        config, name="sentiment", out=config.out, resume=config.resume, data=splits
+    ) as run:
         run.note(f"{len(vocabulary)} words; train {counts['train']}, test {counts['test']}")
         if table is not None:
             run.note(f"{without} of them without a vector in {config.vectors_file}")
         result = train.fit(
-            train.make_step(objective, tx),
-            state,
+            trainer,
             splits["train"],
+            state,
             epochs=min(config.epochs, 2) if config.smoke else config.epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            evaluate=test,
+            held_out={"test": splits["test"]},
             run=run,
         )
         some = slice(None, None, max(1, len(splits["test"]) // 500))
@@ -118,7 +114,8 @@ def main(config: Config) -> dict[str, float]:
             text = re.sub(r"\s+", " ", texts[i])[:150]
             run.note(f"label {rows['label'][i]}, said {p[i]:.3f}: {text}")
         run.figure("curves", plots.curves(result.history))
-        return run.finish(test(result.state))
+        final = train.evaluate(trainer, result.state, splits["test"])
+        return run.finish(train.scalars(final, "test/"))
 
 
 if __name__ == "__main__":

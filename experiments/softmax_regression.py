@@ -13,11 +13,10 @@ import pathlib
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import classical, cli, data, losses, metrics, models, plots, runs, train
+from jaxdl import classical, cli, data, losses, metrics, models, objectives, plots, runs, train
 
 PUBLISHED = {"digits": 0.9694, "mnist": 0.925, "fashion_mnist": 0.823}
 
@@ -36,6 +35,7 @@ class Config:
     seed: int = 0  # of the order of the data
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/softmax_regression/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -47,54 +47,46 @@ def main(config: Config) -> dict[str, float]:
 
     # Mini-batch descent: the same program for any size of data.
     model = models.MLP(features=(num_classes,), kernel_init=jax.nn.initializers.zeros)
-    shape = (1, *splits["train"]["image"].shape[1:])
-    params, _ = train.linen_init(model, jax.random.key(config.seed), jnp.zeros(shape))
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={
             "accuracy": metrics.Accuracy.from_batch,
             "confusion": metrics.ConfusionMatrix.from_batch,
         },
-        prepare=data.to_unit,
+        preprocess=data.to_unit,
     )
-    eval_step = jax.jit(train.make_eval(objective))
 
-    def start(rate: float, split: data.Split) -> tuple[train.TrainState, train.Step]:
+    def descent(rate: float, split: data.Split) -> train.Trainer:
         steps = epochs * data.num_batches(len(split), config.batch_size)
-        tx = optax.sgd(optax.cosine_decay_schedule(rate, steps))
-        key = jax.random.key(config.seed)
-        state = train.TrainState.create(params=jax.tree.map(jnp.copy, params), tx=tx, key=key)
-        return state, train.make_step(objective, tx)
+        return train.make(objective, optax.sgd(optax.cosine_decay_schedule(rate, steps)))
 
-    def validated(rate: float) -> float:
-        state, step = start(rate, parts["train"])
-        state = train.fit(step, state, parts["train"], epochs=epochs,
+    def validated(rate: float, run: train.Recorder) -> float:
+        trainer = descent(rate, parts["train"])
+        state = train.fit(trainer, parts["train"], epochs=epochs, run=run,
                           batch_size=config.batch_size, seed=config.seed).state  # fmt: skip
-        held_out = train.evaluate(eval_step, state, parts["validation"], 1000)
+        held_out = train.evaluate(trainer, state, parts["validation"])
         return float(held_out["accuracy"].compute())
 
-    def test(state: train.TrainState) -> dict[str, float]:
-        return train.scalars(train.evaluate(eval_step, state, splits["test"], 1000), "test/")
-
-    with runs.open(config, name="softmax_regression", out=config.out) as run:
+    with runs.open(config, name="softmax_regression", out=config.out, resume=config.resume) as run:
         run.note(f"published test accuracy {PUBLISHED[config.data]}")
-        accuracies = {rate: validated(rate) for rate in config.learning_rates}
+        accuracies = {
+            rate: validated(rate, run.part(f"rate_{rate:g}")) for rate in config.learning_rates
+        }
         rate = max(accuracies, key=lambda rate: accuracies[rate])
         found = ", ".join(f"{value:.4f} at {r:g}" for r, value in accuracies.items())
         run.note(f"rate {rate:g}, chosen by validation accuracy: {found}")
-        state, step = start(rate, splits["train"])
+        trainer = descent(rate, splits["train"])
         result = train.fit(
-            step,
-            state,
+            trainer,
             splits["train"],
             epochs=epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            evaluate=test,
+            held_out={"test": splits["test"]},
             run=run,
         )
-        final = train.evaluate(eval_step, result.state, splits["test"], 1000)
+        final = train.evaluate(trainer, result.state, splits["test"])
         confusion = np.asarray(final["confusion"].compute())
         results = train.scalars(final, "test/")
         results |= {"learning_rate": rate, "validation/accuracy": accuracies[rate]}

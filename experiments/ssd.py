@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, metrics, models, plots, runs, train
+from jaxdl import cli, data, metrics, models, objectives, plots, runs, train
 
 # Sizes of the anchors of each scale in shares of the height, ratios of width to height.
 ANCHORS: dict[str, Any] = {
@@ -47,11 +47,11 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: an epoch of 16 images of 64x96
     out: pathlib.Path | None = None  # run folder; runs/ssd/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
     splits, names = load(config)
-    height, width = splits["test"]["image"].shape[1:3]
     epochs = 1 if config.smoke else config.epochs
     model = models.TinySSD(
         len(names), base=config.base, width=config.width, fold=2, **ANCHORS[config.data]
@@ -65,31 +65,26 @@ def main(config: Config) -> dict[str, float]:
         )  # fmt: skip
 
     flips = data.random_flip, lambda key, x: data.random_flip(key, x, vertical=True)
-    objective = train.multibox(
+    objective = objectives.multibox(
         model,
         metrics={"boxes": average_precision},
-        prepare=data.to_unit,
+        preprocess=data.to_unit,
         augment=data.augmentation(*flips) if config.data == "voc" else None,
     )
     num_steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     rate = optax.warmup_cosine_decay_schedule(0, config.learning_rate, num_steps // 10, num_steps)
-    tx = optax.adam(rate)
-    key = jax.random.key(config.seed)
-    params, model_state = train.linen_init(model, key, jnp.zeros((1, height, width, 3)))
-    state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
+    trainer = train.make(objective, optax.adam(rate), clip_norm=10.0)
 
-    with runs.open(config, name="ssd", out=config.out, data=splits) as run:
+    with runs.open(config, name="ssd", out=config.out, resume=config.resume, data=splits) as run:
         for name, split in splits.items():
             run.note(f"{name}: {len(split)} images, {np.sum(split['classes'] >= 0)} objects")
         started = time.perf_counter()
         result = train.fit(
-            train.make_step(objective, tx, clip_norm=10.0), state, splits["train"], epochs=epochs,
-            batch_size=config.batch_size, seed=config.seed, run=run,
+            trainer, splits["train"], epochs=epochs, batch_size=config.batch_size,
+            seed=config.seed, run=run,
         )  # fmt: skip
         seconds = time.perf_counter() - started
-        eval_step = jax.jit(train.make_eval(objective))
-        measured = train.evaluate(eval_step, result.state, splits["test"], 25)
-        found = measured["boxes"]
+        found = train.evaluate(trainer, result.state, splits["test"], 25)["boxes"]
         each = dict(zip(names, found.average_precision()[0].tolist(), strict=True))
         curves = {name: found.curve(k)[:2] for k, name in enumerate(names)}
         run.figure("precision_recall", plots.precision_recall(curves, scores=each))

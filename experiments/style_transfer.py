@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, models, ops, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, ops, plots, runs, train
 from jaxdl.models import style, weights
 
 GRID, PATCH = 3, 64  # parts of a picture along a side, and pixels of a patch, for the body's task
@@ -45,6 +45,7 @@ class Config:
     seed: int = 0  # of the body's weights and patches
     smoke: bool = False  # a few seconds: small pictures, few steps
     out: pathlib.Path | None = None  # run folder; runs/style_transfer/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -52,7 +53,7 @@ def main(config: Config) -> dict[str, float]:
         config = dataclasses.replace(config, size=64, width=4, steps=10, body_steps=2)
     if config.size < PATCH:
         raise ValueError(f"size must be at least {PATCH}, got {config.size}")
-    with runs.open(config, name="style_transfer", out=config.out) as run:
+    with runs.open(config, name="style_transfer", out=config.out, resume=config.resume) as run:
         pictures = read_pictures(config)  # [1 + S, size, size, 3] in 0..1
         if config.weights is not None:
             body, variables = style.load_body(config.weights)
@@ -62,28 +63,17 @@ def main(config: Config) -> dict[str, float]:
 
         content, styles = jnp.repeat(pictures[:1], len(pictures) - 1, axis=0), pictures[1:]
         targets = style.targets(body, variables, content, styles)
-        balance = style.Balance(config.content_weight, config.style_weight, config.variation_weight)
-        paint = functools.partial(
-            style.paint, body, variables, targets=targets, balance=balance,
-            learning_rate=config.learning_rate,
-        )  # fmt: skip
-        jax.block_until_ready(paint(content, steps=1))  # compiles
         start = time.perf_counter()
-        painted, history = jax.block_until_ready(paint(content, steps=config.steps))
+        painted, rows = paint(config, run, body, variables, content, targets)
         seconds = (time.perf_counter() - start) / config.steps
-
-        rows = [{"step": k, **{n: float(v[k].mean()) for n, v in history.items()}}
-                for k in range(config.steps)]  # fmt: skip
-        for row in rows[:: max(1, config.steps // 10)]:
-            run.write(int(row["step"]), row)
-        run.figure("losses", plots.curves(rows, x="step"))
+        run.figure("losses", plots.curves(rows, x="steps"))
         shown = {"content": pictures[0]}
         for k, (like, result) in enumerate(zip(styles, painted, strict=True), start=1):
             shown |= {f"style {k}": like, f"painted {k}": result}
         run.figure("painted", plots.gallery(shown, columns=3))
-        first, last = ({f"{n}/{when}": row[n] for n in history}
-                       for when, row in (("first", rows[0]), ("last", rows[-1])))  # fmt: skip
-        return run.finish(first | last | {"time/step": seconds})
+        ends = {"first": rows[0], "last": rows[-1]}
+        results = {f"{n}/{when}": ends[when][n] for when in ends for n in style.Balance._fields}
+        return run.finish(results | {"time/step": seconds})
 
 
 def read_pictures(config: Config) -> jax.Array:
@@ -99,6 +89,38 @@ def read_pictures(config: Config) -> jax.Array:
     return jnp.asarray(np.stack([np.asarray(one) for one in fitted]), jnp.float32) / 255
 
 
+def paint(
+    config: Config, run: runs.Run, body: Any, variables: Any, images: jax.Array, targets: Any
+) -> tuple[jax.Array, list[dict[str, float]]]:
+    """Descends on the pixels, which are the parameters; returns them and rows of the losses."""
+    balance = style.Balance(config.content_weight, config.style_weight, config.variation_weight)
+
+    def objective(images: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
+        found = style.parts(body, batch["variables"], images, batch["targets"])
+        weighted = (weight * found[name] for name, weight in balance._asdict().items())
+        states = {name: metrics.Mean.from_values(value) for name, value in found.items()}
+        total = jnp.sum(sum(weighted))  # images do not touch each other
+        return metrics.Mean(total, jnp.ones(())), objectives.Aux(states, model_state)
+
+    rate = optax.cosine_decay_schedule(config.learning_rate, config.steps)
+    trainer = train.make(objective, optax.adam(rate))
+    batch = {"variables": variables, "targets": targets}
+
+    @jax.jit
+    def step(state: train.TrainState, batch: Any) -> Any:
+        state, found = trainer.step(state, batch)
+        return state.replace(params=jnp.clip(state.params, 0, 1)), found
+
+    def block(state: train.TrainState, k: int) -> tuple[train.TrainState, Any]:
+        state, found = step(state, batch)
+        shown = k % max(1, config.steps // 10) == 0 or k == config.steps - 1
+        return state, {"steps": k, **train.scalars(found)} if shown else None
+
+    start = trainer.init(jax.random.key(config.seed), params=images)
+    state, rows = train.run_blocks(block, start, config.steps, run=run)
+    return state.params, rows
+
+
 def make_body(config: Config, pictures: jax.Array, run: runs.Run) -> tuple[models.VGG, Any]:
     """A VGG-19 that learnt in which part of the pictures a patch lies, normalised over them."""
     side = config.size // GRID
@@ -108,8 +130,6 @@ def make_body(config: Config, pictures: jax.Array, run: runs.Run) -> tuple[model
     split = data.Split({"image": np.rint(parts[repeated] * 255).astype(np.uint8),
                         "label": repeated.astype(np.int32)})  # fmt: skip
     body = style.vgg19(config.width, batch_norm=True, num_classes=len(parts))
-    key = jax.random.key(config.seed)
-    params, model_state = train.linen_init(body, key, jnp.zeros((1, PATCH, PATCH, 3)))
     crop = functools.partial(data.random_resized_crop, size=(PATCH, PATCH), area=(0.3, 1.0))
     augment = data.augmentation(data.random_flip, crop, data.random_colour)
 
@@ -117,19 +137,25 @@ def make_body(config: Config, pictures: jax.Array, run: runs.Run) -> tuple[model
         batch = augment(key, batch)
         return {**batch, "image": ops.normalise(batch["image"])}
 
+    objective = objectives.supervised(
+        body, losses.softmax_cross_entropy, preprocess=data.to_unit, augment=patches
+    )
+    trainer = train.make(objective, optax.adam(1e-3))
+    step = jax.jit(trainer.step)
+
+    def block(state: train.TrainState, k: int) -> tuple[train.TrainState, dict[str, float]]:
+        batch = data.host_batch(split, k, batch_size=32, seed=config.seed)
+        state, found = step(state, batch)
+        return state, train.scalars(found, "train/")
+
+    example = {"image": np.zeros((1, PATCH, PATCH, 3), np.uint8), "mask": np.ones(1, bool)}
+    state = trainer.init(jax.random.key(config.seed), example)
     if config.body_steps:
-        objective = train.supervised(
-            body, losses.softmax_cross_entropy, prepare=data.to_unit, augment=patches
-        )
-        tx = optax.adam(1e-3)
-        state = train.TrainState.create(params=params, model_state=model_state, tx=tx, key=key)
-        step = jax.jit(train.make_step(objective, tx))
-        for k in range(config.body_steps):
-            batch = data.host_batch(split, k, batch_size=32, seed=config.seed)
-            state, found = step(state, batch)
-        run.note(f"body: {len(parts)} parts told apart, loss {float(found['loss'].compute()):.3f}")
-        params, model_state = state.params, state.model_state
-    return body, style.with_statistics(body, {"params": params, **model_state}, pictures)
+        state, rows = train.run_blocks(block, state, config.body_steps, run=run.part("body"))
+        loss = rows[-1]["train/loss"]
+        run.note(f"body: {len(parts)} parts told apart, loss {loss:.3f}")
+    variables = {"params": state.params, **state.model_state}
+    return body, style.with_statistics(body, variables, pictures)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ import pathlib
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import cli, data, losses, metrics, models, optim, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, ops, optim, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +30,10 @@ class Config:
     epochs: int = 20  # passes over the training set
     validation: float = 0.2  # share of the training set that is held out to choose by
     target: float = 0.95  # validation accuracy of the second figure
-    method: train.Method = "auto"  # one member after the other, or all in step
+    vectorize: ops.Vectorize = "auto"  # one member after the other, or all in step
     smoke: bool = False  # a few seconds: little data, two epochs, eight members
     out: pathlib.Path | None = None  # run folder; runs/sweep/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -51,20 +51,15 @@ def main(config: Config) -> dict[str, float]:
         small: Any = {"learning_rates": (0.1, 1.0), "momenta": (0.0, 0.9), "batch_sizes": (64, 256)}
         config = dataclasses.replace(config, **small, seeds=1, epochs=2, target=0.5)
     model = models.MLP(features=(len(splits.info.class_names),))
-    shape = (1, *splits["train"]["image"].shape[1:])
-    objective = train.supervised(
+    objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=data.to_unit,
+        preprocess=data.to_unit,
     )
 
-    def member(hyper: train.Hyper) -> tuple[train.TrainState, train.Step]:
-        tx = optim.momentum(hyper["learning_rate"], hyper["momentum"])
-        key = jax.random.key(hyper["seed"])
-        params, _ = train.linen_init(model, key, jnp.zeros(shape))
-        state = train.TrainState.create(params=params, tx=tx, key=key)
-        return state, train.make_step(objective, tx)
+    def member(hyper: train.Hyper) -> train.Trainer:
+        return train.make(objective, optim.momentum(hyper["learning_rate"], hyper["momentum"]))
 
     axes = {
         "batch_size": config.batch_sizes,
@@ -72,17 +67,18 @@ def main(config: Config) -> dict[str, float]:
         "learning_rate": config.learning_rates,
         "seed": range(config.seeds),
     }
-    with runs.open(config, name="sweep", out=config.out, data=splits) as run:
+    with runs.open(config, name="sweep", out=config.out, resume=config.resume, data=splits) as run:
         result = train.sweep(
             member,
             train.grid(**axes),
             splits["train"],
             epochs=config.epochs,
-            eval_step=train.make_eval(objective),
             held_out={name: splits[name] for name in ("validation", "test")},
-            method=config.method,
+            vectorize=config.vectorize,
+            run=run,
         )
-        for number, row in enumerate(result.summary("validation/accuracy", by=list(axes)[:-1])):
+        run.rewind(0)
+        for number, row in enumerate(result.summary("validation/accuracy", by=list(axes)[:-1]), 1):
             run.write(number, row)  # mean and spread over the seeds
         panels = tuple(len(values) for values in axes.values())
         accuracy = result.final("validation/accuracy").reshape(panels).mean(axis=-1)
@@ -124,8 +120,8 @@ def main(config: Config) -> dict[str, float]:
                 "epochs_to_target": float(np.median(reached[best])),
                 "members": len(result),
                 "diverged": int(result.diverged.sum()),
-                "compile_seconds": result.compile_seconds,
-                "run_seconds": result.run_seconds,
+                "time/compile": result.compile_seconds,
+                "time/run": result.run_seconds,
             }
         )
 

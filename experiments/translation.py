@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, decode, metrics, models, plots, runs, train
+from jaxdl import cli, data, decode, metrics, models, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: few pairs, a narrow model
     out: pathlib.Path | None = None  # run folder; runs/translation/DATE-TIME if not given
+    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def main(config: Config) -> dict[str, float]:
@@ -64,7 +65,6 @@ def main(config: Config) -> dict[str, float]:
             some, (source, target), tokenize, length, length
         )
 
-    # Model, optimizer and the state of the run.
     model = models.Translator(
         len(source),
         len(target),
@@ -74,15 +74,11 @@ def main(config: Config) -> dict[str, float]:
         dropout=config.dropout,
     )
     bos, eos = target.id(data.BOS), target.id(data.EOS)
-    key, init_key = jax.random.split(jax.random.key(config.seed))
-    example = jnp.asarray(splits["train"]["source"][:1])
-    params, _ = train.linen_init(model, init_key, example, target=example)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
     steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
-    tx = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
-    state = train.TrainState.create(params=params, tx=tx, key=key)
-    objective = train.translation(model, bos_id=bos, sampling=config.sampling)
-    eval_step = jax.jit(train.make_eval(objective))
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    objective = objectives.translation(model, bos_id=bos, sampling=config.sampling)
+    trainer = train.make(objective, optax.adam(schedule), clip_norm=1.0)
 
     @jax.jit
     def translate(params: Any, source: jax.Array) -> dict[str, jax.Array]:
@@ -98,19 +94,18 @@ def main(config: Config) -> dict[str, float]:
         ids = ids[: int(np.argmax(ids == eos))] if (ids == eos).any() else ids
         return vocabulary.decode(ids)
 
-    with runs.open(config, name="translation", out=config.out, resume=False, data=splits) as run:
+    with runs.open(
+        config, name="translation", out=config.out, resume=config.resume, data=splits
+    ) as run:
         run.note(f"{len(source)} and {len(target)} tokens; train {counts['train']}")
         run.note(f"test {counts['test']}")
         result = train.fit(
-            train.make_step(objective, tx, clip_norm=1.0),
-            state,
+            trainer,
             splits["train"],
             epochs=epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            evaluate=lambda state: train.scalars(
-                train.evaluate(eval_step, state, splits["test"], 256), "test/"
-            ),
+            held_out={"test": splits["test"]},
             run=run,
         )
         params = result.state.params

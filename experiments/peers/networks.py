@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from experiments.peers._side import Row, Side
-from jaxdl import bench, data, losses, models, train
+from jaxdl import bench, data, losses, models, objectives, train
 
 
 def images(count: int, size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,12 +31,11 @@ def after_three(take: Any) -> float:
 def flax_step(model: Any, x: np.ndarray, y: np.ndarray, rate: float, variables: Any) -> Side:
     """Descent on a Linen module by `jaxdl.train`."""
     variables = dict(variables)
-    tx = optax.sgd(rate)
-    objective = train.supervised(model, losses.softmax_cross_entropy)
-    step = jax.jit(train.make_step(objective, tx), donate_argnums=0)
-    state = train.TrainState.create(
-        params=variables.pop("params"), tx=tx, key=jax.random.key(0), model_state=variables
-    )
+    objective = objectives.supervised(model, losses.softmax_cross_entropy)
+    trainer = train.make(objective, optax.sgd(rate))
+    step = jax.jit(trainer.step, donate_argnums=0)
+    params = variables.pop("params")
+    state = trainer.init(jax.random.key(0), params=params, model_state=variables)
     batch = {"image": jnp.asarray(x), "label": jnp.asarray(y), "mask": jnp.ones(len(x), bool)}
     take = bench.stepper(step, state, batch)
     return Side(take, len(x), after_three(lambda: take()[1]["loss"].compute()))
@@ -183,23 +182,22 @@ def mnist_shaped(smoke: bool) -> tuple[np.ndarray, np.ndarray]:
 def softmax(smoke: bool) -> Side:
     x, y = mnist_shaped(smoke)
     columns = {"image": jnp.asarray(x), "label": jnp.asarray(y)}
-    model = models.MLP((10,))
-    objective = train.supervised(model, losses.softmax_cross_entropy, prepare=data.to_unit)
-    tx = optax.sgd(0.01)
-    step, steps = train.make_step(objective, tx), data.num_batches(len(x), 256)
+    objective = objectives.supervised(
+        models.MLP((10,)), losses.softmax_cross_entropy, preprocess=data.to_unit
+    )
+    trainer, steps = train.make(objective, optax.sgd(0.01)), data.num_batches(len(x), 256)
 
     def body(k: jax.Array, carry: Any) -> Any:
         batch = data.resident_batch(carry[2], k, batch_size=256, seed=None)
-        return *step(carry[0], batch), carry[2]
+        return *trainer.step(carry[0], batch), carry[2]
 
     @functools.partial(jax.jit, donate_argnums=0)
     def epoch(state: train.TrainState, columns: Any) -> Any:
         first = body(jnp.zeros((), jnp.int32), (state, None, columns))
         return jax.lax.fori_loop(1, steps, body, first)[:2]
 
-    params, _ = train.linen_init(model, jax.random.key(0), jnp.zeros((1, 784)))
-    params = jax.tree.map(jnp.zeros_like, params)
-    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(0))
+    state = trainer.init(jax.random.key(0), {**columns, "mask": jnp.ones(len(x), bool)})
+    state = state.replace(params=jax.tree.map(jnp.zeros_like, state.params))
     take = bench.stepper(epoch, state, columns)
     return Side(take, len(x), float(take()[1]["loss"].compute()))
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.peers._side import Row, Side
-from jaxdl import data, metrics, models, train
+from jaxdl import data, metrics, models, objectives, train
 
 USERS, ITEMS, EACH, FACTORS, EPOCHS, RATE = 943, 1682, 106, 31, 20, 0.05
 
@@ -40,7 +40,7 @@ def bpr(smoke: bool) -> Side:
     users, items = world()
     known = data.ItemLists.of(data.Split({"user": users, "item": items}), USERS, ITEMS)
     model, one = models.MatrixFactorization(USERS, ITEMS, factors=FACTORS), jnp.zeros(1, jnp.int32)
-    params, _ = train.linen_init(model, jax.random.key(0), one, items=one)
+    params, _ = objectives.as_network(model).init(jax.random.key(0), (one, one))
     epochs = 1 if smoke else EPOCHS
 
     def work() -> Any:

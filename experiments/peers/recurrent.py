@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from experiments.peers._side import Row, Side
-from jaxdl import bench, models, nn, train
+from jaxdl import bench, models, nn, objectives, train
 
 VOCABULARY, HIDDEN, STEPS = 28, 256, 32
 CELLS: dict[str, Any] = {"gru": nn.GRUCell(), "lstm": nn.LSTMCell(), "rnn": nn.RNNCell()}
@@ -21,7 +21,8 @@ CELLS: dict[str, Any] = {"gru": nn.GRUCell(), "lstm": nn.LSTMCell(), "rnn": nn.R
 def setting(cell: str, batch: int) -> tuple[Any, Any, np.ndarray]:
     """Model, parameters and tokens `[B, T + 1]`."""
     model = models.LanguageModel(VOCABULARY, CELLS[cell], hidden_size=HIDDEN)
-    params, _ = train.linen_init(model, jax.random.key(0), jnp.zeros((1, STEPS), jnp.int32))
+    one = jnp.zeros((1, STEPS), jnp.int32)
+    params, _ = objectives.as_network(model).init(jax.random.key(0), (one,))
     tokens = np.random.default_rng(0).integers(0, VOCABULARY, (batch, STEPS + 1))
     return model, params, tokens
 
@@ -29,16 +30,15 @@ def setting(cell: str, batch: int) -> tuple[Any, Any, np.ndarray]:
 def ours(cell: str, batch: int) -> Callable[[bool], Side]:
     def build(smoke: bool) -> Side:
         model, params, tokens = setting(cell, 2 if smoke else batch)
-        tx = optax.sgd(0.1)
-        step = train.make_step(train.language_model(model), tx, clip_norm=1.0)
-        state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(0))
+        trainer = train.make(objectives.language_model(model), optax.sgd(0.1), clip_norm=1.0)
+        state = trainer.init(jax.random.key(0), params=params)
         columns = {
             "tokens": jnp.asarray(tokens[:, :-1], jnp.int32),
             "targets": jnp.asarray(tokens[:, 1:], jnp.int32),
             "valid": jnp.ones((len(tokens), STEPS), bool),
             "mask": jnp.ones(len(tokens), bool),
         }
-        take = bench.stepper(jax.jit(step, donate_argnums=0), state, columns)
+        take = bench.stepper(jax.jit(trainer.step, donate_argnums=0), state, columns)
         loss = [float(take()[1]["loss"].compute()) for _ in range(3)][-1]
         return Side(take, len(tokens) * STEPS, loss)
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from experiments.peers._side import Row, Side
-from jaxdl import classical, data, losses, metrics, models, train
+from jaxdl import classical, data, losses, metrics, models, objectives, train
 
 EPOCHS, BATCH, SEEDS = 100, 32, 32
 
@@ -27,28 +27,21 @@ def digits() -> tuple[Any, ...]:
 def seeds(smoke: bool) -> Side:
     jax.config.update("jax_num_cpu_devices", os.cpu_count())  # the members spread over them
     splits, *_ = digits()
-    model, tx = models.MLP((128, 10)), optax.adam(1e-3)
-    objective = train.supervised(
-        model,
+    objective = objectives.supervised(
+        models.MLP((128, 10)),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        prepare=data.to_unit,
+        preprocess=data.to_unit,
     )
 
-    def member(hyper: Any) -> Any:
-        key = jax.random.key(hyper["seed"])
-        params, _ = train.linen_init(model, key, jnp.zeros((1, 64)))
-        state = train.TrainState.create(params=params, tx=tx, key=key)
-        return state, train.make_step(objective, tx)
-
+    trainer = train.make(objective, optax.adam(1e-3))
     hypers = {"seed": np.arange(2 if smoke else SEEDS)}
     program = train.make_sweep(
-        member,
+        lambda hyper: trainer,  # members differ in their seed alone
         hypers,
         splits["train"],
         epochs=2 if smoke else EPOCHS,
         batch_size=BATCH,
-        eval_step=train.make_eval(objective),
         held_out={"test": splits["test"]},
     )
     accuracy = float(np.mean(program(hypers).final("test/accuracy")))

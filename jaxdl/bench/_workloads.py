@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import data, decode, losses, metrics, models, nn, ops, parallel, train
+from jaxdl import data, decode, losses, metrics, models, nn, objectives, ops, parallel, train
 from jaxdl.bench._program import Program, analyse
 from jaxdl.bench._timing import stepper
 
@@ -55,28 +55,16 @@ class Workload:
 
 
 def _training(
-    model: Any,
-    objective: train.Objective,
-    columns: dict[str, np.ndarray],
-    precision: str,
-    devices: int,
-    x: jax.Array,
+    objective: objectives.Objective, columns: dict[str, np.ndarray], precision: str, devices: int
 ) -> tuple[Callable[[], Any], Program]:
     """One step of descent with momentum, its state donated, on as many devices as asked."""
-    params, model_state = train.linen_init(model, jax.random.key(0), x)
-    tx = optax.sgd(0.01, momentum=0.9)
-    step = train.make_step(
-        objective, tx, compute_dtype=None if precision == "float32" else jnp.dtype(precision)
-    )
-    state = train.TrainState.create(
-        params=params, tx=tx, key=jax.random.key(1), model_state=model_state
-    )
+    compute_dtype = None if precision == "float32" else jnp.dtype(precision)
+    trainer = train.make(objective, optax.sgd(0.01, momentum=0.9), compute_dtype=compute_dtype)
     layout = parallel.Layout(parallel.make_mesh(devices=jax.devices()[:devices]))
     layout.check_batch(len(columns["mask"]))
-    shardings = (layout.state(state), None)
-    state = layout.put_state(state)
-    batch = jax.device_put(columns, layout.batch)
-    program = analyse(step, state, batch, donate_argnums=0, out_shardings=shardings)
+    state = layout.put_state(trainer.init(jax.random.key(0), columns))
+    batch, shardings = jax.device_put(columns, layout.batch), (layout.state(state), None)
+    program = analyse(trainer.step, state, batch, donate_argnums=0, out_shardings=shardings)
     return stepper(program, state, batch), program
 
 
@@ -102,9 +90,10 @@ def image_training(model: Any, size: int, channels: int, classes: int = 10) -> C
             "label": rng.integers(0, classes, batch),
             "mask": np.ones(batch, bool),
         }
-        objective = train.supervised(model, losses.softmax_cross_entropy, prepare=data.to_unit)
-        x = jnp.zeros((1, size, size, channels))
-        return Work(*_training(model, objective, columns, precision, devices, x), batch)
+        objective = objectives.supervised(
+            model, losses.softmax_cross_entropy, preprocess=data.to_unit
+        )
+        return Work(*_training(objective, columns, precision, devices), batch)
 
     return build
 
@@ -133,9 +122,7 @@ def language_training(cell: Any, hidden: int, steps: int, vocabulary: int) -> Ca
             "valid": np.ones((batch, steps), bool),
             "mask": np.ones(batch, bool),
         }
-        objective = train.language_model(model)
-        x = jnp.zeros((1, steps), jnp.int32)
-        made = _training(model, objective, columns, precision, devices, x)
+        made = _training(objectives.language_model(model), columns, precision, devices)
         return Work(*made, batch * steps, "tokens")
 
     return build
@@ -145,7 +132,7 @@ def _beam(batch: int, precision: str, devices: int) -> Work:
     """Translation of random sentences by beam search: beam 5, 30 steps, 5,000 words."""
     model = models.Translator(5000, 5000, embed_dim=256, hidden_size=256, attention=None)
     source = jnp.asarray(np.random.default_rng(0).integers(1, 5000, (batch, 10)), jnp.int32)
-    params, _ = train.linen_init(model, jax.random.key(0), source[:1], target=source[:1])
+    params, _ = objectives.as_network(model).init(jax.random.key(0), (source[:1], source[:1]))
 
     def search(params: Any, source: jax.Array) -> Any:
         step, carry = models.translation_step(model, params, source)
@@ -215,7 +202,7 @@ def _factors(users: int, items: int, per_user: int) -> tuple[Any, Any, data.Item
     """A factorisation, its parameters, and random items that each user knows."""
     model = models.MatrixFactorization(users, items, factors=31)
     one = jnp.zeros(1, jnp.int32)
-    params, _ = train.linen_init(model, jax.random.key(0), one, items=one)
+    params, _ = objectives.as_network(model).init(jax.random.key(0), (one, one))
     rng = np.random.default_rng(0)
     chosen = np.stack([rng.choice(items, per_user, replace=False) for _ in range(users)])
     pairs = {"user": np.repeat(np.arange(users), per_user), "item": chosen.reshape(-1)}

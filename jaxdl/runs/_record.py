@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxdl.runs._bar import Bar
 from jaxdl.runs._environment import environment
+from jaxdl.runs._part import Part
 from jaxdl.runs._read import NOT_COMPUTED, read_metrics
 
 
@@ -29,9 +30,41 @@ class Run:
         self._events: Any = None
         self._purge: int | None = None
         self._bar = Bar(self._quiet)
+        self._parts: dict[str, Part] = {}
+        self._checkpoints: Any = None
+
+    @property
+    def checkpoints(self) -> Any:
+        """Where the run is saved and continued from, `train.Checkpoints`."""
+        if self._checkpoints is None:
+            from jaxdl.train import Checkpoints
+
+            self._checkpoints = Checkpoints(self.folder / "checkpoints")
+        return self._checkpoints
+
+    def is_new(self) -> bool:
+        """Whether nothing of the run itself was saved; its parts may have been."""
+        saved = self.folder / "checkpoints"
+        return not saved.is_dir() or not any(path.name.isdigit() for path in saved.iterdir())
+
+    def part(self, name: str) -> Part:
+        """A recorder of its own for one of several trainings that are this run.
+
+        Its rows are rows of this run with names "NAME/...", its checkpoints lie beside the run's.
+
+        Raises: ValueError for a name that is empty, a number, or no name of a folder.
+        """
+        if not name or name.isdigit() or "/" in name or name.startswith("."):
+            raise ValueError(f"a part needs a name that can be a folder's, no number; got {name!r}")
+        return self._parts.setdefault(name, Part(self, name))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends one row of numbers and prints those that are not times."""
+        self._append(step, values)
+        shown = {name: v for name, v in values.items() if "time" not in name.split("/")}
+        self.note("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
+
+    def _append(self, step: int, values: Mapping[str, float]) -> None:
         row = {"step": step, **{name: float(value) for name, value in values.items()}}
         self._metrics.write(json.dumps(row) + "\n")
         self._metrics.flush()
@@ -43,19 +76,33 @@ class Run:
             self._events = SummaryWriter(str(self.folder), purge_step=self._purge)
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
-        shown = {name: v for name, v in values.items() if "time" not in name.split("/")}
-        self.note("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
 
     def rewind(self, step: int) -> None:
-        """Drops the rows after `step`: training goes on from there, and will write them again."""
+        """Drops the rows after `step`: training goes on from there, and will write them again.
+
+        Those of parts stay: each part drops its own.
+        """
+        self._drop_rows(step, None)
+
+    def _drop_rows(self, step: int, part: str | None) -> None:
         if not self._writes:
             return
-        rows = [row for row in read_metrics(self.folder) if row["step"] <= step]
+        rows = [
+            row
+            for row in read_metrics(self.folder)
+            if row["step"] <= step or self._part_of(row) != part
+        ]
         self._metrics.close()
         path = self.folder / "metrics.jsonl"
         _write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._metrics = path.open("a", encoding="utf-8")
         self._purge = step + 1  # TensorBoard then hides what came after
+
+    def _part_of(self, row: Mapping[str, float]) -> str | None:
+        """The part that wrote a row; those of the last time are known by their checkpoints."""
+        name = next((name for name in row if name != "step"), "").split("/")[0]
+        known = name in self._parts or (self.folder / "checkpoints" / name).is_dir()
+        return name if name and known else None
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar, where there is a terminal to show one."""
@@ -89,6 +136,9 @@ class Run:
 
     def close(self) -> None:
         self._bar.close()
+        for saved in (self._checkpoints, *self._parts.values()):
+            if saved is not None:
+                saved.close()
         self._metrics.close()
         if self._events is not None:
             self._events.close()
@@ -152,6 +202,8 @@ def open(
         _write_json(folder / "environment.json", {**environment(), "data": checksums})
     _wait_for_all("opened")
     run = Run(folder, asked, quiet)
+    if run.is_new():
+        run.rewind(-1)  # nothing was saved that its rows could belong to
     try:
         yield run
     finally:

@@ -31,6 +31,7 @@ def pairwise_sgd(
     learning_rate: ArrayLike = 0.05,
     l2: ArrayLike = 0.01,
     batch_size: int = 512,
+    first_epoch: jax.Array | int = 0,
 ) -> tuple[Tables, jax.Array]:
     """Ranks what a user knows above what is drawn from the rest of the catalogue.
 
@@ -51,6 +52,8 @@ def pairwise_sgd(
         learning_rate, l2: the step is `row -= learning_rate * (gradient + l2 * row)` for each
             example, those of a batch added up.
         batch_size: a CPU is quickest where the rows of a batch stay in its cache, as 512 of 32 do.
+        first_epoch: the number of the first one, of which the orders and negatives are a function:
+            two calls of one epoch, the second with 1 here, are one call of two.
     Returns: the tables, and the mean loss of each epoch.
     Raises: ValueError if the batch size is not in 1..number of pairs.
     """
@@ -70,7 +73,9 @@ def pairwise_sgd(
     def score(user: jax.Array, items: tuple[jax.Array, ...], _: None) -> jax.Array:
         return loss(*(factor_scores(user, item) for item in items))
 
-    return _descend(params, draw, score, epochs, num_pairs, learning_rate, l2)
+    return _descend(
+        params, draw, score, first_epoch + jnp.arange(epochs), num_pairs, learning_rate, l2
+    )
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC)
@@ -84,6 +89,7 @@ def pointwise_sgd(
     learning_rate: ArrayLike = 0.005,
     l2: ArrayLike = 0.02,
     batch_size: int = 64,
+    first_epoch: jax.Array | int = 0,
 ) -> tuple[Tables, jax.Array]:
     """Fits ratings: columns "user", "item", "rating" `[N]`; the rest as in `pairwise_sgd`.
 
@@ -105,7 +111,9 @@ def pointwise_sgd(
     def score(user: jax.Array, items: tuple[jax.Array, ...], target: jax.Array) -> jax.Array:
         return loss(mean + factor_scores(user, *items), target)
 
-    return _descend(params, draw, score, epochs, len(users), learning_rate, l2)
+    return _descend(
+        params, draw, score, first_epoch + jnp.arange(epochs), len(users), learning_rate, l2
+    )
 
 
 def _order(
@@ -122,7 +130,7 @@ def _descend(
     params: Tables,
     draw: Callable[[jax.Array], Any],
     score: Callable[..., jax.Array],
-    epochs: int,
+    epochs: jax.Array,
     num_examples: int,
     learning_rate: ArrayLike,
     l2: ArrayLike,
@@ -152,5 +160,5 @@ def _descend(
         return tables, jnp.sum(values) / num_examples
 
     tables = params["user"], params["item"]
-    (user, item), history = jax.lax.scan(epoch, tables, jnp.arange(epochs))
+    (user, item), history = jax.lax.scan(epoch, tables, epochs)
     return {**params, "user": user, "item": item}, history

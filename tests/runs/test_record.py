@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 from jaxdl import data, runs
@@ -133,3 +134,35 @@ def test_lines_are_printed_where_there_is_no_terminal(tmp_path, capsys):
     assert captured.out == f"test/loss 0.25\ntest/loss 0.25  ->  {tmp_path / 'a'}\n"
     assert captured.err == ""
     assert json.loads((tmp_path / "a" / "metrics.jsonl").read_text())["time/train"] == 1.0
+
+
+def test_a_part_has_rows_and_checkpoints_of_its_own(tmp_path):
+    config = Config(out=tmp_path / "a")
+    with runs.open(config, name="try", out=config.out, quiet=True) as run:
+        one, two = run.part("one"), run.part("two")
+        for step in (1, 2, 3):
+            one.write(step, {"train/loss": step})
+            two.write(step, {"train/loss": -step})
+        one.checkpoints.save(2, {"w": np.arange(3.0)}, {"history": []})
+        two.checkpoints.save(3, {"w": np.ones(2)}, {"history": []})
+        run.write(3, {"test/loss": 0.5})
+    with runs.open(config, name="try", out=config.out, quiet=True) as run:
+        # Nothing of the run itself was saved, so that its own row is written again.
+        assert [row["step"] for row in run.history()] == [1, 1, 2, 2, 3, 3]
+        assert run.part("one").checkpoints.latest() == 2
+        run.part("one").rewind(2)
+        run.rewind(0)
+        assert [row["step"] for row in run.history() if "one/train/loss" in row] == [1, 2]
+        assert [row["two/train/loss"] for row in run.history() if "two/train/loss" in row] == [
+            *(-1, -2, -3)
+        ]
+    assert {path.name for path in (tmp_path / "a" / "checkpoints").iterdir()} == {"one", "two"}
+
+
+@pytest.mark.parametrize("name", ["", "3", "a/b", "..", ".hidden"])
+def test_a_part_needs_a_name_that_can_be_a_folder(name, tmp_path):
+    with (
+        runs.open(Config(), name="try", out=tmp_path / "a", quiet=True) as run,
+        pytest.raises(ValueError, match="a part needs a name"),
+    ):
+        run.part(name)

@@ -1,0 +1,49 @@
+"""A part of a run: one of several trainings that are one experiment."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxdl.runs._record import Run
+    from jaxdl.train import Checkpoints
+
+
+class Part:
+    """A recorder for one of the trainings of a run; made by `Run.part`.
+
+    Its rows are rows of the run, their names prefixed with "NAME/", and are not printed; its
+    checkpoints are a folder of their own beside those of the run.
+    """
+
+    def __init__(self, run: "Run", name: str) -> None:
+        self._run, self._name = run, name
+        self._checkpoints: Checkpoints | None = None
+
+    @property
+    def checkpoints(self) -> "Checkpoints":
+        """Where the part is saved and continued from."""
+        if self._checkpoints is None:
+            from jaxdl.train import Checkpoints
+
+            self._checkpoints = Checkpoints(self._run.folder / "checkpoints" / self._name)
+        return self._checkpoints
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends one row of numbers."""
+        self._run._append(step, {f"{self._name}/{name}": v for name, v in values.items()})
+
+    def rewind(self, step: int) -> None:
+        """Drops this part's rows after `step`."""
+        self._run._drop_rows(step, self._name)
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Moves the progress bar of the run."""
+        self._run.progress(done, total, f"{self._name} {text}")
+
+    def note(self, text: str) -> None:
+        """Prints a line."""
+        self._run.note(f"{self._name}: {text}")
+
+    def close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
