@@ -54,7 +54,13 @@ def regions(
         num_samples: as `models.sample_regions`.
         beta: as `losses.smooth_l1`.
     The metrics "proposals", "classification" and "localisation" are the parts of the loss.
+    Raises: ValueError for a model that has no features of the whole image, as `models.RCNN`.
     """
+    if not hasattr(model, "features") or not hasattr(model, "classify"):
+        raise ValueError(
+            "model must run its body once an image, as models.FastRCNN does; "
+            f"got {type(model).__name__}"
+        )
 
     def objective(
         params: Any, model_state: Any, batch: Batch, key: jax.Array, *, train: bool
