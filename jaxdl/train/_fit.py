@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -27,8 +27,8 @@ class Recorder(Protocol):
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Keeps one row of numbers."""
 
-    def rewind(self, step: int) -> None:
-        """Forgets the rows after `step`, for training goes on from there."""
+    def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
+        """Forgets the rows after `step`, for training goes on there; those before are `history`."""
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Shows how far it is, in steps."""
@@ -117,7 +117,7 @@ def fit(
     live = _Live(state, program.empty, best, {"history": [], "best_value": None, "bad_epochs": 0})
     del state  # its buffers are donated from here on
     if checkpoints is not None:
-        live.resume(checkpoints, run)
+        live.resume(checkpoints, run, steps_per_epoch)
     save_at = time.monotonic() + save_seconds
 
     def finished() -> bool:
@@ -182,7 +182,7 @@ class _Live:
             arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
             checkpoints.save(self.position, arrays, self.record)
 
-    def resume(self, checkpoints: Checkpoints, run: Recorder | None) -> None:
+    def resume(self, checkpoints: Checkpoints, run: Recorder | None, steps_per_epoch: int) -> None:
         if checkpoints.latest() is not None:
             arrays = {"state": self.state, "metrics": self.metrics, "best": self.best}
             arrays, self.record = checkpoints.restore(arrays)
@@ -191,7 +191,10 @@ class _Live:
             if run is not None:
                 run.note(f"continuing from step {self.position}")
         if run is not None:
-            run.rewind(self.position)  # rows that were written after the checkpoint, or before any
+            rows = self.record["history"]
+            steps = [int(row["epoch"]) * steps_per_epoch for row in rows]
+            written = [{"step": step, **row} for step, row in zip(steps, rows, strict=True)]
+            run.rewind(self.position, written)  # rows after the checkpoint are written again
 
     def note_best(self, stopping: EarlyStopping, row: Mapping[str, float]) -> None:
         if stopping.metric not in row:
