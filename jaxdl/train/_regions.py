@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdl import losses, ops
+from jaxdl import _checks, losses, ops
 from jaxdl.metrics import Mean
 from jaxdl.models.rcnn import (
+    RCNN,
     FastRCNN,
     RegionPredictions,
     best_proposals,
@@ -18,7 +19,7 @@ from jaxdl.train._objective import Aux, Batch, Objective
 
 
 def regions(
-    model: FastRCNN,
+    model: FastRCNN | RCNN,
     *,
     metrics: Mapping[str, Callable[[RegionPredictions, jax.Array, jax.Array, Batch], Any]]
     | None = None,
@@ -27,7 +28,7 @@ def regions(
     num_samples: int = 64,
     beta: float = 1.0,
 ) -> Objective:
-    """The objective of `models.FastRCNN`, a mean over images.
+    """The objective of `models.FastRCNN` and of `models.RCNN`, a mean over images.
 
     For each image: cross entropy and, on positives, smooth L1 of the offsets of the true class, by
     the number of sampled regions; and with a proposal network the sum of `losses.multibox_loss` by
@@ -46,7 +47,7 @@ def regions(
 
     Args:
         model: without a proposal network the batch has "proposals" `[B, R, 4]` and
-            "proposal_mask" `[B, R]`.
+            "proposal_mask" `[B, R]`. The body of an RCNN keeps its batch statistics in training.
         metrics: by name, `(predictions, proposals, mask, batch)` to a metric state; in evaluation.
         prepare: as in `train.supervised`; the batch has "image" `[B, H, W, C]`, "boxes"
             `[B, M, 4]` in shares of the image, and "classes" `[B, M]`, negative on padding.
@@ -54,11 +55,11 @@ def regions(
         num_samples: as `models.sample_regions`.
         beta: as `losses.smooth_l1`.
     The metrics "proposals", "classification" and "localisation" are the parts of the loss.
-    Raises: ValueError for a model that has no features of the whole image, as `models.RCNN`.
+    Raises: ValueError for a model without their methods `features` and `classify`.
     """
     if not hasattr(model, "features") or not hasattr(model, "classify"):
         raise ValueError(
-            "model must run its body once an image, as models.FastRCNN does; "
+            "model must have the methods features and classify, as models.FastRCNN does; "
             f"got {type(model).__name__}"
         )
 
@@ -68,6 +69,7 @@ def regions(
         prepared = dict(batch) if prepare is None else prepare(dict(batch))
         image, boxes, classes = (prepared[name] for name in ("image", "boxes", "classes"))
         real = prepared["mask"]
+        image, boxes = (_checks.without_masked(x, real) for x in (image, boxes))
 
         def run(method: str, *args: Any) -> Any:
             return model.apply({"params": params, **model_state}, *args, method=method)
