@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdl import losses, ops
+from jaxdl import _checks, losses, ops
 from jaxdl.metrics import Mean
 from jaxdl.models.ssd import Predictions
 from jaxdl.train._objective import Aux, Batch, Objective
@@ -52,6 +52,7 @@ def multibox(
         if train and augment is not None:
             prepared = augment(key, prepared)
         image, boxes, classes = (prepared[name] for name in ("image", "boxes", "classes"))
+        image, boxes = (_checks.without_masked(x, prepared["mask"]) for x in (image, boxes))
         image = image.astype(jax.tree.leaves(params)[0].dtype)
         variables = {"params": params, **model_state}
         extra = {"mask": prepared["mask"]} if "batch_stats" in model_state else {}

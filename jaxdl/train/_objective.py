@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from jaxdl import _checks
 from jaxdl.metrics import Mean
 
 Batch = Mapping[str, jax.Array]
@@ -87,6 +88,8 @@ def supervised(
         if train and augment is not None:
             prepared = augment(augment_key, prepared)
         x, y, mask = prepared[inputs], prepared[targets], prepared["mask"]
+        # Before the network and the loss: what padding holds, NaN even, has no gradient then.
+        x, y = (_checks.without_masked(array, mask) for array in (x, y))
         leaves = jax.tree.leaves(params)
         if leaves and jnp.issubdtype(x.dtype, jnp.floating):
             x = x.astype(leaves[0].dtype)

@@ -66,11 +66,10 @@ def reconstruction(model: Any, loss: Loss = losses.squared_error) -> Objective:
     """
 
     def objective(params: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
-        observed = batch["observed"]
+        observed = batch["observed"] & batch["mask"][:, None]
         ratings = jnp.where(observed, batch["ratings"], 0)
         rngs = {"dropout": key}
         predicted: Any = model.apply({"params": params}, ratings, observed, train=train, rngs=rngs)
-        counted = observed & batch["mask"][:, None]
-        return metrics.Mean.from_values(loss(predicted, ratings), counted), Aux({}, model_state)
+        return metrics.Mean.from_values(loss(predicted, ratings), observed), Aux({}, model_state)
 
     return objective
