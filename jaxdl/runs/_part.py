@@ -1,6 +1,6 @@
 """A part of a run: one of several trainings that are one experiment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,18 +23,21 @@ class Part:
     def checkpoints(self) -> "Checkpoints":
         """Where the part is saved and continued from."""
         if self._checkpoints is None:
-            from jaxdl.train import Checkpoints
-
-            self._checkpoints = Checkpoints(self._run.folder / "checkpoints" / self._name)
+            self._checkpoints = self._run._checkpoints_in(f"checkpoints/{self._name}")
         return self._checkpoints
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends one row of numbers."""
         self._run._append(step, {f"{self._name}/{name}": v for name, v in values.items()})
 
-    def rewind(self, step: int) -> None:
-        """Drops this part's rows after `step`."""
-        self._run._drop_rows(step, self._name)
+    def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
+        """Drops this part's rows after `step` and puts back those of `history` that are missing."""
+        named = [
+            {"step": row["step"]}
+            | {f"{self._name}/{name}": v for name, v in row.items() if name != "step"}
+            for row in history
+        ]
+        self._run._rewind(step, named, self._name)
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar of the run."""

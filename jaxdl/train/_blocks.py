@@ -44,7 +44,7 @@ def run_blocks(
         if run is not None:
             run.note(f"continuing from {done} of {count}")
     if run is not None:
-        run.rewind(done)
+        run.rewind(done, history)
 
     def save() -> None:
         if checkpoints is not None and checkpoints.latest() != done:
@@ -55,10 +55,11 @@ def run_blocks(
             carry, row = block(carry, done)
             done += 1
             if row is not None:
-                history.append({name: float(value) for name, value in row.items()})
+                numbers = {name: float(value) for name, value in row.items()}
+                history.append({"step": done, **numbers})
             if run is not None:
                 if row is not None:
-                    run.write(done, history[-1])
+                    run.write(done, numbers)
                 run.progress(done, count, "")
             if checkpoints is None:
                 continue
@@ -72,4 +73,4 @@ def run_blocks(
                 raise Interrupted(128 + interrupts.received)
     if checkpoints is not None:
         checkpoints.wait()
-    return carry, history
+    return carry, [{n: v for n, v in row.items() if n != "step"} for row in history]
