@@ -14,6 +14,7 @@ import numpy as np
 from jaxdl.runs import _folder
 from jaxdl.runs._bar import Bar
 from jaxdl.runs._environment import environment
+from jaxdl.runs._events import Events
 from jaxdl.runs._read import parse_metrics, read_metrics
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Run:
         self._path = folder / "metrics.jsonl" if self._writes else pathlib.Path(os.devnull)
         self._metrics = self._path.open("a", encoding="utf-8")
         self._checkpoints: train.Checkpoints | None = None
-        self._events: Any = None
+        self._events: Events | None = None
         self._purge: int | None = None
         self._bar = Bar(self._quiet)
 
@@ -57,11 +58,10 @@ class Run:
         if not self._writes:
             return
         if self._events is None:
-            from tensorboardX import SummaryWriter
-
-            self._events = SummaryWriter(str(self.folder), purge_step=self._purge)
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            with _named(self.folder):
+                self._events = Events(self.folder, self._purge)
+        with _named(self.folder / "events.*"):
+            self._events.add(step, values)
         shown = {name: v for name, v in values.items() if "time" not in name.split("/")}
         self.note("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
 
