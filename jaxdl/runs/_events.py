@@ -45,5 +45,5 @@ class Events:
         length = struct.pack("<Q", len(content))
         sums = [struct.pack("<I", masked_crc32c(part)) for part in (length, content)]
         record = length + sums[0] + content + sums[1]
-        if self._file.write(record) != len(record):  # all but the last bytes fitted
-            raise OSError(f"cannot write {self._file.name}: no space left")
+        while record:  # a disk that fills up takes a part, and refuses the rest
+            record = record[self._file.write(record) :]
