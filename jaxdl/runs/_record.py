@@ -14,6 +14,7 @@ import numpy as np
 from jaxdl.runs import _folder
 from jaxdl.runs._bar import Bar
 from jaxdl.runs._environment import environment
+from jaxdl.runs._events import Events
 from jaxdl.runs._part import Part
 from jaxdl.runs._read import parse_metrics, read_metrics
 
@@ -37,7 +38,7 @@ class Run:
         self._save_seconds = save_seconds
         self._checkpoints: train.Checkpoints | None = None
         self._parts: dict[str, Part] = {}
-        self._events: Any = None
+        self._events: Events | None = None
         self._purge: int | None = None
         self._bar = Bar(self._quiet)
 
@@ -81,11 +82,10 @@ class Run:
         if not self._writes:
             return
         if self._events is None:
-            from tensorboardX import SummaryWriter
-
-            self._events = SummaryWriter(str(self.folder), purge_step=self._purge)
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            with _named(self.folder):
+                self._events = Events(self.folder, self._purge)
+        with _named(self.folder / "events.*"):
+            self._events.add(step, values)
 
     def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
         """Drops the rows after `step`: training goes on from there, and will write them again.

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, losses, metrics, train
+from jaxdl import data, losses, metrics, objectives, train
 from jaxdl.objectives import Aux
 from jaxdl.train._remat import rematerialized
 from tests.references import reference
