@@ -22,6 +22,7 @@ from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
 from jaxdl.train._glove import make_glove
 from jaxdl.train._language import language_model, make_stream_eval
 from jaxdl.train._objective import Aux, Batch, Objective, linen_init, supervised
+from jaxdl.train._planning import planning
 from jaxdl.train._recommender import pairwise, reconstruction
 from jaxdl.train._regions import regions
 from jaxdl.train._signals import Interrupted
@@ -82,6 +83,7 @@ __all__ = [
     "pairwise",
     "pairwise_sgd",
     "per_example_gradients",
+    "planning",
     "pointwise_sgd",
     "reconstruction",
     "regions",

@@ -13,6 +13,7 @@ from jaxdl import data, parallel
 from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._drivers import Driver, Program, Shown, make_program
+from jaxdl.train._planning import offer
 from jaxdl.train._signals import Interrupted, Interrupts
 from jaxdl.train._state import TrainState
 from jaxdl.train._step import EvalStep, Metrics, Step, merge_metrics
@@ -106,6 +107,7 @@ def fit(
     Raises: FloatingPointError after `max_skipped` non-finite steps in a row; CheckpointError for a
         checkpoint of something else.
     """
+    offer(step, state, split, batch_size, layout)
     total = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
     layout = parallel.auto_layout(batch_size) if layout is None else layout
