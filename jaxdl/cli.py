@@ -6,16 +6,25 @@ if __name__ == "__main__":
 Beside the fields of the dataclass every experiment takes the options of `parallel.Launch`, to run
 as one of several processes: --coordinator HOST:PORT --processes N --process-id I, or, where SLURM,
 MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
+
+With --plan TARGET an experiment that trains by `train.fit` compiles its step for a machine that is
+not there, prints what it will need, writes plan.json and plan.png, and ends: `bench.plan` says
+which targets there are. Several, with commas between, give the scaling on paper.
 """
 
 import argparse
+import contextlib
 import ctypes
 import dataclasses
+import json
 import math
 import os
+import pathlib
 import platform
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 __all__ = ["keep_freed_memory", "parse", "run", "use_compilation_cache"]
@@ -26,7 +35,9 @@ _COUNTS = ("batch_size", "batch_sizes", "epochs", "seeds")
 _RATES = ("learning_rate", "learning_rates")
 _LAUNCH = (
     "As one of several processes: --coordinator HOST:PORT --processes N --process-id I, or "
-    "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU."
+    "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU. With --plan TARGET "
+    "(v5e-256, h100-8, ...) nothing is trained: the step is compiled for that machine and what it "
+    "needs is printed."
 )
 
 
@@ -44,15 +55,22 @@ def run(
     """
     keep_freed_memory()
     args, launch_options = _split_launch(sys.argv[1:] if args is None else args)
+    targets = launch_options.pop("plan")
     config = parse(config_type, args, doc=main.__globals__.get("__doc__"))
     from jaxdl import parallel
 
+    if targets is not None:
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")  # the chips of this machine are not wanted
     try:
         advice = f"run the same command again to continue {getattr(config, 'out', None)}"
         parallel.initialize(parallel.Launch(**launch_options), advice=advice)
         use_compilation_cache()
         parallel.agree(config)
         _check(config)
+        if targets is not None:
+            return _plan(main, config, targets.split(","))
         return main(config)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -64,6 +82,81 @@ def run(
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _plan(main: Callable[[Any], Any], config: Any, targets: Sequence[str]) -> Any:
+    """Runs an experiment up to its training step, which is planned instead of taken."""
+    import tempfile
+
+    from jaxdl import bench, train
+
+    for target in targets:
+        bench.Target.parse(target)  # a typing mistake shows before data are read
+    name = sys.modules[main.__module__].__spec__ or main.__globals__.get("__spec__")
+    name = (name.name if name else main.__module__).rpartition(".")[2]
+    out = getattr(config, "out", None) or pathlib.Path("plans") / f"{name}-{'-'.join(targets)}"
+    with tempfile.TemporaryDirectory() as folder:
+        if hasattr(config, "out"):  # what an experiment writes before it trains is not kept
+            config = dataclasses.replace(config, out=pathlib.Path(folder) / "run")
+        with train.planning(lambda *args: _plan_step(*args, targets=targets, out=out)):
+            main(config)
+    raise ValueError(f"{name} does not train by train.fit, so that there is no step to plan")
+
+
+def _plan_step(
+    step: Any, state: Any, batch: Any, layout: Any, *, targets: Sequence[str], out: pathlib.Path
+) -> None:
+    """Plans a step for every target, prints and writes the plans, and ends the process."""
+    import jax
+
+    from jaxdl import bench, parallel, plots
+
+    plans: dict[str, Any] = {}
+    for target in targets:
+        devices = bench.Target.parse(target).num_devices
+        mesh: Any = jax.sharding.AbstractMesh((1, devices, 1), ("replica", "data", "model"))
+        if layout is not None and layout.mesh.size == devices:
+            mesh = layout.mesh
+        above = None if layout is None else layout.shard_above
+        with _progress() as say:
+            plans[target] = bench.plan(
+                step, state, batch, target=target, layout=parallel.Layout(mesh, above), progress=say
+            )
+        print(bench.describe(plans[target]) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    content = {target: plan.to_json() for target, plan in plans.items()}
+    (out / "plan.json").write_text(json.dumps(content, indent=1) + "\n")
+    plots.plans(plans).savefig(out / "plan.png")
+    if len(plans) > 1:
+        plots.plan_scaling({"same batch": plans}).savefig(out / "scaling.png")
+    print(f"wrote {out / 'plan.json'} and plan.png")
+    raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done and for how long; only where somebody looks."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("planning") as status:
+        start = time.monotonic()
+        done = threading.Event()
+        text = "planning"
+
+        def say(what: str) -> None:
+            nonlocal text
+            text = what
+
+        def tick() -> None:
+            while not done.wait(0.5):
+                status.update(f"{text}: {time.monotonic() - start:.0f} s")
+
+        threading.Thread(target=tick, daemon=True).start()
+        try:
+            yield say
+        finally:
+            done.set()
 
 
 def _check(config: Any) -> None:
@@ -90,6 +183,7 @@ def _split_launch(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     parser.add_argument("--coordinator")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--process-id", type=int)
+    parser.add_argument("--plan")
     launch, rest = parser.parse_known_args(list(args))
     return rest, vars(launch)
 

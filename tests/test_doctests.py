@@ -17,12 +17,12 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
-    "AnchorTargets", "Association", "CheckpointError", "Comparison", "DataError", "Decoded",
-    "Detections", "Folds", "Gradient", "GradientReport", "Interrupted", "ItemLists",
-    "KernelMachine", "LeafCheck", "Letterbox", "MultiboxLoss", "NGram", "PlateauState",
-    "Predictions", "Program", "ReceptiveField", "Record", "Recorder", "RegionPredictions",
-    "RegionSamples", "Report", "Result", "Run", "Scores", "Side", "Study", "SweepResult",
-    "Verdict", "Work",
+    "AnchorTargets", "Association", "CheckpointError", "Collective", "Comparison", "DataError",
+    "Decoded", "Detections", "Folds", "Gradient", "GradientReport", "Interrupted", "ItemLists",
+    "KernelMachine", "Large", "LeafCheck", "Letterbox", "MultiboxLoss", "NGram", "Plan",
+    "PlateauState", "Predictions", "Program", "ReceptiveField", "Record", "Recorder",
+    "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search", "Side",
+    "Study", "SweepResult", "Verdict", "Work",
     "make_sweep",  # by that of sweep
     "keep_freed_memory", "run", "use_compilation_cache",  # they change the process
 }  # fmt: skip

@@ -20,6 +20,15 @@ from jaxdl.bench._collectives import Collective
 from jaxdl.bench._device import Peaks, device_bytes, energy_joules, make_probe, measure_peaks
 from jaxdl.bench._flops import count_flops
 from jaxdl.bench._plan import Large, Plan, plan
+from jaxdl.bench._plan_report import describe
+from jaxdl.bench._plan_search import (
+    Search,
+    largest_batch,
+    layout_search,
+    remat_search,
+    scaling_on_paper,
+    with_batch,
+)
 from jaxdl.bench._processes import Side, alternate, serve
 from jaxdl.bench._program import Program, analyse
 from jaxdl.bench._report import Comparison, Row, compare, drift, read_report, write_report
@@ -57,6 +66,7 @@ __all__ = [
     "Program",
     "Ratio",
     "Row",
+    "Search",
     "Side",
     "Study",
     "Target",
@@ -68,12 +78,15 @@ __all__ = [
     "catalogue_ranking",
     "compare",
     "count_flops",
+    "describe",
     "device_bytes",
     "drift",
     "energy_joules",
     "image_training",
     "interleave",
     "language_training",
+    "largest_batch",
+    "layout_search",
     "make_probe",
     "measure",
     "measure_peaks",
@@ -82,8 +95,11 @@ __all__ = [
     "plan",
     "ratio",
     "read_report",
+    "remat_search",
+    "scaling_on_paper",
     "serve",
     "stepper",
     "time_to_target",
+    "with_batch",
     "write_report",
 ]

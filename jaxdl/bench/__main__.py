@@ -1,8 +1,14 @@
-"""Compares two reports of benchmarks: `python -m jaxdl.bench compare A.json B.json`."""
+"""Compares two reports of benchmarks, or plans an experiment for a machine that is not there.
+
+python -m jaxdl.bench compare A.json B.json
+python -m jaxdl.bench plan lenet --batch-size 256 --target h100-8
+"""
 
 import argparse
+import importlib.util
 import math
 import pathlib
+import runpy
 import sys
 
 from jaxdl import bench
@@ -11,11 +17,19 @@ from jaxdl import bench
 def main(args: list[str] | None = None) -> int:
     """Runs `compare` and returns its exit code; `args` are those of the command line."""
     parser = argparse.ArgumentParser(prog="python -m jaxdl.bench", description=__doc__)
-    commands = parser.add_subparsers(required=True)
+    commands = parser.add_subparsers(required=True, dest="command")
     compare = commands.add_parser("compare", help="say what became faster or slower from A to B")
     compare.add_argument("reports", nargs=2, type=pathlib.Path, metavar="REPORT.json")
+    planning = commands.add_parser("plan", help="say what an experiment needs on a target")
+    planning.add_argument("experiment", help="lenet, or a module or a file of your own")
+    planning.add_argument("--target", required=True, help="v5e-256, h100-8; several: a,b,c")
+    options, rest = parser.parse_known_args(args)
+    if options.command == "plan":
+        return _plan(options.experiment, [*rest, "--plan", options.target])
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        (before, first), (after, second) = map(bench.read_report, parser.parse_args(args).reports)
+        (before, first), (after, second) = map(bench.read_report, options.reports)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -28,6 +42,25 @@ def main(args: list[str] | None = None) -> int:
         noisy = " (noisy)" if found.noisy else ""
         what = f"{name:16} {precision:9} batch {batch:6} on {devices}"
         print(f"{what}: {speedup}{found.verdict}{noisy}")
+    return 0
+
+
+def _plan(experiment: str, args: list[str]) -> int:
+    """Runs an experiment with `--plan`: by name, as a module, or as a file."""
+    sys.argv = [experiment, *args]
+    path = pathlib.Path(experiment)
+    if path.suffix == ".py" and path.exists():
+        runpy.run_path(str(path), run_name="__main__")
+        return 0
+    name = experiment if "." in experiment else f"experiments.{experiment}"
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        print(f"error: there is no experiment {experiment!r} ({name})", file=sys.stderr)
+        return 2
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
     return 0
 
 

@@ -8,6 +8,7 @@ from jaxdl.plots._detection import detected, framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
+from jaxdl.plots._plan import plan_scaling, plans
 from jaxdl.plots._recommender import by_popularity
 from jaxdl.plots._scaling import scaling
 from jaxdl.plots._segmentation import segmentation_colours, segmentations
@@ -31,6 +32,8 @@ __all__ = [
     "gradient_flow",
     "growth",
     "heat_maps",
+    "plan_scaling",
+    "plans",
     "precision_recall",
     "predicted",
     "rank_frequency",

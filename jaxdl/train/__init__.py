@@ -29,6 +29,7 @@ from jaxdl.train._make import (
     merge_metrics,
     per_example_gradients,
 )
+from jaxdl.train._planning import planning
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver
@@ -66,6 +67,7 @@ __all__ = [
     "merge_metrics",
     "pairwise_sgd",
     "per_example_gradients",
+    "planning",
     "pointwise_sgd",
     "run_blocks",
     "scalars",

@@ -13,6 +13,7 @@ from jaxdl import data, parallel
 from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
+from jaxdl.train._planning import offer
 from jaxdl.train._signals import Interrupted, Interrupts
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver, compile_steps
@@ -114,6 +115,7 @@ def fit(
         example = data.host_batch(split, 0, batch_size=batch_size)
         state = trainer.init(jax.random.key(seed or 0), example)
     layout = parallel.auto_layout(batch_size) if layout is None else layout
+    offer(trainer.step, state, split, batch_size, layout)  # to `--plan`, which trains nothing
     state = layout.put_state(state)
     steps = compile_steps(
         trainer.step, state, split, batch_size=batch_size, seed=seed, driver=driver, layout=layout

@@ -168,6 +168,38 @@ def test_the_optimizer_of_another_library_is_found():
     assert made.memory["optimizer"] == 2 * 8 * 4 * 4 + 4
 
 
+def test_a_step_of_nnx_is_planned_by_the_same_call():
+    from flax import nnx
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.a, self.b = nnx.Linear(64, 128, rngs=rngs), nnx.Linear(128, 10, rngs=rngs)
+
+        def __call__(self, x):
+            return self.b(nnx.relu(self.a(x)))
+
+    graph, params = nnx.split(nnx.eval_shape(lambda: Net(nnx.Rngs(0))), nnx.Param)
+    tx = optax.adam(1e-3)
+
+    def step(params, opt_state, x, y):
+        def loss(params):
+            logits = nnx.merge(graph, params)(x)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+        grads = jax.grad(loss)(params)
+        updates, opt_state = tx.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    batch = shape(256, 64), shape(256, dtype="int32")
+    opt_state = jax.eval_shape(tx.init, params)
+    made = bench.plan(step, params, opt_state, *batch, target="cpu-8", batch_argnums=(2, 3))
+    values = 64 * 128 + 128 + 128 * 10 + 10
+    assert made.memory["parameters"] == 4 * values
+    assert made.memory["optimizer"] == 2 * 4 * values + 4
+    assert made.memory["batch"] == 256 / 8 * (64 + 1) * 4
+    assert made.flops == 2 * 256 / 8 * (64 * 128 * 2 + 128 * 10 * 3)
+
+
 def test_layouts_are_taken_from_any_mesh_of_as_many_devices():
     of_eight = jax.sharding.AbstractMesh((1, 4, 2), ("replica", "data", "model"))
     layout = parallel.Layout(of_eight, shard_above=1000)
