@@ -3,9 +3,7 @@
     python -m experiments.backprop
 
 The coffee-roasting network shows every delta; LeNet's gradient on real digits is held against
-finite differences; the deltas of deep networks show why sigmoids do not learn there and ReLUs do:
-at seed 0 the deltas of the first of 16 layers are 6e-11 of the last one's for sigmoids, 0.3 for
-ReLUs. About ten seconds on two shared CPU cores.
+finite differences; the deltas of deep networks show why sigmoids do not learn there and ReLUs do.
 """
 
 import dataclasses

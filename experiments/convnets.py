@@ -7,19 +7,6 @@ The book's recipe is plain SGD for 10 epochs; the modern one is Nesterov momentu
 weight decay and label smoothing. `--limit N` takes the first N images only, for the large networks
 on a CPU. Networks with published weights leave theirs in `weights.safetensors`, under torch's
 names: with `--network resnet18 --data cifar10` a body for `experiments.finetune`.
-
-Memory of one training step of 128 images at the book's size, and operations of its matrix products
-and convolutions, both of the compiled program on CPU (`bench.analyse`):
-
-    network   side  parameters    MiB  GFLOP
-    lenet       28      61,706     18    0.5
-    lenet_bn    28      62,158     14    0.5
-    alexnet    224  57,029,322    893    573
-    vgg11      224  43,093,322  1,878    514
-    nin        224   1,992,166  1,463    749
-    googlenet   96   5,603,882  1,492    254
-    resnet18    96  11,175,370    821    291
-    densenet    96     757,322  1,178    132
 """
 
 import dataclasses

@@ -42,6 +42,8 @@ def main(config: Config) -> dict[str, float]:
     steps = {
         "grey": luma,
         f"smooth, sigma {config.sigma}": smooth,
+        "central differences": ops.gradient_magnitude(ops.central_difference(smooth)),
+        "Prewitt": ops.gradient_magnitude(ops.prewitt(smooth)),
         "slope to the right": slope.x,
         "slope downwards": slope.y,
         "magnitude": magnitude,
@@ -53,7 +55,7 @@ def main(config: Config) -> dict[str, float]:
     }
     at_once = ops.canny(luma, config.sigma, low=config.low, high=config.high, border="nearest")
     with runs.open(config, name="edges", out=config.out) as run:
-        run.figure("steps", plots.gallery(steps, columns=5))
+        run.figure("steps", plots.gallery(steps, columns=4))
         return run.finish(
             {
                 "weak": float(weak.mean()),

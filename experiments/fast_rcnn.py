@@ -4,8 +4,7 @@
     python -m experiments.fast_rcnn --proposals selective_search     # OpenCV's
 
 Girshick 2015, arXiv:1504.08083, and Ren et al. 2015, arXiv:1506.01497. The headline is the mean
-average precision at an IoU of .5 over the whole test split, beside `experiments.ssd`. Measured with
-the defaults: .910 after 6 epochs, which took 1,259 s on two cores shared with a dozen other jobs.
+average precision at an IoU of .5 over the whole test split, beside `experiments.ssd`.
 """
 
 import dataclasses

@@ -3,8 +3,7 @@
     python -m experiments.fasttext                           # the manual of CPython
     python -m experiments.fasttext --data ptb --data-dir ptb.zip --unseen presidant
 
-In the manual, 55,192 words: `subclassed`, never seen, is nearest to subclasses and metaclasses, and
-`iterrator` has decorator among its neighbours; such a text is small for misspelt words.
+A word never seen is near words that share its parts; the manual is a small text for that.
 Bojanowski et al. 2017, arXiv:1607.04606.
 """
 

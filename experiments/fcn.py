@@ -6,11 +6,7 @@
     python -m experiments.fcn --data voc_masks --data-dir DIR --body resnet18 --width 64 \\
         --weights resnet18.pth
 
-On the digits the mean IoU is .745 and the pixel accuracy .974 (one class everywhere: .081, .891),
-14 epochs in 1,010 s on two cores; Adam at its best rate took 20 for .722. Small digits in contact
-are what is wrong. On 60 training and 20 test images of CamVid at 180x240 a ResNet-18 of quarter
-width, from scratch, reaches .384 and .815 in 172 s, where one class everywhere has .027 and .294;
-Adam reached .349 and .781.
+Mean IoU and pixel accuracy stand beside those of one class everywhere, the most frequent one.
 
 Long, Shelhamer & Darrell, Fully convolutional networks for semantic segmentation, 2015.
 """

@@ -33,6 +33,7 @@ class Config:
     resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
+BODY = ((4, 1, 0), (3, 3, 0), (4, 1, 0), (3, 3, 0))  # kernel, stride, padding of the network
 preprocess = functools.partial(data.to_unit, size=(28, 28))
 
 
@@ -66,6 +67,8 @@ def main(config: Config) -> dict[str, float]:
         labels = splits["test"]["label"]
         chosen = splits["test"].take(np.array([np.flatnonzero(labels == k)[0] for k in range(4)]))
         images = preprocess({"image": jnp.asarray(chosen["image"])})["image"]
+        fields = [ops.receptive_field(BODY[: i + 1]).size for i in range(len(BODY))]
+        run.note(f"pixels that one number of each layer sees, across: {fields}")
         layer = result.state.params["conv1"]
         maps = jax.nn.relu(ops.conv(images, layer["kernel"], layer["bias"]))  # [4, 25, 25, 32]
         for image, map_, name in zip(images, maps, splits.info.class_names, strict=False):

@@ -3,9 +3,10 @@
     python -m experiments.house_prices --data house_prices --data-dir DIR   # the Kaggle files
     python -m experiments.house_prices                                      # diabetes, with holes
 
-The number is the validation root mean squared error of the logarithm, mean over five folds;
-measured .137 on house prices, published .170 (Dive into Deep Learning, linear model). Without the
-files the same steps run on the diabetes table, out of which a tenth of the values is taken.
+The number is the validation root mean squared error of the logarithm, mean over five folds, at the
+penalty that is best on these folds. Published on house prices: .170 (Dive into Deep Learning, a
+linear model). Without the files the same steps run on the diabetes table, out of which a tenth of
+the values is taken.
 """
 
 import dataclasses
@@ -67,6 +68,8 @@ def main(config: Config) -> dict[str, float]:
     best = int(mean.argmin())
     with runs.open(config, name="house_prices", out=config.out) as run:
         run.note(data.format_table({name: summary[name] for name in list(summary)[:12]}))
+        whole = int(data.complete_rows(numbers).sum())
+        run.note(f"rows that miss no number: {whole} of {len(numbers)}; the others are filled")
         run.note("published 0.170 on house prices")
         first = dict(list({name: numeric[name] for name in kept}.items())[:18])
         run.figure("boxes", plots.boxes({**first, "target": target}))

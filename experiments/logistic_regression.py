@@ -3,8 +3,7 @@
     python -m experiments.logistic_regression                       # breast cancer
     python -m experiments.logistic_regression --data face_attributes --degree 2 --data-dir DIR
 
-Measured: breast cancer .9789, AUC .9955 (scikit-learn publishes the same for five stratified folds
-and penalty 1); gender by face attributes .9714 with products of columns (published .968).
+Everything that is fitted, scalers too, sees the training rows of a fold only.
 """
 
 import dataclasses
@@ -15,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import classical, cli, data, plots, runs
+from jaxdl import classical, cli, data, losses, plots, runs
 
+# Of the columns themselves: scikit-learn, five stratified folds, penalty 1; a study of these faces.
 PUBLISHED = {"breast_cancer": 0.9789, "face_attributes": 0.968}
 
 
@@ -36,16 +36,19 @@ def main(config: Config) -> dict[str, float]:
     splits = data.load(config.data, config.data_dir, limit=200 if config.smoke else None)
     table = data.whole(splits)
     x, y = table["features"], table["label"]
-    x = np.asarray(data.polynomial_features(data.fit_standard(x).apply(x), config.degree))
     folds = classical.k_folds(len(y), 5, seed=config.seed, labels=y)
 
-    def fit(x, y, weights):  # the scaler sees the training rows of the fold only
+    def fit(x, y, weights):  # both scalers see the training rows of the fold only
         scaler = data.fit_standard(x, weights)
-        params, report = classical.logistic(scaler.apply(x), y, config.penalty, weights)
-        return scaler, params, report
+        wide = data.polynomial_features(scaler.apply(x), config.degree)
+        wide_scaler = data.fit_standard(wide, weights)
+        params, report = classical.logistic(wide_scaler.apply(wide), y, config.penalty, weights)
+        return (scaler, wide_scaler), params, report
 
     def logits(fitted, x):
-        return classical.linear(fitted[1], fitted[0].apply(x))
+        (scaler, wide_scaler), params, _ = fitted
+        wide = data.polynomial_features(scaler.apply(x), config.degree)
+        return classical.linear(params, wide_scaler.apply(wide))
 
     def score(fitted, x, y, weights):
         decided = classical.classify(logits(fitted, x), threshold=config.threshold)
@@ -59,10 +62,12 @@ def main(config: Config) -> dict[str, float]:
 
     scores = jax.jit(lambda x, y: classical.cross_validate(fit, score, x, y, folds))(x, y)
     fitted = fit(jnp.asarray(x), jnp.asarray(y), jnp.ones(len(y)))
-    losses = jax.nn.softplus(logits(fitted, x)) - y * logits(fitted, x)
+    loss = losses.sigmoid_cross_entropy(logits(fitted, x), y)
     with runs.open(config, name="logistic_regression", out=config.out) as run:
-        run.note(f"published accuracy {PUBLISHED[config.data]}")
-        run.note(f"worst examples: rows {classical.worst_examples(losses, 5).tolist()}")
+        if config.degree == 1:
+            run.note(f"published accuracy {PUBLISHED[config.data]}, of the columns themselves")
+        run.note("degree, penalty and threshold are given: nothing was chosen on these folds")
+        run.note(f"worst examples: rows {classical.worst_examples(loss, 5).tolist()}")
         decided = np.asarray(classical.classify(logits(fitted, x), threshold=config.threshold))
         counts = np.zeros((2, 2))
         np.add.at(counts, (y, decided), 1)

@@ -5,13 +5,7 @@
 
 "last" holds out the last rating of every user by time, "random" a share of all, "folds" each fifth
 in turn; numbers of different splits do not compare. --choose holds out a part of the training set
-instead, by the same rule: AutoRec's epochs and l2 were chosen so, with one seed. On MovieLens 100K,
-five seeds, two busy cores:
-
-    --models mf --split folds         RMSE  .939 +- .004    42 s   (published  .944)
-    --models mf --split last          RMSE 1.031 +- .009    69 s   (published 1.036)
-    --models autorec                  RMSE  .900 +- .005   132 s   (published  .904)
-    --models users items              RMSE  .922, .904      76 s   (item means 1.015)
+instead, by the same rule: AutoRec's epochs and l2 were chosen so, with one seed.
 """
 
 import dataclasses

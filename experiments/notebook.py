@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A session with jaxdl
 # Open this file as a notebook (VS Code, Spyder and Jupytext read its cells), or run it whole:
-# `python -m experiments.notebook` takes 12 seconds of computing and downloads nothing.
+# `python -m experiments.notebook` downloads nothing.
 
 # %% Data are columns of arrays; images stay uint8 until they are inside the compiled program.
 import jax

@@ -4,8 +4,6 @@
     python -m experiments.ocr --data mnist --data-dir DIR
 
 Every training batch is drawn anew from twelve of matplotlib's fonts; three are kept for the test.
-With the defaults, seed 0: 97.8 % of unseen fonts, 52.8 % of scikit-learn's handwritten digits,
-in 82 seconds on two busy CPU cores.
 """
 
 import dataclasses

@@ -28,7 +28,8 @@ class Config:
 
 def main(config: Config) -> dict[str, float]:
     table = data.whole(data.load("diabetes"))
-    x, y = data.fit_standard(table["features"]).apply(table["features"]), table["target"]
+    x, y = table["features"], table["target"]
+    scaled = data.fit_standard(x).apply(x)  # for the figure of the paths; folds scale their own
     number = min(config.penalties, 10) if config.smoke else config.penalties
     squares = jnp.logspace(5, -2, number)  # from the largest down, for warm starts
     absolutes = jnp.logspace(1.7, -2, number)
@@ -44,23 +45,34 @@ def main(config: Config) -> dict[str, float]:
         ),
     }
 
-    def r_squared(path, x, y, weights):  # one score a penalty
-        predictions = jax.vmap(classical.linear, (0, None))(path, x)
+    def r_squared(fitted, x, y, weights):  # one score a penalty
+        scaler, path = fitted
+        predictions = jax.vmap(classical.linear, (0, None))(path, scaler.apply(x))
         return jax.vmap(classical.r_squared, (0, None, None))(predictions, y, weights)
 
     folds = classical.k_folds(len(y), 5, seed=config.seed)
     results, paths, curves = {}, {}, {}
     with runs.open(config, name="regularisation_paths", out=config.out) as run:
         for name, (penalties, fit) in methods.items():
-            paths[name] = (penalties, fit(x, y, jnp.ones(len(y))).coefficients)
-            scores = classical.cross_validate(fit, r_squared, x, y, folds)
+            paths[name] = (penalties, fit(scaled, y, jnp.ones(len(y))).coefficients)
+
+            def fit_scaled(x, y, weights, fit=fit):
+                scaler = data.fit_standard(x, weights)
+                return scaler, fit(scaler.apply(x), y, weights)
+
+            scores = classical.cross_validate(fit_scaled, r_squared, x, y, folds)
             curves[name] = (penalties, scores.train, scores.validation)
             mean = np.asarray(scores.validation.mean(axis=0))
             best = int(mean.argmax())
             label = name.replace(" ", "_")
             results[f"{label}/r2"] = float(mean[best])
             results[f"{label}/penalty"] = float(penalties[best])
+            if name == "ridge":
+                chosen = classical.ridge(scaled, y, penalties[best])  # on all rows
+                largest = np.argsort(-np.abs(np.asarray(chosen.coefficients)))[:3]
+                run.note(f"heaviest by ridge: {', '.join(NAMES[i] for i in largest)}")
             results[f"{label}/zeros"] = float((paths[name][1][best] == 0).sum())
+        run.note("each penalty is the best of its path on the mean of the five folds shown")
         run.figure("paths", plots.coefficient_paths(paths, NAMES))
         run.figure("validation", plots.score_curves(curves, x="penalty", y="R2", log=True))
         return run.finish(results)

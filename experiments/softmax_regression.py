@@ -3,14 +3,14 @@
     python -m experiments.softmax_regression                        # digits
     python -m experiments.softmax_regression --data mnist --data-dir DIR
 
-Measured: MNIST test .9255 by mini-batches (published .925), the best of three settings tried on
-that very test set (10 epochs at a rate of 0.5 gave .9229). Published for digits: .9694
-(scikit-learn, five folds of a penalised fit).
+The rate of the descent is the one that is best on a part of the training set that is held out for
+it; all of the training set is learnt from then. Published: test accuracy .925 on MNIST, .9694 on
+digits (scikit-learn, five folds of a penalised fit).
 """
 
 import dataclasses
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -27,7 +27,9 @@ class Config:
     data_dir: pathlib.Path | None = None  # folder of the original files (MNIST, Fashion-MNIST)
     epochs: int = 30  # passes of the mini-batch descent
     batch_size: int = 256  # examples per step
-    learning_rate: float = 1.0  # of plain descent, at the start of a cosine to zero
+    learning_rates: tuple[float, ...] = (0.1, 0.3, 1.0)  # to choose from: of plain descent, at the
+    # start of a cosine to zero
+    validation: float = 1 / 6  # share of the training set that chooses
     penalty: float = 1.0  # of the squares, in the exact fit
     newton_steps: int = 12  # limit of the exact fit; 0 leaves it out
     seed: int = 0  # of the order of the data
@@ -37,14 +39,14 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    splits = data.load(config.data, config.data_dir, limit=512 if config.smoke else None)
+    limit = 512 if config.smoke else None
+    splits = data.load(config.data, config.data_dir, limit=limit)
+    parts = data.load(config.data, config.data_dir, limit=limit, validation=config.validation)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
     num_classes = len(splits.info.class_names)
 
     # Mini-batch descent: the same program for any size of data.
     model = models.MLP(features=(num_classes,), kernel_init=jax.nn.initializers.zeros)
-    steps = epochs * data.num_batches(len(splits["train"]), config.batch_size)
-    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
     objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
@@ -54,22 +56,38 @@ def main(config: Config) -> dict[str, float]:
         },
         preprocess=data.to_unit,
     )
-    trainer = train.make(objective, optax.sgd(schedule))
 
-    with runs.open(config, name="softmax_regression", out=config.out, resume=config.resume) as run:
-        run.note(f"published test accuracy {PUBLISHED[config.data]}")
+    def fit(rate: float, split: data.Split, run: train.Recorder, **held_out: data.Split) -> Any:
+        steps = epochs * data.num_batches(len(split), config.batch_size)
+        trainer = train.make(objective, optax.sgd(optax.cosine_decay_schedule(rate, steps)))
         result = train.fit(
             trainer,
-            splits["train"],
+            split,
             epochs=epochs,
             batch_size=config.batch_size,
             seed=config.seed,
-            held_out={"test": splits["test"]},
+            held_out=held_out,
             run=run,
         )
-        final = train.evaluate(trainer, result.state, splits["test"])
+        (part,) = held_out.values()
+        return result, train.evaluate(trainer, result.state, part)
+
+    def validated(rate: float, run: train.Recorder) -> float:
+        _, found = fit(rate, parts["train"], run, validation=parts["validation"])
+        return float(found["accuracy"].compute())
+
+    with runs.open(config, name="softmax_regression", out=config.out, resume=config.resume) as run:
+        run.note(f"published test accuracy {PUBLISHED[config.data]}")
+        accuracies = {
+            rate: validated(rate, run.part(f"rate {rate:g}")) for rate in config.learning_rates
+        }
+        rate = max(accuracies, key=lambda rate: accuracies[rate])
+        found = ", ".join(f"{value:.4f} at {r:g}" for r, value in accuracies.items())
+        run.note(f"rate {rate:g}, chosen by validation accuracy: {found}")
+        result, final = fit(rate, splits["train"], run, test=splits["test"])
         confusion = np.asarray(final["confusion"].compute())
         results = train.scalars(final, "test/")
+        results |= {"learning_rate": rate, "validation/accuracy": accuracies[rate]}
 
         # The optimum itself, all examples in every step.
         if config.newton_steps:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import classical, cli, data, plots, runs
+from jaxdl import classical, cli, data, metrics, plots, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +60,13 @@ def main(config: Config) -> dict[str, float]:
     with runs.open(config, name="spam", out=config.out) as run:
         for name, logit in logits.items():
             decided = np.asarray(classical.classify(logit))
-            hits = np.sum(decided * y_test)
             results[f"{name}/accuracy"] = float((decided == y_test).mean())
-            results[f"{name}/precision"] = float(hits / max(decided.sum(), 1))
-            results[f"{name}/recall"] = float(hits / max(y_test.sum(), 1))
+            rare = metrics.PrecisionRecall.from_batch(
+                decided, y_test, num_classes=2, average="binary"
+            ).compute()
+            results |= {f"{name}/{what}": float(rare[what]) for what in ("precision", "recall")}
+            ranks = metrics.AveragePrecision.from_batch(logit, y_test)
+            results[f"{name}/average_precision"] = float(ranks.compute())
         words = np.array(list(vocabulary))
         order = np.argsort(np.asarray(weights.coefficients))
         run.note(f"speaking for: {', '.join(words[order[:-9:-1]])}")

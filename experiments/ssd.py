@@ -4,13 +4,10 @@
     python -m experiments.ssd --data voc --data-dir BCCD --epochs 40 --batch-size 8
 
 The headline is the mean average precision at an IoU of .5 over the whole test split; a detector
-that says background everywhere has 0. Digits with the defaults, seed 0: .855 by COCO's rule, .859
-by VOC's area, after 1,266 seconds on two CPU cores shared with much other work (some 700 seconds of
-CPU time); 10 epochs gave .845. Blood cells (the 292
-and 72 images of BCCD, brought to 120x160, no pretraining, seed 0): .848 by COCO's rule, .852 by
-VOC's area, after 549 seconds on two CPU cores shared with much other work. Published on BCCD:
-YOLOv5 with a transformer .833 (preprints 202410.1892), YOLO-Dense .86 (as cited in Mathematics 13,
-3023), YOLOv8n .924 (doi 10.1049/cvi2.12341).
+that says background everywhere has 0. Blood cells are the 292 and 72 images of BCCD, brought to
+120x160, without pretraining. Published on BCCD: YOLOv5 with a transformer .833 (preprints
+202410.1892), YOLO-Dense .86 (as cited in Mathematics 13, 3023), YOLOv8n .924 (doi
+10.1049/cvi2.12341).
 Liu et al. 2016, SSD, arXiv:1512.02325.
 """
 

@@ -4,9 +4,6 @@
     python -m experiments.translation --attention none                 # the same without
     python -m experiments.translation --data tatoeba --data-dir fra-eng.zip --limit 20000
 
-Measured for dates (8 epochs, 165 s of training on two shared CPU cores): all 1,000 held-out dates
-exactly right, greedily and by beam. The held-out perplexity is 1.001 from the third epoch on.
-Without attention 3 epochs get 99.5 % by beam and 99.2 % greedily, at perplexity 1.037.
 Held-out pairs are translated greedily and by beam search; BLEU is sacrebleu's, "exact" is the share
 of whole sentences that equal the reference, "d2l_bleu" the mean over sentences of the book's score,
 for its tables only. Bahdanau et al. 2015, arXiv:1409.0473.

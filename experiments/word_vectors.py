@@ -4,10 +4,6 @@
     python -m experiments.word_vectors --data ptb --data-dir ptb.zip --keep-rule c \\
         --similarities EN-WS-353-ALL.txt --questions questions-words.txt
 
-Measured on PTB (842,080 words left, 5 epochs, defaults but `--keep-rule c`, seeds 0 to 4): rank
-correlation with WordSim-353 0.190 (0.160 to 0.220), with SimLex-999 0.124; gensim 0.178 (0.165 to
-0.196) and 0.124 with the same settings. Median 5.8 (3.9 to 15.2) times gensim's words per second
-with 2 workers, alternating, on two CPU cores that were shared with other work.
 Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546.
 """
 

@@ -110,11 +110,9 @@ def parse(
 def keep_freed_memory() -> None:
     """Has glibc keep freed memory instead of handing it back to the kernel, page by page.
 
-    A training step on the CPU frees and takes the same buffers again and again. On two quiet cores
-    this took a GRU language model's step of 256 sequences from 131 to 99 ms and an LSTM's of 32
-    from 26 to 20 ms; LeNet's lost its 230 page faults but gained nothing (13 ms before, 15 after).
-    It has to come before the first program runs, so a launcher does it, not the library; elsewhere
-    than on glibc it does nothing.
+    A training step on the CPU frees and takes the same buffers again and again, and its page faults
+    are felt where arrays are large. It has to come before the first program runs, so a launcher
+    does it, not the library; elsewhere than on glibc it does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -1,5 +1,6 @@
 """From two classes to many, and from scores to classes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -61,4 +62,6 @@ def classify(logits: ArrayLike, *, threshold: float = 0.5) -> jax.Array:
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must lie strictly between 0 and 1, got {threshold}")
-    return (jax.nn.sigmoid(jnp.asarray(logits)) >= threshold).astype(jnp.int32)
+    # Compared as logits: the sigmoid of a small negative one rounds to 0.5.
+    level = math.log(threshold) - math.log1p(-threshold)
+    return (jnp.asarray(logits) >= level).astype(jnp.int32)

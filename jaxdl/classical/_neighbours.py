@@ -41,20 +41,25 @@ def rating_similarity(
     x, w = _table(ratings, observed)
     if kind not in ("cosine", "pearson") or shrinkage < 0:
         raise ValueError(f"need cosine or pearson and shrinkage >= 0, got {kind}, {shrinkage}")
-    if kind == "pearson":  # a shift changes no covariance, and keeps the sums small
-        x = (x - jnp.sum(x) / jnp.maximum(jnp.sum(w), 1)) * w
+    # A row's shift changes no covariance and its scale no similarity: sums stay small and exact.
+    if kind == "pearson":
+        mean = jnp.sum(x, axis=1) / jnp.maximum(jnp.sum(w, axis=1), 1)
+        x = (x - mean[:, None]) * w
+    largest = jnp.max(jnp.abs(x), axis=1, keepdims=True)
+    x = x / jnp.where(largest > 0, largest, 1)
     a, wa = x[jnp.asarray(rows)], w[jnp.asarray(rows)]
     n = wa @ w.T
     product, square, other_square = a @ x.T, (a * a) @ w.T, wa @ (x * x).T
+    least, other_least = jnp.zeros_like(square), jnp.zeros_like(square)
     if kind == "pearson":
         safe = jnp.maximum(n, 1)
         total, other_total = a @ w.T, wa @ x.T
         product = product - total * other_total / safe
+        least, other_least = 1e-5 * square, 1e-5 * other_square  # below is rounding, no variance
         square = square - total * total / safe
         other_square = other_square - other_total * other_total / safe
-    # below rounding of the sums there is no variance
-    defined = (square > 1e-5 * n) & (other_square > 1e-5 * n)
-    root = jnp.sqrt(jnp.where(defined, square * other_square, 1))
+    defined = (square > least) & (other_square > other_least)
+    root = jnp.sqrt(jnp.where(defined, square, 1)) * jnp.sqrt(jnp.where(defined, other_square, 1))
     similarity = jnp.where(defined, jnp.clip(product / root, -1, 1), 0)
     return similarity * n / jnp.maximum(n + shrinkage, 1e-9)
 

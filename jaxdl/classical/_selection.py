@@ -242,8 +242,8 @@ def mean_squared_error(predictions: ArrayLike, y: ArrayLike, weights: ArrayLike)
     >>> mean_squared_error([1.0, 2.0, 9.0], [1.0, 4.0, 0.0], [1.0, 1.0, 0.0])
     Array(2., dtype=float32)
     """
-    weights = jnp.asarray(weights)
-    squares = jnp.where(weights > 0, (jnp.asarray(predictions) - jnp.asarray(y)) ** 2, 0)
+    weights, predictions, y = map(_floating, (weights, predictions, y))
+    squares = jnp.where(weights > 0, (predictions - y) ** 2, 0)
     return jnp.dot(weights, squares, precision=PRECISE) / jnp.sum(weights)
 
 
@@ -253,8 +253,8 @@ def r_squared(predictions: ArrayLike, y: ArrayLike, weights: ArrayLike) -> jax.A
     >>> r_squared([1.0, 2.0, 2.0], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
     Array(0.5, dtype=float32)
     """
-    weights, y = jnp.asarray(weights), jnp.asarray(y)
-    kept = jnp.where(weights > 0, y, 0).astype(weights.dtype)
+    weights, y = _floating(weights), _floating(y)
+    kept = jnp.where(weights > 0, y, 0)
     spread = mean_squared_error(weighted_mean(kept, weights), kept, weights)
     return 1 - mean_squared_error(predictions, y, weights) / spread
 
@@ -265,6 +265,12 @@ def accuracy(predictions: ArrayLike, y: ArrayLike, weights: ArrayLike) -> jax.Ar
     >>> accuracy([0, 1, 2, 2], [0, 1, 1, 0], [1.0, 1.0, 1.0, 0.0])
     Array(0.667, dtype=float32)
     """
-    weights = jnp.asarray(weights)
+    weights = _floating(weights)
     hits = (jnp.asarray(predictions) == jnp.asarray(y)).astype(weights.dtype)
     return jnp.dot(weights, hits, precision=PRECISE) / jnp.sum(weights)
+
+
+def _floating(values: ArrayLike) -> jax.Array:
+    """Masks and integers as float32: their sums and squares would be cut off or overflow."""
+    values = jnp.asarray(values)
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))

@@ -93,16 +93,14 @@ from jaxdl.data._text import (
     UNKNOWN,
     Vocabulary,
     bucket_batch,
-    characters,
     length_buckets,
-    letters,
     load_text,
     num_bucket_batches,
     pad_sequences,
     streams,
     windows,
-    words,
 )
+from jaxdl.data._tokens import characters, letters, words
 from jaxdl.data._vectors import WordVectors, read_questions, read_similarities
 from jaxdl.data._voc import read_voc
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from jaxdl.data._text import UNKNOWN, Vocabulary, letters, load_text
+from jaxdl.data._text import UNKNOWN, Vocabulary, load_text
+from jaxdl.data._tokens import letters
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jaxdl.data._numbers import integer, number
 from jaxdl.data._splits import DataError, Split
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
@@ -30,8 +31,10 @@ def read_csv(
         delimiter: one character.
         header: names for a file without a header line.
         missing: spellings of a missing value.
-    Returns: `Split` of columns: int64 where every value is an integer, float64 with NaN for missing
-        where all are numbers, else text (dtype `str`) with "" for missing.
+    Returns: `Split` of columns: int64 (or uint64) where every value is an integer, float64 with NaN
+        for missing where all are numbers, else text (dtype `str`), spaces kept, with "" for
+        missing. Numbers are those of pandas: ASCII digits, an exponent, `inf`, spaces around;
+        `2020_01` is text, and so are integers of more than 64 bits.
     Raises: DataError naming the line where a row has too many or too few values, a quote is left
         open, or the file is empty or not UTF-8.
     """
@@ -71,16 +74,24 @@ def read_csv(
 
 
 def _column(values: Sequence[str], missing: frozenset[str]) -> np.ndarray:
-    present = ["" if value.strip() in missing else value.strip() for value in values]
+    present = ["" if value in missing else value for value in values]
     try:
         if "" not in present:
-            return np.array([int(value) for value in present], np.int64)
-    except (ValueError, OverflowError):
+            return _integers([integer(value) for value in present], present)
+    except ValueError:
         pass
     try:
-        return np.array([float(value) if value else np.nan for value in present])
+        return np.array([number(value) if value else np.nan for value in present])
     except ValueError:
         return np.array(present)
+
+
+def _integers(values: list[int], cells: list[str]) -> np.ndarray:
+    """Integers of 64 bits; longer ones stay text, for a float would lose their last digits."""
+    for dtype in (np.int64, np.uint64):
+        if min(values) >= np.iinfo(dtype).min and max(values) <= np.iinfo(dtype).max:
+            return np.array(values, dtype)
+    return np.array(cells)
 
 
 def describe(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:

@@ -6,6 +6,8 @@ source. The catalogue is all items of the source: training and test sets share i
 """
 
 import dataclasses
+import fractions
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -201,7 +203,14 @@ def split_per_user(ratings: Split, share: float, seed: int) -> tuple[Split, Spli
     _check_share(share)
     drawn = np.random.default_rng(seed).permutation(len(ratings))
     order = drawn[np.argsort(ratings["user"][drawn], kind="stable")]
-    return _hold_out_tail(ratings, order, lambda size: np.floor(share * size).astype(int))
+    return _hold_out_tail(ratings, order, lambda size: _floor(share, size))
+
+
+def _floor(share: float, size: np.ndarray) -> np.ndarray:
+    """`floor(share * size)` of the share as written: .29 of 100 is 29, and not 28.99... cut off."""
+    exact = fractions.Fraction(repr(float(share)))
+    counts, place = np.unique(size, return_inverse=True)
+    return np.array([math.floor(exact * int(n)) for n in counts], np.int64)[place]
 
 
 def _check_share(share: float) -> None:

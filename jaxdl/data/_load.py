@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from jaxdl import classical
 from jaxdl.data import _builders, _idx, _masks, _photos, _reviews, _scattered, _tables, _voc
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
@@ -81,20 +82,31 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def load(name: str, data_dir: str | pathlib.Path | None = None, limit: int | None = None) -> Splits:
+def load(
+    name: str,
+    data_dir: str | pathlib.Path | None = None,
+    limit: int | None = None,
+    *,
+    validation: float | None = None,
+) -> Splits:
     """Loads a data set into memory.
 
     >>> splits = load("digits")
     >>> splits["train"]["image"].shape, splits["test"]["label"].shape, splits.info.class_names[9]
     ((1437, 8, 8, 1), (360,), '9')
+    >>> {name: len(split) for name, split in load("digits", validation=0.2).items()}
+    {'train': 1149, 'test': 360, 'validation': 288}
 
     Args:
         name: a key of the table, "digits", "mnist", "fashion_mnist", ...
         data_dir: a folder with the original files; None takes the embedded data, or fetches the
             files once where there is a network.
         limit: at most so many examples of each split (the first ones), for a quick try.
+        validation: share of the training set that becomes a split "validation", to choose settings
+            by; the same examples every time, labels in proportion.
     Returns: splits "train" and "test" of columns; images are uint8 `[N, H, W, C]`, labels int32.
-    Raises: DataError if the name is unknown, or the files are missing or damaged.
+    Raises: DataError if the name is unknown, or the files are missing or damaged; ValueError if
+        validation does not lie in (0, 1), or the files have such a split of their own.
     """
     if name not in SOURCES:
         raise DataError(f"unknown data set {name!r}; known are {', '.join(sorted(SOURCES))}")
@@ -119,7 +131,21 @@ def load(name: str, data_dir: str | pathlib.Path | None = None, limit: int | Non
         if limit < 1:
             raise ValueError(f"limit must be at least 1, got {limit}")
         splits = {key: split.take(slice(limit)) for key, split in splits.items()}
+    if validation is not None:
+        splits = _hold_out(splits, validation)
     return Splits(splits, Info(name=name, source=origin, class_names=classes))
+
+
+def _hold_out(splits: Mapping[str, Split], share: float) -> dict[str, Split]:
+    """Takes a "validation" split out of "train"."""
+    if not 0 < share < 1:
+        raise ValueError(f"validation must lie in (0, 1), got {share}")
+    if "validation" in splits:
+        raise ValueError("validation: these files have a split of that name")
+    whole = splits["train"]
+    labels = whole["label"] if "label" in whole.columns else None
+    kept, held_out = classical.split(len(whole), (1 - share, share), seed=0, labels=labels)
+    return {**splits, "train": whole.take(kept), "validation": whole.take(held_out)}
 
 
 def _from_folder(

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxdl.data._builders import Builder, prepare
 from jaxdl.data._interactions import Interactions, interactions
+from jaxdl.data._numbers import integer, number
 from jaxdl.data._splits import DataError, Split
 
 
@@ -53,22 +54,22 @@ def _rows(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, list[str]]]
             next(reader, None)
             yield from ((reader.line_num, row) for row in reader)
         else:
-            for number, line in enumerate(lines, start=1):
-                yield number, line.rstrip("\r\n").split(delimiter)
+            for place, line in enumerate(lines, start=1):
+                yield place, line.rstrip("\r\n").split(delimiter)
 
 
 def _table(path: pathlib.Path, delimiter: str) -> tuple[np.ndarray, ...]:
     users, items, ratings, times = [], [], [], []
-    for number, row in _rows(path, delimiter):
+    for line, row in _rows(path, delimiter):
         try:
             user, item, rating, time = row
-            users.append(int(user))
-            items.append(int(item))
-            ratings.append(float(rating))
-            times.append(int(time))
+            users.append(integer(user))
+            items.append(integer(item))
+            ratings.append(number(rating))
+            times.append(integer(time))
         except ValueError as error:
             raise DataError(
-                f"{path}, line {number}: expected user, item, rating and timestamp, got "
+                f"{path}, line {line}: expected user, item, rating and timestamp, got "
                 f"{delimiter.join(row)[:80]!r}"
             ) from error
     return np.array(users), np.array(items), np.array(ratings, np.float32), np.array(times)
@@ -77,9 +78,9 @@ def _table(path: pathlib.Path, delimiter: str) -> tuple[np.ndarray, ...]:
 def _titles(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         return
-    for number, row in _rows(path, delimiter):
-        if len(row) < 2 or not row[0].isdigit():
-            raise DataError(f"{path}, line {number}: expected an id and a title")
+    for line, row in _rows(path, delimiter):
+        if len(row) < 2 or not (row[0].isascii() and row[0].isdigit()):
+            raise DataError(f"{path}, line {line}: expected an id and a title")
         yield int(row[0]), row[1]
 
 

@@ -6,6 +6,7 @@ columns, counts = data.encode_pairs(pairs["train"], (source, target), data.chara
 """
 
 import datetime
+import functools
 import pathlib
 import re
 import unicodedata
@@ -18,6 +19,7 @@ import numpy as np
 from jaxdl.data._builders import Builder, prepare
 from jaxdl.data._splits import DataError, Split
 from jaxdl.data._text import PAD, UNKNOWN, Vocabulary, pad_sequences
+from jaxdl.data._tokens import character_class
 
 BOS, EOS = "<bos>", "<eos>"
 RESERVED = (PAD, UNKNOWN, BOS, EOS)  # ids 0 to 3
@@ -113,7 +115,13 @@ def normalise_sentence(text: str) -> str:
     'is he there , là-bas ?'
     """
     text = unicodedata.normalize("NFC", text).lower().replace("’", "'")
-    return " ".join(re.sub(r"([^\w\s'-])", r" \1 ", text).split())
+    return " ".join(_mark().sub(r" \1 ", text).split())
+
+
+@functools.cache
+def _mark() -> re.Pattern[str]:
+    """What stands for itself: neither of a word (letters with their accents and vowel signs)."""
+    return re.compile(rf"([^\w\s'{character_class('M')}-])")
 
 
 def encode_pairs(

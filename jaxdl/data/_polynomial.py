@@ -21,12 +21,14 @@ def polynomial_features(
         degree: 1 or more.
         interaction_only: leaves out products in which a column occurs twice.
         bias: puts a column of ones first (learners here have an intercept of their own).
-    Returns: `[N, F]`: columns by degree, `a, b, a a, a b, b b` for two.
+    Returns: `[N, F]`, floating (integers and half precision become float32, for their products
+        overflow): columns by degree, `a, b, a a, a b, b b` for two.
     Raises: ValueError if x is no table or `degree` is below 1.
     """
     x = jnp.asarray(x)
     if x.ndim != 2 or degree < 1:
         raise ValueError(f"need x [N, D] and degree >= 1, got {x.shape} and {degree}")
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     choose = itertools.combinations if interaction_only else itertools.combinations_with_replacement
     parts = [jnp.ones((x.shape[0], 1), x.dtype)] if bias else []
     for size in range(1, degree + 1):

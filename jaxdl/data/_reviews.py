@@ -1,8 +1,10 @@
 """Film reviews in the folders of aclImdb, and texts to the ids that the readers take."""
 
+import functools
 import pathlib
 import re
 import tarfile
+import unicodedata
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from jaxdl.data._splits import DataError, Split
 from jaxdl.data._text import Vocabulary, pad_sequences
+from jaxdl.data._tokens import character_class
 
 
 class Vectors(Protocol):
@@ -65,13 +68,25 @@ def read_reviews(path: str | pathlib.Path) -> dict[str, Split]:
     return splits
 
 
-def review_words(text: str) -> list[str]:
+def review_words(text: str, *, ascii_only: bool = False) -> list[str]:
     """Lower-case words with their apostrophes, and ! and ?; line breaks in HTML are left out.
 
-    >>> review_words("Don't miss it!<br />10/10")
-    ["don't", 'miss', 'it', '!', '10', '10']
+    >>> review_words("Don't miss it!<br />Amélie: 10/10")
+    ["don't", 'miss', 'it', '!', 'amélie', '10', '10']
+
+    Args:
+        text: brought to Unicode's NFC; a typographic apostrophe becomes a plain one.
+        ascii_only: words of a-z and 0-9 alone; other letters then cut them.
     """
-    return re.findall(r"[a-z0-9]+(?:'[a-z]+)?|[!?]", text.lower().replace("<br />", " "))
+    lower = unicodedata.normalize("NFC", text.lower()).replace("<br />", " ").replace("’", "'")
+    return _review_word(ascii_only).findall(lower)
+
+
+@functools.cache
+def _review_word(ascii_only: bool) -> re.Pattern[str]:
+    letter = "a-z" if ascii_only else character_class("L", "M")
+    digit = "0-9" if ascii_only else r"\d"
+    return re.compile(rf"[{letter}{digit}]+(?:'[{letter}]+)?|[!?]")
 
 
 def encode_texts(

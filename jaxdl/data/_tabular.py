@@ -6,6 +6,8 @@ folds fit inside one compiled program. Columns without a single value get harmle
 (fill 0, shift 0, scale 1), a constant column scales to 0 (min-max: to the low end).
 """
 
+import warnings
+from collections.abc import Callable
 from typing import Literal, Self
 
 import jax
@@ -28,13 +30,13 @@ class Affine:
 
     shift: jax.Array  # [D]
     scale: jax.Array  # [D], never 0
-    offset: jax.Array  # []
+    offset: jax.Array  # [D], what the rounding of the shift left out in it
 
     def apply(self, x: ArrayLike) -> jax.Array:
-        return (_table(x) - self.shift[None]) / self.scale[None] + self.offset
+        return _less(x, self.shift) / self.scale[None] + self.offset[None]
 
     def inverse(self, z: ArrayLike) -> jax.Array:
-        return (_table(z) - self.offset) * self.scale[None] + self.shift[None]
+        return (_table(z) - self.offset[None]) * self.scale[None] + self.shift[None]
 
 
 def fit_min_max(
@@ -49,9 +51,9 @@ def fit_min_max(
     """
     if not low < high:
         raise ValueError(f"low must be below high, got {low} and {high}")
-    x = _seen(x, mask)
+    x, start = _near(x, mask, np.nanmin)
     least, most = jnp.nanmin(x, axis=0), jnp.nanmax(x, axis=0)
-    return _affine(least, (most - least) / (high - low), offset=low)
+    return _affine(start, least, (most - least) / (high - low), offset=low)
 
 
 def fit_standard(x: ArrayLike, mask: ArrayLike | None = None, *, ddof: int = 0) -> Affine:
@@ -64,8 +66,8 @@ def fit_standard(x: ArrayLike, mask: ArrayLike | None = None, *, ddof: int = 0) 
     Array([[-1., -1.],
            [ 1.,  1.]], dtype=float32)
     """
-    x = _seen(x, mask)
-    return _affine(jnp.nanmean(x, axis=0), _deviation(x, ddof))
+    x, start = _near(x, mask, np.nanmean)
+    return _affine(start, _mean(x), _deviation(x, ddof))
 
 
 def fit_robust(
@@ -81,9 +83,9 @@ def fit_robust(
     """
     if not 0 <= quantiles[0] < quantiles[1] <= 1:
         raise ValueError(f"quantiles must rise within [0, 1], got {quantiles}")
-    x = _seen(x, mask)
+    x, start = _near(x, mask, np.nanmedian)
     low, middle, high = jnp.nanquantile(x, jnp.array([quantiles[0], 0.5, quantiles[1]]), axis=0)
-    return _affine(middle, high - low)
+    return _affine(start, middle, high - low)
 
 
 @struct.dataclass
@@ -232,7 +234,7 @@ def fit_bounds(
         low, high = jnp.nanquantile(x, jnp.array([0.25, 0.75]), axis=0)
         reach = (1.5 if factor is None else factor) * (high - low)
     elif rule == "sigma":
-        low = high = jnp.nanmean(x, axis=0)
+        low = high = _mean(x)
         reach = (3.0 if factor is None else factor) * _deviation(x, ddof)
     elif rule == "mad":
         low = high = jnp.nanmedian(x, axis=0)
@@ -382,18 +384,49 @@ def _seen(x: ArrayLike, mask: ArrayLike | None) -> jax.Array:
     return jnp.where(mask[:, None] > 0, x, jnp.nan)
 
 
-def _affine(shift: jax.Array, scale: jax.Array, offset: float = 0.0) -> Affine:
+def _less(x: ArrayLike, shift: jax.Array) -> jax.Array:
+    """`x - shift`, of float64 on the host before it is rounded to the float32 of the device."""
+    if isinstance(x, np.ndarray) and x.ndim == 2 and not isinstance(shift, jax.core.Tracer):
+        return _table(x.astype(np.float64) - np.asarray(shift, np.float64)[None])
+    return _table(x) - shift[None]
+
+
+def _near(
+    x: ArrayLike, mask: ArrayLike | None, statistic: Callable[..., np.ndarray]
+) -> tuple[jax.Array, jax.Array]:
+    """The table as `_seen` without a first estimate of the statistic, and that `[D]`.
+
+    At 100 +- .01 the place of a mean lies between two numbers of float32, and so do the values.
+    """
+    seen = _seen(x, mask)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a value
+        if isinstance(seen, jax.core.Tracer):
+            start = getattr(jnp, statistic.__name__)(seen, axis=0)
+        else:
+            start = jnp.asarray(statistic(np.asarray(seen, np.float64), axis=0), seen.dtype)
+    start = jnp.where(jnp.isfinite(start), start, 0)
+    return _seen(_less(x, start), mask), start
+
+
+def _affine(start: jax.Array, rest: jax.Array, scale: jax.Array, offset: float = 0.0) -> Affine:
+    """Brings `start + rest` to `offset`, and a distance of `scale` to 1."""
     # A spread within the rounding of the values is none.
-    noise = 4 * jnp.finfo(scale.dtype).eps * jnp.abs(shift)
-    usable = jnp.isfinite(scale) & (scale > noise)
-    shift = jnp.nan_to_num(shift, nan=0.0)
-    return Affine(shift, jnp.where(usable, scale, 1), jnp.asarray(offset, scale.dtype))
+    noise = 4 * jnp.finfo(scale.dtype).eps * jnp.abs(start + rest)
+    scale = jnp.where(jnp.isfinite(scale) & (scale > noise), scale, 1)
+    return Affine(start, scale, offset - jnp.nan_to_num(rest, nan=0.0) / scale)
+
+
+def _mean(x: jax.Array) -> jax.Array:
+    """Mean of what is not NaN; a second pass takes off what rounding left in the first."""
+    mean = jnp.nanmean(x, axis=0)
+    return mean + jnp.nanmean(x - mean[None], axis=0)
 
 
 def _deviation(x: jax.Array, ddof: int) -> jax.Array:
     """Standard deviation with `ddof`, NaN where there are no more values than `ddof`."""
     count = jnp.sum(~jnp.isnan(x), axis=0)
-    total = jnp.nansum((x - jnp.nanmean(x, axis=0)[None]) ** 2, axis=0)
+    total = jnp.nansum((x - _mean(x)[None]) ** 2, axis=0)
     return jnp.where(count > ddof, jnp.sqrt(total / jnp.maximum(count - ddof, 1)), jnp.nan)
 
 

@@ -14,7 +14,6 @@ import collections
 import dataclasses
 import json
 import pathlib
-import re
 import zipfile
 from collections.abc import Iterable, Sequence
 
@@ -24,35 +23,6 @@ from jaxdl.data._batches import host_batch, num_batches, shuffled
 from jaxdl.data._splits import DataError, Split
 
 PAD, UNKNOWN = "<pad>", "<unk>"
-
-
-def letters(text: str) -> str:
-    """Lower-case letters a-z and single spaces; everything else becomes a space, as in D2L.
-
-    >>> letters("It's 5 o'clock!")
-    'it s o clock'
-    """
-    return re.sub("[^a-z]+", " ", text.lower()).strip()
-
-
-def characters(text: str) -> list[str]:
-    """Tokens of one character each.
-
-    >>> characters("to be")
-    ['t', 'o', ' ', 'b', 'e']
-    """
-    return list(text)
-
-
-def words(text: str, *, end_of_line: str | None = None) -> list[str]:
-    r"""Tokens between white space; with `end_of_line` each line also ends with that token (PTB).
-
-    >>> words("to be\nor not", end_of_line="<eos>")
-    ['to', 'be', '<eos>', 'or', 'not', '<eos>']
-    """
-    if end_of_line is None:
-        return text.split()
-    return [word for line in text.splitlines() for word in (*line.split(), end_of_line)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxdl.data._numbers import number
 from jaxdl.data._photos import open_image
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
@@ -144,12 +145,12 @@ def _text(path: pathlib.Path, element: xml.etree.ElementTree.Element, field: str
 def _number(path: pathlib.Path, element: xml.etree.ElementTree.Element, field: str) -> float:
     text = _text(path, element, field)
     try:
-        number = float(text)
+        value = number(text)
     except ValueError:
-        number = np.nan
-    if not np.isfinite(number):
+        value = np.nan
+    if not np.isfinite(value):
         raise DataError(f"{path}: {field} is {text!r}, expected a number")
-    return number
+    return value
 
 
 def _table(

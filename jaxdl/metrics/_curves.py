@@ -281,7 +281,7 @@ def _broken(state: _Scores) -> jax.Array:
 def _ascending(scores: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """In ascending order: positives (0 or 1), where each one's tie starts; and how many are real.
 
-    A sort of plain integers is four to six times faster on a CPU than one of floats or with a
+    A sort of plain integers is much faster on a CPU than one of floats or with a
     payload, so score and label are packed into 32 bits, exactly: scores that are 0 or of a size in
     2^-63..2^64 need 31 bits. If there are others, the two signs, of 31 bits each, are sorted apart.
     Empty places come at the end, as no positives.

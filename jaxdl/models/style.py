@@ -210,8 +210,8 @@ def paint(
         balance: weights of content, style and variation.
         learning_rate: of Adam, in units of the pixels, at the start of a cosine to zero.
         driver: 'scan' compiles all steps into one loop, 'loop' calls the compiled step. 'auto' is
-            the loop on a CPU, where XLA's convolutions are slower inside a compiled loop (measured:
-            a step of a quarter-width VGG-19 takes four times as long), elsewhere the scan.
+            the loop on a CPU, where XLA's convolutions are slower inside a compiled loop,
+            elsewhere the scan.
     Returns: the painted images, and for every part of the loss `[steps, B]`, before each step.
     Raises: ValueError if there are no steps or the driver is unknown.
     """

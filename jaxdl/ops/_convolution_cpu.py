@@ -1,8 +1,6 @@
 """A convolution's three products written for CPUs, where XLA's own are slow.
 
-Measured on two cores in float32 (GFLOP/s, XLA's own / here): at 64 channels forward 56 / 127,
-input gradient 70 / 125, kernel gradient 40 / 102; at 128 channels kernel gradient 82 / 149; at few
-channels (LeNet's 1 to 6 and 6 to 16) forward 5 / 24, input gradient 20 / 76. The patches of a few
+`experiments.benchmark` times them beside the peak of the machine. The patches of a few
 thousand output pixels are laid out at a time, so that they stay in cache, and multiplied as one
 matrix. Two layouts: channels last where there are many, and for few channels batch last, where the
 logical transposes cost nothing because XLA carries the layout from layer to layer.

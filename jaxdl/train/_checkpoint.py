@@ -3,26 +3,39 @@
 The one module that knows Orbax, so that its next interface touches one file.
 """
 
+import contextlib
+import logging
+import os
 import pathlib
+import re
 import time
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import parallel
+from jaxdl.train import _checksums
+
+_logger = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that does not fit or cannot be read; the message lists what differs."""
+    """A checkpoint that does not fit or cannot be read or written; the message says why."""
 
 
 class Checkpoints:
     """A folder of checkpoints, one sub-folder per step.
 
     Saving copies the arrays and returns; files are written in the background and renamed when they
-    are complete, so that a process killed at any moment leaves the checkpoints before it usable.
-    Use it as a context manager, or call `close`: what is being written is then waited for.
+    and their checksums are complete, so that a process killed at any moment leaves the checkpoints
+    before it usable. Restoring checks every file first: where the latest checkpoint is damaged, the
+    latest good one is used, one line of the log says so, and the damaged one is kept under the name
+    damaged-STEP. Use it as a context manager, or call `close`: what is being written is then waited
+    for. Several processes call every method together, on one shared folder.
 
     >>> with Checkpoints("checkpoints") as checkpoints:
     ...     checkpoints.save(10, {"w": jnp.arange(3.0)}, {"history": []})
@@ -39,6 +52,8 @@ class Checkpoints:
             kept, the best so far.
         mode: whether "min" or "max" of it is best.
         every_seconds: how often `due` says that it is time to save within an epoch.
+
+    Raises: CheckpointError if the folder cannot be made or read.
     """
 
     def __init__(
@@ -65,12 +80,28 @@ class Checkpoints:
         policies: list[Any] = [LatestN(keep)]
         if best is not None:
             policies.append(BestN(n=1, get_metric_fn=lambda m: m["best"], reverse=mode == "min"))
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=AnyPreservationPolicy(policies), create=True
+        self._saving: int | None = None  # the step that is being written
+        _silence_orbax()
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=AnyPreservationPolicy(policies),
+            create=True,
+            async_options=ocp.options.AsyncOptions(
+                # Runs in the first process, when all files are there and before the folder gets
+                # its final name.
+                post_finalization_callback=self._write_checksums,
+                # Otherwise a folder that cannot be made leaves a thread waiting for it.
+                create_directories_asynchronously=False,
             ),
         )
+        if self.folder.exists() and not self.folder.is_dir():
+            raise CheckpointError(f"{self.folder} is a file where a folder of checkpoints belongs")
+        with _one_sentence(f"open the checkpoints in {self.folder}"):
+            try:
+                self._manager = ocp.CheckpointManager(self.folder, options=options)
+            except (ValueError, TypeError, KeyError, AttributeError):  # numbers that are damaged
+                if not self._set_damaged_aside():
+                    raise
+                self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +109,11 @@ class Checkpoints:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:  # a save that fails as well does not hide the first error
+            with contextlib.suppress(Exception):
+                self.close()
 
     def due(self) -> bool:
         """Whether the last save, or the opening, is `every_seconds` ago."""
@@ -105,9 +140,13 @@ class Checkpoints:
         }
         rows = record.get("history", [])
         metrics = {"best": float(rows[-1][self._best])} if self._best and rows else None
+        self.wait()  # raises what the save before may have run into
+        self._saving = step
+        with _one_sentence(f"save the checkpoint {self.folder / str(step)}"):
+            saved = self._manager.save(step, args=args.Composite(**items), metrics=metrics)
         # Orbax says False and saves nothing where the step is there already: then it must be this
         # very state, for steps are never taken twice.
-        if not self._manager.save(step, args=args.Composite(**items), metrics=metrics):
+        if not saved:
             raise CheckpointError(f"{self.folder} already holds a checkpoint of step {step}")
 
     def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
@@ -115,39 +154,141 @@ class Checkpoints:
 
         Args:
             like: a pytree of arrays or `jax.ShapeDtypeStruct`s.
-            step: which one; the latest if not given.
+            step: which one; the latest that is not damaged if not given.
         Returns: the arrays and the record.
         Raises: CheckpointError naming the leaves that are missing, unexpected, or of another shape
-            or dtype (Orbax alone would cast without a word), or the folder that cannot be read.
+            or dtype (Orbax alone would cast without a word), or the file that is damaged.
         """
-        step = self.latest() if step is None else step
-        if step is None or step not in self.steps():
+        self.wait()
+        if step is None:
+            step = self._latest_good()
+        elif step not in self.steps():
             raise CheckpointError(f"{self.folder} holds the checkpoints {self.steps()}, not {step}")
+        elif damage := self._damage(step):
+            raise CheckpointError(f"the checkpoint {self.folder / str(step)} is damaged: {damage}")
         args = self._ocp.args
         abstract = jax.tree.map(self._ocp.utils.to_shape_dtype_struct, like)
         where = self.folder / str(step)
-        try:
-            record = self._manager.restore(step, args=args.Composite(record=args.JsonRestore()))
-            layout = record["record"].pop("layout")
-        except Exception as error:  # whatever a damaged file makes Orbax raise
-            raise CheckpointError(f"cannot read the checkpoint {where}: {error}") from error
+        with _one_sentence(f"read the checkpoint {where}"):
+            items = args.Composite(record=args.JsonRestore())
+            record = self._manager.restore(step, args=items)["record"]
+            layout = record.pop("layout")
         if differences := _compare(layout, _layout(like)):
             raise CheckpointError(f"{where} does not fit this run: {'; '.join(differences)}")
-        try:
-            restored = self._manager.restore(
-                step, args=args.Composite(arrays=args.StandardRestore(abstract))
-            )
-        except Exception as error:
-            raise CheckpointError(f"cannot read the checkpoint {where}: {error}") from error
-        return restored["arrays"], record["record"]
+        with _one_sentence(f"read the checkpoint {where}"):
+            items = args.Composite(arrays=args.StandardRestore(abstract))
+            restored = self._manager.restore(step, args=items)
+        return restored["arrays"], record
 
     def wait(self) -> None:
-        """Returns when everything saved so far is complete on disk."""
-        self._manager.wait_until_finished()
+        """Returns when everything saved so far is complete on disk.
+
+        Raises: CheckpointError if it could not be written.
+        """
+        with _one_sentence(f"save the checkpoint {self.folder / str(self._saving)}"):
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, and lets go of the folder."""
-        self._manager.close()
+        """Waits, and lets go of the folder.
+
+        Raises: CheckpointError if what was being saved could not be written.
+        """
+        with _one_sentence(f"save the checkpoint {self.folder / str(self._saving)}"):
+            self._manager.close()
+
+    def _write_checksums(self) -> None:
+        for folder in self.folder.glob(f"{self._saving}.*"):  # a suffix, until the commit
+            _checksums.write(folder)
+
+    def _damage(self, step: int) -> str | None:
+        """What is wrong with the files of a step: the same answer in every process."""
+        first = jax.process_index() == 0
+        damage = _checksums.find_damage(self.folder / str(step)) if first else None
+        if jax.process_count() == 1:
+            return damage
+        from jax.experimental import multihost_utils
+
+        damaged = multihost_utils.broadcast_one_to_all(np.array(damage is not None))
+        return damage or "process 0 says what is wrong" if damaged else None
+
+    def _latest_good(self) -> int:
+        """The latest step without damage; those after it are set aside, and a line says so."""
+        damaged: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            if (damage := self._damage(step)) is None:
+                break
+            damaged[step] = damage
+        else:
+            if not damaged:
+                raise CheckpointError(f"{self.folder} holds no checkpoint")
+            last = max(damaged)
+            raise CheckpointError(
+                f"no checkpoint in {self.folder} is whole; of {last}, {damaged[last]}"
+            )
+        if damaged:
+            self._set_aside(damaged)
+            self._manager.reload()
+            if jax.process_index() == 0:
+                said = "; ".join(f"checkpoint {k}: {text}" for k, text in damaged.items())
+                _logger.warning("%s; using checkpoint %d instead (%s)", said, step, self.folder)
+        return step
+
+    def _set_damaged_aside(self) -> bool:
+        steps = sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        damaged = {step: text for step in steps if (text := self._damage(step)) is not None}
+        self._set_aside(damaged)
+        if damaged and jax.process_index() == 0:
+            said = "; ".join(f"checkpoint {k}: {text}" for k, text in damaged.items())
+            _logger.warning("%s; set aside (%s)", said, self.folder)
+        return bool(damaged)
+
+    def _set_aside(self, steps: Mapping[int, str]) -> None:
+        """Renames the folders of steps to damaged-STEP, so that they can be looked into."""
+        if jax.process_index() == 0:
+            for step in steps:
+                names = [f"damaged-{step}", *(f"damaged-{step}.{k}" for k in range(1, 1000))]
+                free = next(name for name in names if not (self.folder / name).exists())
+                (self.folder / str(step)).rename(self.folder / free)
+        if jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("jaxdl checkpoints set aside")
+
+
+@contextlib.contextmanager
+def _one_sentence(what: str) -> Iterator[None]:
+    """Turns whatever a damaged file or a full disk makes Orbax raise into one short sentence."""
+    try:
+        yield
+    except Exception as error:
+        # What says that another process is gone is left as it is: `cli.run` knows it.
+        if isinstance(error, CheckpointError) or parallel.is_peer_failure(error):
+            raise
+        raise CheckpointError(f"cannot {what}: {_brief(error)}") from error
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    said = str(error).strip() or type(error).__name__
+    if number := re.search(r"os_error_code='(\d+)'", said):  # as TensorStore writes it
+        return os.strerror(int(number[1]))
+    said = said.splitlines()[0]
+    return said if len(said) <= 300 else f"{said[:200]} ..."
+
+
+class _RaisedAnyway(logging.Filter):
+    """Drops the errors that Orbax logs with pages of traceback: it raises them as well."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+
+_raised_anyway = _RaisedAnyway()
+
+
+def _silence_orbax() -> None:
+    logging.getLogger("absl").addFilter(_raised_anyway)  # adding it again changes nothing
 
 
 def _layout(tree: Any) -> dict[str, str]:

@@ -5,7 +5,7 @@
 - "scan": the same, but many steps are one call of one compiled loop.
 
 The rule of "auto": what fits the device is resident; resident steps run as "scan", except on a CPU
-when the step contains XLA convolutions, which are slower inside a compiled loop there, while steps
+when the step contains XLA convolutions, which run slower inside a compiled loop there, while steps
 of products and element-wise work gain from it.
 """
 

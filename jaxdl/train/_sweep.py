@@ -145,8 +145,9 @@ def make_sweep(
     its own one after the other ("map": small products stay in the cache, and no member waits for
     one that takes more steps); elsewhere all members take a step together ("vmap", spread
     likewise), which fills an accelerator that one member cannot. A CPU has one XLA device unless
-    `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else. XLA's
-    convolutions are slow inside a program on a CPU: use `fit` for those.
+    `jax.config.update("jax_num_cpu_devices", os.cpu_count())` came before everything else.
+    A sweep is compiled once, `fit` once for each member. XLA's convolutions are slow inside a
+    program on a CPU: use `fit` for those.
 
     `sweep` has the example.
 
@@ -277,7 +278,7 @@ class _One:
         key = jax.random.key(hyper.get("seed", self.seed or 0))
         state = self.member(hyper).init(key, self.example)
         carry = state, jnp.array(True)
-        # Of what is traced here, not of its shapes: those would lose the mesh of the members.
+        # Closed over, not passed: shapes alone would lose the mesh that the members lie on.
         _, numbers = jax.eval_shape(
             lambda: self._epoch(hyper, carry, jnp.int32(0), columns, held_columns)
         )

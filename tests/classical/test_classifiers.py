@@ -96,6 +96,9 @@ def test_threshold():
     logits = jnp.log(jnp.array([0.2, 0.5, 0.7]) / (1 - jnp.array([0.2, 0.5, 0.7])))
     np.testing.assert_array_equal(classical.classify(logits), [0, 1, 1])
     np.testing.assert_array_equal(classical.classify(logits, threshold=0.6), [0, 0, 1])
+    # The sigmoid rounds these to the threshold.
+    np.testing.assert_array_equal(classical.classify([-1e-8, -1e-30, 0.0, 1e-30]), [0, 0, 1, 1])
+    np.testing.assert_array_equal(classical.classify([16.9, 17.1], threshold=1 - 4e-8), [0, 1])
     with pytest.raises(ValueError, match="strictly between 0 and 1, got 1"):
         classical.classify(logits, threshold=1)
 

@@ -32,6 +32,21 @@ def test_similarity_counts_what_both_rated(kind):
     np.testing.assert_allclose(got, np.array(want) * n / (n + 3), atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["cosine", "pearson"])
+@pytest.mark.parametrize("scale", [1e-3, 1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 800.0])
+def test_similarity_has_no_unit(kind, scale, offset):
+    """Rows of .001, and identical profiles of which one lies 800 higher."""
+    x, w = table()
+    x[5:] += offset  # some rows far above the others
+    got = classical.rating_similarity(x * scale, w, jnp.arange(9), kind=kind)
+    want = [[similarity(x, w, a, b, kind) for b in range(9)] for a in range(9)]
+    np.testing.assert_allclose(got, want, atol=1e-3 if offset else 2e-6)
+    profile = np.float32([[1, 2, 3, 5], [801, 802, 803, 805], [2, 2, 2, 2]])
+    got = classical.rating_similarity(profile, profile > 0, jnp.arange(3))
+    np.testing.assert_allclose(got, [[1, 1, 0], [1, 1, 0], [0, 0, 0]], atol=1e-6)
+
+
 @pytest.mark.parametrize("by", ["user", "item"])
 def test_prediction_is_the_weighted_mean_of_the_nearest_raters(by):
     x, w = table()

@@ -176,3 +176,15 @@ def test_scores_ignore_examples_of_weight_zero():
     predictions = jnp.array([1.0, 4.0, jnp.nan])
     np.testing.assert_allclose(classical.mean_squared_error(predictions, y, weights), 2.0)
     np.testing.assert_allclose(classical.r_squared(predictions, y, weights), 1 - 2 / 0.25)
+
+
+@pytest.mark.parametrize("weights", [np.array([True, True, False]), np.array([1, 1, 0])])
+def test_scores_of_integers_and_masks(weights):
+    """Squares of int32 overflow, and a boolean sum is an `or`."""
+    p, y = jnp.array([100_000, 0, 7]), jnp.array([0, 1, 7])
+    got = classical.mean_squared_error(p, y, weights)
+    np.testing.assert_allclose(got, (1e10 + 1) / 2, rtol=1e-6)
+    np.testing.assert_allclose(classical.accuracy([1, 1, 0], [1, 1, 1], weights), 1.0)
+    np.testing.assert_allclose(classical.accuracy([0, 1, 0], [1, 1, 1], weights), 0.5)
+    r2 = classical.r_squared([1.5, 2.5, 0], np.array([1.5, 2.5, 9]), weights)
+    np.testing.assert_allclose(r2, 1.0)

@@ -62,7 +62,9 @@ def test_every_format_reads_alike(kind, tmp_path):
         ),
         ("7\tx\t4\t1", "line 2"),
         ("7\t21\t9\t1", "rating 9.0 in row 1 is outside"),
-        ("7\t21\tnan\t1", "rating nan in row 1 is outside"),
+        ("7\t21\tnan\t1", "line 2: expected user, item, rating"),
+        ("7\t2_1\t4\t1", "line 2: expected user, item, rating"),
+        ("7\t٢١\t4\t1", "line 2: expected user, item, rating"),
         ("7\t20\t4\t1", "user 7 rated item 20 twice"),
     ],
 )
@@ -188,3 +190,12 @@ def test_the_world_has_its_optimum(world):
     assert abs(np.sqrt(np.mean(error**2)) - 0.25) < 0.02
     counts = np.sort(np.bincount(ratings["item"], minlength=world.num_items))[::-1]
     assert counts[:60].sum() > 0.4 * len(ratings)  # a fifth of the items
+
+
+@pytest.mark.parametrize("size", [10, 100, 1000])
+def test_a_share_of_each_user_is_the_share_as_written(size):
+    """.29 * 100 is 28.999999999999996 in floating point."""
+    ratings = data.Split({"user": np.zeros(size, np.int32)})
+    for percent in range(1, 100):
+        _, held = data.split_per_user(ratings, percent / 100, seed=0)
+        assert len(held) == percent * size // 100

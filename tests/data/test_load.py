@@ -131,3 +131,18 @@ def test_a_wrong_name_or_folder_is_one_sentence(tmp_path):
         data.load("digits", limit=0)
     with pytest.raises(KeyError, match="splits \\['test', 'train'\\]"):
         data.load("digits")["validation"]
+
+
+def test_validation_is_taken_out_of_the_training_set_alone_and_in_proportion():
+    plain, parts = data.load("digits"), data.load("digits", validation=0.2)
+    both = np.concatenate([parts[name]["image"] for name in ("train", "validation")])
+    assert sorted(map(bytes, both)) == sorted(map(bytes, plain["train"]["image"]))
+    assert parts["test"].checksum() == plain["test"].checksum()
+    share = np.bincount(parts["validation"]["label"]) / np.bincount(plain["train"]["label"])
+    np.testing.assert_allclose(share, 0.2, atol=0.005)
+    again = data.load("digits", validation=0.2)
+    assert again["validation"].checksum() == parts["validation"].checksum()
+    assert len(data.load("diabetes", validation=0.25)["validation"]) > 80  # without labels
+    for share in (0.0, 1.0, -1.0):
+        with pytest.raises(ValueError, match=rf"validation must lie in \(0, 1\), got {share}"):
+            data.load("digits", validation=share)

@@ -47,19 +47,17 @@ def test_batches_are_those_of_the_split_in_memory(seed, start):
 
 def test_training_is_bit_for_bit_that_of_the_split_in_memory():
     tx = optax.adam(0.03)
-    objective, _ = problem(tx)
-    step = train.make_step(objective, tx)
+    trainer = problem(tx)[0]
 
     def trained(split, **options):
         state = problem(tx)[1]
-        return train.fit(step, state, split, epochs=2, batch_size=8, seed=3, **options)
+        return train.fit(trainer, split, state, epochs=2, batch_size=8, seed=3, **options)
 
     got, want = trained(data.Records(Rows(blobs()))), trained(blobs(), driver="stream")
     chex.assert_trees_all_equal(got.state.params, want.state.params)
-    eval_step = train.make_eval(objective)
     for split in (blobs(), data.Records(Rows(blobs()))):
-        found = train.scalars(train.evaluate(eval_step, got.state, split, 16))
-        assert found == train.scalars(train.evaluate(eval_step, want.state, blobs(), 16))
+        found = train.scalars(train.evaluate(trainer, got.state, split, 16))
+        assert found == train.scalars(train.evaluate(trainer, want.state, blobs(), 16))
     with pytest.raises(ValueError, match="streamed, they cannot be resident for 'scan'"):
         trained(data.Records(Rows(blobs())), driver="scan")
 

@@ -1,5 +1,8 @@
 """Table transforms against scikit-learn and pandas; CSV files against pandas."""
 
+import pathlib
+import tempfile
+
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -12,6 +15,7 @@ from scipy import stats
 from sklearn import impute, preprocessing
 
 from jaxdl import data
+from jaxdl.data import _csv
 
 NAN = np.nan
 SCALERS = {
@@ -234,3 +238,67 @@ def test_polynomial_features_agree_with_scikit_learn(options):
         want = preprocessing.PolynomialFeatures(degree, **theirs).fit_transform(x)
         got = data.polynomial_features(x, degree, **options)
         np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.int16, jnp.uint8, jnp.float16])
+def test_products_of_columns_do_not_overflow(dtype):
+    largest = min(50_000, int(jnp.iinfo(dtype).max) if jnp.issubdtype(dtype, jnp.integer) else 6e4)
+    x = jnp.array([[largest, 2]], dtype)
+    got = data.polynomial_features(x, 2, bias=True)
+    a, b = map(float, x[0])
+    np.testing.assert_allclose(got[0], [1, a, b, a * a, a * b, b * b], rtol=1e-6)
+
+
+@pytest.mark.parametrize("center", [100.0, 1e4])
+@pytest.mark.parametrize("host", [True, False])
+@pytest.mark.parametrize("name", ["standard", "min_max", "robust"])
+def test_a_narrow_spread_far_from_zero(name, host, center):
+    """The mean of 100 +- .01 lies between two numbers of float32, and so do float64 values."""
+    x = np.random.default_rng(0).normal(center, 1e-4 * center, (1000, 1))
+    x = x if host else x.astype(np.float32)
+    fit, scaler = {
+        "standard": (data.fit_standard, preprocessing.StandardScaler()),
+        "min_max": (data.fit_min_max, preprocessing.MinMaxScaler()),
+        "robust": (data.fit_robust, preprocessing.RobustScaler()),
+    }[name]
+    want = scaler.fit_transform(x.astype(np.float64))
+    inputs = x if host else jnp.asarray(x)
+    np.testing.assert_allclose(fit(inputs).apply(inputs), want, atol=2e-5)
+    if not host:
+        np.testing.assert_allclose(jax.jit(lambda x: fit(x).apply(x))(inputs), want, atol=2e-5)
+        bounds = data.fit_bounds(inputs, rule="sigma")
+        np.testing.assert_allclose(bounds.high, x.mean() + 3 * x.std(), rtol=2e-7)
+
+
+CELLS = st.one_of(
+    st.text("0123456789+-.eE_ naN", max_size=6),
+    st.from_regex(r"[ ]?[+-]?[0-9]{1,9}(\.[0-9]{0,6})?([eE][+-]?[0-9]{1,2})?[ ]?", fullmatch=True),
+    st.sampled_from(["inf", "-Infinity", "+INF", "NaN", "NA", " NA", "2020_01", "١٢", "１", "0x1"]),
+)
+
+
+@hypothesis.given(st.lists(CELLS, min_size=1, max_size=4))
+@hypothesis.settings(max_examples=300)
+@hypothesis.example(["2020_01"])
+@hypothesis.example(["1", " 2 ", "+3"])
+@hypothesis.example([" a ", "b"])
+def test_cells_are_read_as_pandas_reads_them(cells):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "t.csv"
+        path.write_text("a,b\n" + "".join(f'"{cell}",x\n' for cell in cells), encoding="utf-8")
+        got = data.read_csv(path)["a"]
+        options = {"keep_default_na": False, "na_values": list(_csv.MISSING)}
+        want = pd.read_csv(path, **options)["a"]
+    if want.dtype.kind in "iuf" and not want.isna().all():
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-14)  # the last bits are Python's, exact
+    elif not want.isna().all():
+        assert got.tolist() == want.fillna("").tolist()
+
+
+def test_integers_keep_every_digit(tmp_path):
+    for cells, kind in (([2**63 - 1, -(2**63)], "i"), ([2**64 - 1, 0], "u"), ([2**64, 1], "U")):
+        (tmp_path / "t.csv").write_text("a\n" + "\n".join(map(str, cells)))
+        column = data.read_csv(tmp_path / "t.csv")["a"]
+        assert column.dtype.kind == kind
+        assert [int(value) for value in column] == cells

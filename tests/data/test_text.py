@@ -1,4 +1,5 @@
 import itertools
+import unicodedata
 import zipfile
 
 import hypothesis
@@ -121,3 +122,28 @@ def test_files_and_what_is_wrong_with_them(tmp_path):
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(data.DataError, match="UTF-8"):
         data.load_text("text", tmp_path / "b.txt")
+
+
+NAMES = "Señor Kutúzov schön Łódź Ἀθῆναι हिन्दी 東京 don’t"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_letters_of_any_language_keep_their_words_together(form):
+    """Accents as marks of their own and vowel signs belong to the letter before them."""
+    text = unicodedata.normalize(form, NAMES)
+    assert data.letters(text) == "señor kutúzov schön łódź ἀθῆναι हिन्दी 東京 don t"
+    want = ["señor", "kutúzov", "schön", "łódź", "ἀθῆναι", "हिन्दी", "東京", "don't"]
+    assert data.review_words(text) == want
+    assert data.normalise_sentence(text).split() == want
+    assert data.letters("Señor 2²_½", ascii_only=True) == "se or"
+    assert data.letters("Señor 2²_½") == "señor"
+    assert data.review_words("Amélie is naïve!") == ["amélie", "is", "naïve", "!"]
+    assert data.review_words("Amélie", ascii_only=True) == ["am", "lie"]
+
+
+def test_a_corpus_and_coded_texts_keep_words_of_any_language(tmp_path):
+    (tmp_path / "a.txt").write_text("Amélie schön\n\n" * 10, encoding="utf-8")
+    vocabulary, corpus = data.load_corpus("text", tmp_path, min_count=5)
+    assert vocabulary.tokens[1:] == ("amélie", "schön")
+    assert corpus.unknown == 0
+    assert data.encode_texts(["Amélie"], vocabulary, 3)[1]["unknown"] == 0

@@ -5,7 +5,12 @@ import json
 import os
 import pathlib
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from jaxdl import classical
 
 ALL = (
     *("heartbeat", "house_prices", "learning_curves", "linear_regression"),
@@ -33,6 +38,28 @@ def test_smoke(name, tmp_path):
     assert list((tmp_path / "run").glob("*.png"))
     if name in CLAIMS:
         assert CLAIMS[name](results), results
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["linear_regression", "logistic_regression", "perceptron", "regularisation_paths", "svm"],
+)
+def test_folds_get_the_columns_as_they_were_read(name, tmp_path, monkeypatch):
+    """What is fitted before the folds has seen the rows that they hold out."""
+    seen = []
+    cross_validate = classical.cross_validate
+
+    def spy(fit, score, x, y, folds):
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), jnp.asarray(x))
+        return cross_validate(fit, score, x, y, folds)
+
+    monkeypatch.setattr(classical, "cross_validate", spy)
+    module = importlib.import_module(f"experiments.{name}")
+    module.main(module.Config(smoke=True, out=tmp_path / "run"))
+    jax.effects_barrier()
+    assert seen
+    for x in seen:
+        assert not np.allclose(x.std(axis=0), 1, atol=0.02)
 
 
 PUBLISHED = [

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from experiments import bptt, char_lm, ngram, word_lm
@@ -15,10 +16,21 @@ def test_language_model_learns_and_leaves_a_record(experiment, tmp_path):
 
 
 def test_ngrams_orders_and_figure(tmp_path):
-    results = ngram.main(ngram.Config(smoke=True, out=tmp_path / "run"))
+    config = ngram.Config(smoke=True, smoothing=(1.0, 100.0, 100.0), out=tmp_path / "run")
+    results = ngram.main(config)
     assert results["train/perplexity_3"] < results["train/perplexity_2"]
     assert results["test/perplexity_2"] < results["test/perplexity_1"]
     assert (tmp_path / "run" / "frequencies.png").exists()
+
+
+def test_smoothing_is_chosen_without_the_test_text():
+    """On a text where two words always follow each other little smoothing is right at order 2."""
+    words = {"train": ["left", "right"] * 200, "test": ["left"] * 40}
+    chosen = ngram.choose(ngram.Config(), words)
+    assert chosen == ngram.choose(ngram.Config(), {**words, "test": ["right"] * 3})
+    assert chosen[1:] == (ngram.CANDIDATES[0],) * 2
+    shuffled = list(np.random.default_rng(0).permutation(words["train"]))  # pairs tell nothing
+    assert ngram.choose(ngram.Config(), {"train": shuffled, "test": []})[1] > 10
 
 
 def test_explicit_gradients_and_how_far_they_reach(tmp_path):

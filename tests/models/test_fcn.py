@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import data, losses, metrics, models, train
+from jaxdl import data, losses, metrics, models, objectives
 from jaxdl.models import weights
 from tests.references import reference
 
@@ -146,7 +146,7 @@ def test_background_alone_is_accurate_but_has_a_poor_mean_iou():
 def test_it_learns_and_every_leaf_has_a_gradient(variables):
     x, mask = jnp.asarray(pictures(32, 32)), jnp.array([True, False])
     labels = (x.sum(-1) > 0).astype(int)
-    objective = train.supervised(MODEL, losses.softmax_cross_entropy)
+    objective = objectives.supervised(MODEL, losses.softmax_cross_entropy)
     batch = {"image": x, "label": labels, "mask": mask}
     stats = {"batch_stats": variables["batch_stats"]}
 

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, models, nn, ops, train
+from jaxdl import data, models, nn, objectives, ops
 from tests.references import reference
 
 K = 10
@@ -62,9 +62,8 @@ def test_joint_training_reaches_every_parameter(body):
     """One step: the loss falls, all gradients are finite and none is missing."""
     model = models.FastRCNN(body, K, (3, 2), dense_size=8, anchor_sizes=(0.3, 0.5))
     batch = batch_of()
-    args = {"proposals": jnp.zeros((1, 2, 4))}
-    params, state = train.linen_init(model, jax.random.key(0), batch["image"][:1], **args)
-    objective = train.regions(model, num_proposals=6, num_samples=12)
+    objective = objectives.regions(model, num_proposals=6, num_samples=12)
+    params, state = objective.init(jax.random.key(0), batch)
 
     @jax.jit
     @jax.value_and_grad

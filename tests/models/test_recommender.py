@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import data, losses, models, train
+from jaxdl import data, losses, models, objectives, train
 
 U, I = 6, 9
 
@@ -39,10 +39,10 @@ def test_autorec_never_sees_unobserved_cells():
     """T3: garbage there changes neither the outputs nor, with the loss masked, the gradients."""
     rng = np.random.default_rng(0)
     ratings, observed = jnp.float32(rng.integers(1, 6, (4, U))), jnp.array(rng.random((4, U)) < 0.5)
-    model = models.AutoRec(U, hidden=5)
+    model = models.AutoRec(U, hidden=5, dropout=0.0)
     variables = model.init(jax.random.key(0), ratings, observed, train=False)
 
-    objective = train.reconstruction(model)
+    objective = objectives.reconstruction(model)
     params, mask = variables["params"], jnp.array([True, True, True, False])
 
     @jax.jit
@@ -72,7 +72,7 @@ def test_pairs_of_who_knows_everything_teach_nothing():
     model = models.MatrixFactorization(2, 2, 3)
     batch = {name: jnp.asarray(column) for name, column in ratings.columns.items()}
     params = model.init(jax.random.key(0), batch["user"], batch["item"], train=False)["params"]
-    objective = train.pairwise(model, known, losses.pairwise_hinge_loss)
+    objective = objectives.pairwise(model, known, losses.pairwise_hinge_loss)
 
     def value(p):
         batch["mask"] = jnp.ones(3, bool)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import data, metrics, models, ops, train
+from jaxdl import data, metrics, models, objectives, ops
 
 SMALL = {"base": (4, 8), "width": 8, "sizes": ((0.2, 0.3), (0.45,), (0.8,)), "fold": 2}
 
@@ -19,8 +19,10 @@ def problem():
     # One object for the anchor of the last scale, which covers the image.
     boxes = batch["boxes"].at[0, 0].set(jnp.array([0.23, 0.1, 0.77, 0.9]))
     batch = {**batch, "boxes": boxes, "mask": jnp.ones(4, bool)}
-    params, state = train.linen_init(model, jax.random.key(0), jnp.zeros((1, 64, 96, 3)))
-    objective = train.multibox(model, prepare=data.to_unit)
+    params, state = objectives.as_network(model).init(
+        jax.random.key(0), (jnp.zeros((1, 64, 96, 3)),)
+    )
+    objective = objectives.multibox(model, preprocess=data.to_unit)
 
     def total(params, state, batch):
         mean, aux = objective(params, state, batch, jax.random.key(1), train=True)
@@ -154,8 +156,8 @@ def test_every_leaf_of_ssd300_has_a_gradient():
     split = data.scatter_digits(1, size=(300, 300))
     batch = {name: jnp.asarray(column) for name, column in split.columns.items()}
     batch = {**batch, "classes": batch["classes"] % 3, "mask": jnp.ones(1, bool)}
-    params, _ = train.linen_init(model, jax.random.key(0), jnp.zeros((1, 300, 300, 3)))
-    objective = train.multibox(model, prepare=data.to_unit, focal_gamma=2.0)
+    params, _ = objectives.as_network(model).init(jax.random.key(0), (jnp.zeros((1, 300, 300, 3)),))
+    objective = objectives.multibox(model, preprocess=data.to_unit, focal_gamma=2.0)
     grads = jax.jit(
         jax.grad(lambda p: objective(p, {}, batch, jax.random.key(0), train=True)[0].compute())
     )(params)

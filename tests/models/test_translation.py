@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import decode, models, train
+from jaxdl import decode, models, objectives
 
 V, BOS, EOS = 9, 2, 3
 SOURCE = jnp.array([[4, 5, 6, 7, 3], [8, 3, 0, 0, 0]], jnp.int32)
@@ -57,7 +57,7 @@ def test_beams_of_a_batch_are_those_of_each_sentence(attention):
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_objective_masks_padding_and_reaches_every_parameter(attention):
     model, params = build(attention)
-    objective = train.translation(model, bos_id=BOS)
+    objective = objectives.translation(model, bos_id=BOS)
     batch = {"source": SOURCE, "target": TARGET, "mask": jnp.array([True, False])}
 
     @jax.jit
@@ -82,7 +82,7 @@ def test_scheduled_sampling_feeds_back_its_own_tokens_in_training_only():
     batch = {"source": SOURCE, "target": TARGET, "mask": jnp.ones(2, bool)}
 
     def loss(sampling, training):
-        objective = train.translation(model, bos_id=BOS, sampling=sampling)
+        objective = objectives.translation(model, bos_id=BOS, sampling=sampling)
         mean, _ = objective(params, {}, batch, jax.random.key(0), train=training)
         return float(mean.compute())
 

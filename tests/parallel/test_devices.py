@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from jaxdl import data, nn, parallel, train
-from tests.train.problems import blobs, problem
+from tests.train.problems import Log, blobs, objective, problem
 
 BATCH = 16  # of 37 examples: the last one of an epoch holds 5
 
@@ -44,10 +44,10 @@ def trained(form, devices, *, steps=20, shard_above=None, tx=None, **options):
     mesh = parallel.make_mesh(devices=jax.devices()[:devices])
     layout = parallel.Layout(mesh, shard_above)
     inside = form != "jit"
-    objective, state = problem(tx, net=Init(axis_name=("replica", "data") if inside else None))
-    if inside:
-        objective = parallel.across(objective)
-    step = train.make_step(objective, tx, **options)
+    net = Init(axis_name=("replica", "data") if inside else None)
+    state = problem(tx, net=net)[1]
+    function = parallel.across(objective(net)) if inside else objective(net)
+    step = train.make(function, tx, **options).step
     if form == "shard_map":
         step = parallel.per_device(step, mesh)
     if form == "pmap":
@@ -118,10 +118,10 @@ def test_the_gradient_is_not_n_times_too_large():
 
     np.testing.assert_allclose(mapped(right), want, rtol=1e-6)
     np.testing.assert_allclose(mapped(wrong), 8 * want, rtol=1e-6)
-    objective, state = problem(optax.sgd(1.0))
+    trainer, state = problem(optax.sgd(1.0))
     batch = data.host_batch(blobs(), 0, batch_size=16)
-    plain, _ = jax.jit(train.make_step(objective, optax.sgd(1.0)))(state, batch)
-    step = train.make_step(parallel.across(objective), optax.sgd(1.0))
+    plain, _ = jax.jit(trainer.step)(state, batch)
+    step = train.make(parallel.across(objective()), optax.sgd(1.0)).step
     spread, _ = jax.jit(parallel.per_device(step, mesh))(state, batch)
     chex.assert_trees_all_close(spread.params, plain.params, atol=1e-6)
 
@@ -129,8 +129,7 @@ def test_the_gradient_is_not_n_times_too_large():
 def test_members_spread_over_the_mesh_and_over_data_as_well():
     """Four seeds by two data shards: each member trains as it does alone."""
     tx = optax.sgd(0.2)
-    objective, _ = problem(tx)
-    step = train.make_step(objective, tx)
+    step = problem(tx)[0].step
     states = [problem(tx, seed=seed)[1] for seed in range(4)]
     mesh = parallel.make_mesh(replica=4, data=2)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
@@ -151,13 +150,11 @@ def test_members_spread_over_the_mesh_and_over_data_as_well():
 @pytest.mark.parametrize("driver", ["stream", "loop", "scan"])
 def test_fit_takes_a_layout_with_every_driver(driver):
     tx = optax.adam(0.03)
-    objective, _ = problem(tx)
-    step = train.make_step(objective, tx)
 
     def go(layout, driver):
-        _, state = problem(tx)
+        trainer, state = problem(tx)
         return train.fit(
-            step, state, blobs(), epochs=2, batch_size=16, driver=driver, layout=layout
+            trainer, blobs(), state, epochs=2, batch_size=16, driver=driver, layout=layout
         )
 
     want = go(parallel.Layout(parallel.make_mesh(data=1)), "stream")
@@ -171,20 +168,18 @@ def test_fit_takes_a_layout_with_every_driver(driver):
 def test_a_checkpoint_of_eight_devices_goes_on_with_fewer(after, tmp_path):
     """At the same step, with the same position in the data."""
     tx = optax.adam(0.03)
-    objective, _ = problem(tx)
-    step = train.make_step(objective, tx)
 
     def go(devices, epochs, checkpoints=None):
-        _, state = problem(tx)
+        trainer, state = problem(tx)
         layout = parallel.Layout(parallel.make_mesh(data=devices), shard_above=8)
         return train.fit(
-            step,
-            state,
+            trainer,
             blobs(),
+            state,
             epochs=epochs,
             batch_size=16,
             layout=layout,
-            checkpoints=checkpoints,
+            run=Log(checkpoints),
         )
 
     want = go(1, 4)

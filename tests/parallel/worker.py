@@ -22,29 +22,24 @@ class Config:
 
 def main(config: Config) -> None:
     tx = optax.sgd(config.learning_rate)
-    objective, state = problem(tx, net=Net(batch_norm=True, dropout=0.3))
-    eval_step = jax.jit(train.make_eval(objective))
+    trainer, state = problem(tx, net=Net(batch_norm=True, dropout=0.3))
 
-    def test(state):
+    def pause(state, row):
         time.sleep(config.pause)
-        return train.scalars(train.evaluate(eval_step, state, blobs(50, seed=1), 16), "test/")
 
-    with (
-        runs.open(dataclasses.replace(config, pause=0.0), name="worker", out=config.out) as run,
-        train.Checkpoints(config.out / "checkpoints") as checkpoints,
-    ):
+    with runs.open(dataclasses.replace(config, pause=0.0), name="worker", out=config.out) as run:
         result = train.fit(
-            train.make_step(objective, tx),
-            state,
+            trainer,
             blobs(),
+            state,
             epochs=config.epochs,
             batch_size=8,
             seed=5,
-            evaluate=test,
+            held_out={"test": blobs(50, seed=1)},
+            after_epoch=pause,
             run=run,
             driver="stream",
             layout=parallel.Layout(parallel.make_mesh()),
-            checkpoints=checkpoints,
         )
         if jax.process_index() == 0:
             leaves = jax.tree_util.tree_leaves_with_path(result.state.params)

@@ -23,32 +23,23 @@ class Config:
 
 
 def main(folder: pathlib.Path, pause: float) -> None:
-    tx = optax.adam(0.03)
-    objective, state = problem(tx, net=Net(batch_norm=True, dropout=0.3), ema=True)
-    step = train.make_step(objective, tx, ema=0.9)
-    eval_step = jax.jit(train.make_eval(objective))
-    held_out = blobs(50, seed=1)
+    trainer, state = problem(optax.adam(0.03), net=Net(batch_norm=True, dropout=0.3), ema=0.9)
 
-    def test(state):
+    def wait(state, row):
         time.sleep(pause)  # so that there is time to be killed in
-        return train.scalars(train.evaluate(eval_step, state, held_out, 16), "test/")
 
-    with (
-        runs.open(Config(), name="killable", out=folder) as run,
-        train.Checkpoints(folder / "checkpoints") as checkpoints,
-    ):
+    with runs.open(Config(), name="killable", out=folder, save_seconds=0.05) as run:
         result = train.fit(
-            step,
-            state,
+            trainer,
             blobs(),
+            state,
             epochs=Config.epochs,
             batch_size=8,
             seed=5,
-            evaluate=test,
+            held_out={"test": blobs(50, seed=1)},
+            after_epoch=wait,
             run=run,
             driver="loop",
-            checkpoints=checkpoints,
-            save_seconds=0.05,
             stopping=train.EarlyStopping("test/loss", patience=45),
         )
     state = dataclasses.replace(result.state, key=jax.random.key_data(result.state.key))

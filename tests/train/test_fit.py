@@ -7,38 +7,18 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, losses, metrics, models, train
+from jaxdl import data, losses, metrics, models, objectives, train
 from tests.references import reference
-from tests.train.problems import Net, blobs, problem
+from tests.train.problems import Log, Net, blobs, objective, problem
 
 sklearn_metrics = reference("sklearn.metrics")
 
 
-class Log:
-    """A recorder that keeps everything."""
-
-    def __init__(self):
-        self.rows, self.notes, self.seen = [], [], []
-
-    def write(self, step, values):
-        self.rows.append((step, dict(values)))
-
-    def rewind(self, step):
-        self.rows = [row for row in self.rows if row[0] <= step]
-
-    def progress(self, done, total, text):
-        self.seen.append((done, total))
-
-    def note(self, text):
-        self.notes.append(text)
-
-
 def trained(driver, *, epochs=2, tx=None, net=Net(), **options):
     tx = tx or optax.adam(0.03)
-    objective, state = problem(tx, net=net)
-    step = train.make_step(objective, tx)
+    trainer, state = problem(tx, net=net)
     return train.fit(
-        step, state, blobs(), epochs=epochs, batch_size=8, seed=3, driver=driver, **options
+        trainer, blobs(), state, epochs=epochs, batch_size=8, seed=3, driver=driver, **options
     )
 
 
@@ -57,13 +37,11 @@ def test_the_drivers_give_the_same_bits_for_dense_networks(net):
 def test_the_drivers_agree_after_one_step_of_lenet():
     split = data.load("digits", limit=32)["train"]
     model, tx = models.LeNet(num_classes=10), optax.sgd(0.1)
-    objective = train.supervised(model, losses.softmax_cross_entropy, prepare=data.to_unit)
-    step = train.make_step(objective, tx)
+    objective = objectives.supervised(model, losses.softmax_cross_entropy, preprocess=data.to_unit)
+    trainer = train.make(objective, tx)
 
     def one(driver):
-        params, _ = train.linen_init(model, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-        state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(1))
-        return train.fit(step, state, split, epochs=1, batch_size=32, driver=driver).state.params
+        return train.fit(trainer, split, epochs=1, batch_size=32, driver=driver).state.params
 
     streamed = one("stream")
     chex.assert_trees_all_close(one("scan"), streamed, atol=1e-5)
@@ -73,31 +51,25 @@ def test_the_drivers_agree_after_one_step_of_lenet():
 def test_t26_one_compilation_for_training_and_one_for_evaluation():
     """37 examples in batches of 8: the last batch of each epoch is ragged."""
     tx = optax.sgd(0.1)
-    objective, state = problem(tx)
     traced = []
 
     def counted(*args, **kwargs):
         traced.append(kwargs["train"])
-        return objective(*args, **kwargs)
+        return objective()(*args, **kwargs)
 
-    eval_step = jax.jit(train.make_eval(counted))
-    step = train.make_step(counted, tx)
-
-    def test(state):
-        return train.scalars(train.evaluate(eval_step, state, blobs(), 8))
-
-    with jax.log_compiles(False):
-        train.fit(step, state, blobs(), epochs=3, batch_size=8, driver="stream", evaluate=test)
+    trainer = train.make(counted, tx)
+    state = trainer.init(jax.random.key(0), params=problem(tx)[1].params)
+    held_out = {"test": blobs()}
+    train.fit(trainer, blobs(), state, epochs=3, batch_size=8, driver="stream", held_out=held_out)
     assert traced.count(False) == 1
-    assert eval_step._cache_size() == 1
+    assert jax.jit(trainer.evaluate)._cache_size() == 1
     assert traced.count(True) <= 2  # once for the shapes of the metrics, once for the program
 
 
 def test_t25_accuracy_over_a_ragged_split_is_scikit_learns():
-    objective, state = problem(optax.sgd(0.1))
+    trainer, state = problem(optax.sgd(0.1))
     split = blobs(101)
-    eval_step = jax.jit(train.make_eval(objective))
-    got = train.evaluate(eval_step, state, split, 16)
+    got = train.evaluate(trainer, state, split, 16)
     logits = Net().apply({"params": state.params}, split["x"], train=False)
     want = sklearn_metrics.accuracy_score(split["label"], np.argmax(logits, axis=1))
     np.testing.assert_allclose(got["accuracy"].compute(), want, rtol=1e-7)
@@ -108,7 +80,11 @@ def test_t25_accuracy_over_a_ragged_split_is_scikit_learns():
 
 def test_the_rows_tell_what_happened():
     log = Log()
-    result = trained("scan", run=log, observe=lambda state: {"learning_rate": 0.03})
+
+    def observe(state, row):
+        row["learning_rate"] = 0.03
+
+    result = trained("scan", run=log, after_epoch=observe)
     assert [step for step, _ in log.rows] == [5, 10]
     assert [row for _, row in log.rows] == result.history
     row = result.history[-1]
@@ -121,12 +97,12 @@ def test_early_stopping_brings_the_best_weights_back():
     numbers = iter([3.0, 2.0, 2.5, float("nan"), 1.99, 1.0])
     seen = []
 
-    def test(state):
+    def measure(state, row):
         seen.append(jax.tree.map(np.array, state.params))
-        return {"test/loss": next(numbers)}
+        row["test/loss"] = next(numbers)
 
     stopping = train.EarlyStopping("test/loss", patience=3, min_delta=0.1)
-    result = trained("loop", epochs=50, evaluate=test, stopping=stopping)
+    result = trained("loop", epochs=50, after_epoch=measure, stopping=stopping)
     assert len(result.history) == 5
     chex.assert_trees_all_equal(result.state.params, seen[1])
 
@@ -138,46 +114,44 @@ def test_a_stopping_metric_that_nobody_measures_is_named():
 
 def test_too_many_steps_that_are_not_finite_end_the_run():
     tx = optax.sgd(0.1)
-    objective, state = problem(tx, guard=True)
+    trainer, state = problem(tx, skip_nonfinite=4)
     split = blobs(40)
     split["x"][:] = np.nan
-    step = train.make_step(objective, tx, guard=True)
     with pytest.raises(FloatingPointError, match="4 steps in a row"):
-        train.fit(step, state, split, epochs=5, batch_size=8, driver="loop", max_skipped=4)
+        train.fit(trainer, split, state, epochs=5, batch_size=8, driver="loop")
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
     with train.Checkpoints(tmp_path) as checkpoints:
-        first = trained("loop", checkpoints=checkpoints)
+        first = trained("loop", run=Log(checkpoints))
         want = jax.tree.map(np.array, first.state.params)
-        log = Log()
-        again = trained("loop", checkpoints=checkpoints, run=log)
+        log = Log(checkpoints)
+        again = trained("loop", run=log)
         assert log.notes == ["continuing from step 10"]
         chex.assert_trees_all_equal(again.state.params, want)
-        longer = trained("loop", checkpoints=checkpoints, epochs=3)
+        longer = trained("loop", run=Log(checkpoints), epochs=3)
         assert len(longer.history) == 3
         assert checkpoints.steps() == [10, 15]
 
 
 def test_the_best_checkpoint_outlives_the_latest(tmp_path):
     numbers = iter([3.0, 1.0, 2.0, 2.5, 2.6])
+
+    def measure(state, row):
+        row["test/loss"] = next(numbers)
+
     with train.Checkpoints(tmp_path, keep=1, best="test/loss") as checkpoints:
-        trained(
-            "loop",
-            epochs=5,
-            checkpoints=checkpoints,
-            evaluate=lambda state: {"test/loss": next(numbers)},
-        )
+        trained("loop", epochs=5, run=Log(checkpoints), after_epoch=measure)
         assert checkpoints.steps() == [10, 25]
 
 
 def test_a_foreign_checkpoint_is_described_and_left_alone(tmp_path):
     with train.Checkpoints(tmp_path) as checkpoints:
-        trained("loop", checkpoints=checkpoints)
+        trained("loop", run=Log(checkpoints))
         with pytest.raises(
             train.CheckpointError, match="does not fit this run: .*is missing there"
         ):
-            trained("loop", checkpoints=checkpoints, net=Net(batch_norm=True))
+            trained("loop", run=Log(checkpoints), net=Net(batch_norm=True))
         _, state = problem(optax.adam(0.03))
         arrays = {"params": state.params}
         checkpoints.save(99, arrays, {})
@@ -193,15 +167,15 @@ def test_a_foreign_checkpoint_is_described_and_left_alone(tmp_path):
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
     with train.Checkpoints(tmp_path) as checkpoints:
-        trained("loop", checkpoints=checkpoints)
-    for path in (tmp_path / "10" / "arrays").rglob("*"):
+        trained("loop", run=Log(checkpoints))
+    for path in tmp_path.glob("*/arrays/**/*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with (
         train.Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(train.CheckpointError, match="cannot read the checkpoint .*10"),
+        pytest.raises(train.CheckpointError, match="no checkpoint in .* is whole; of 10, arrays/"),
     ):
-        trained("loop", checkpoints=checkpoints)
+        trained("loop", run=Log(checkpoints))
 
 
 def test_keys_bfloat16_and_none_come_back(tmp_path):
@@ -236,10 +210,10 @@ def test_metrics_of_a_whole_epoch_are_those_of_one_batch():
     """What `fit` reports for an epoch is the merge over its steps, not a mean of means."""
     tx = optax.sgd(0.0)  # the parameters stay where they are
     result = trained("scan", tx=tx, epochs=1)
-    objective, state = problem(tx)
+    _, state = problem(tx)
     split = blobs()
     batch = {**split.columns, "mask": np.ones(len(split), bool)}
-    mean, aux = objective(state.params, {}, batch, jax.random.key(0), train=True)
+    mean, aux = objective()(state.params, {}, batch, jax.random.key(0), train=True)
     assert isinstance(aux.metrics["accuracy"], metrics.Accuracy)
     np.testing.assert_allclose(result.history[0]["train/loss"], mean.compute(), rtol=1e-6)
     np.testing.assert_allclose(

@@ -6,11 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, models, nn, train
+from jaxdl import data, models, nn, objectives, train
 
 V, T, B = 6, 4, 3
 MODEL = models.LanguageModel(V, nn.GRUCell(), hidden_size=5)
-OBJECTIVE = train.language_model(MODEL)
+OBJECTIVE = objectives.language_model(MODEL, stateful=True)
+WINDOWS = objectives.language_model(MODEL)
 TOKENS = np.random.default_rng(0).integers(0, V, size=41).astype(np.int32)
 
 
@@ -54,42 +55,36 @@ def test_carrying_the_state_reads_the_text_as_one_and_start_forgets():
     whole = MODEL.apply({"params": params()}, jnp.asarray(TOKENS[None, :-1]), train=False)[0]
     split = data.streams(TOKENS, T, 1)
     want = -jax.nn.log_softmax(whole[0])[jnp.arange(40), TOKENS[1:]]
-    evaluate = jax.jit(train.make_stream_eval(OBJECTIVE, 1))
-    got = evaluate(params(), {"carry": MODEL.initial_state(1)}, dict(split.columns))
+    trainer = train.make(OBJECTIVE, optax.sgd(0.1))
+    first = data.host_batch(split, 0, batch_size=1)
+    state = trainer.init(jax.random.key(0), first, params=params())
+    got = train.evaluate(trainer, state, split, 1)
     np.testing.assert_allclose(got["perplexity"].compute(), np.exp(np.mean(want)), rtol=1e-6)
     noise = {"carry": (jnp.ones((1, 1, 5)),)}  # "start" begins from zeros whatever was there
-    again = evaluate(params(), noise, dict(split.columns))
+    again = train.evaluate(trainer, state.replace(model_state=noise), split, 1)
     np.testing.assert_array_equal(again["loss"].total, got["loss"].total)
-    with pytest.raises(ValueError, match="batch_size=3"):
-        train.make_stream_eval(OBJECTIVE, 3)(params(), {}, dict(split.columns))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7])
 def test_perplexity_over_ragged_batches_is_that_of_one_batch(batch_size):
     """T1: exp of all nats over all tokens, the last batch and the last window being ragged."""
     split = data.windows(TOKENS[:36], T)  # 9 windows, the last with 3 targets
-    evaluate = jax.jit(train.make_eval(OBJECTIVE))
-    state = train.TrainState.create(params=params(), tx=optax.sgd(0.1), key=jax.random.key(0))
-    one = train.evaluate(evaluate, state, split, len(split))
-    many = train.evaluate(evaluate, state, split, batch_size)
+    trainer = train.make(WINDOWS, optax.sgd(0.1))
+    state = trainer.init(jax.random.key(0), params=params())
+    one = train.evaluate(trainer, state, split, len(split))
+    many = train.evaluate(trainer, state, split, batch_size)
     assert one["loss"].weight == 35
     np.testing.assert_allclose(many["perplexity"].compute(), one["perplexity"].compute(), rtol=1e-6)
 
 
 def test_fit_carries_the_state_in_both_drivers():
     split = data.streams(TOKENS, T, B)
-    tx = optax.sgd(0.5)
-    step = train.make_step(OBJECTIVE, tx, clip_norm=1.0)
+    trainer = train.make(OBJECTIVE, optax.sgd(0.5), clip_norm=1.0)
     results = []
     for driver in ("stream", "scan"):
-        state = train.TrainState.create(
-            params=jax.tree.map(jnp.copy, params()),
-            tx=tx,
-            key=jax.random.key(0),
-            model_state={"carry": MODEL.initial_state(B)},
-        )
+        state = trainer.init(jax.random.key(0), batch(0))
         results.append(
-            train.fit(step, state, split, epochs=3, batch_size=B, seed=None, driver=driver)
+            train.fit(trainer, split, state, epochs=3, batch_size=B, seed=None, driver=driver)
         )
     first, second = (result.history[-1]["train/perplexity"] for result in results)
     np.testing.assert_allclose(first, second, rtol=1e-5)

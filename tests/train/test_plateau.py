@@ -5,7 +5,7 @@ import numpy as np
 import optax
 
 from jaxdl import optim, train
-from tests.train.problems import blobs, problem
+from tests.train.problems import Log, blobs, problem
 
 
 def test_fit_lowers_the_rate_shows_it_and_resumes_it(tmp_path):
@@ -13,21 +13,23 @@ def test_fit_lowers_the_rate_shows_it_and_resumes_it(tmp_path):
         optim.inject_rate(optax.sgd, 0.2), optim.reduce_on_plateau(patience=0, absolute=1e9)
     )
 
+    def after_epoch(state, row):
+        row.update(optim.learning_rates(state.opt_state))
+        reported = optim.report_plateau(state.opt_state, row["train/loss"])
+        return state.replace(opt_state=reported)
+
     def run(folder, *epochs):
         for total in epochs:
-            objective, state = problem(tx)
+            trainer, state = problem(tx)
             with train.Checkpoints(tmp_path / folder) as checkpoints:
                 result = train.fit(
-                    train.make_step(objective, tx),
-                    state,
+                    trainer,
                     blobs(),
+                    state,
                     epochs=total,
                     batch_size=16,
-                    observe=lambda state: optim.learning_rates(state.opt_state),
-                    after_epoch=lambda state, row: state.replace(
-                        opt_state=optim.report_plateau(state.opt_state, row["train/loss"])
-                    ),
-                    checkpoints=checkpoints,
+                    after_epoch=after_epoch,
+                    run=Log(checkpoints),
                 )
         return result
 

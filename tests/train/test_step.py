@@ -3,6 +3,7 @@
 import functools
 
 import chex
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +11,9 @@ import optax
 import pytest
 
 from jaxdl import data, metrics, train
+from jaxdl.train._remat import rematerialized
 from tests.references import reference
-from tests.train.problems import Net, blobs, problem
+from tests.train.problems import Net, blobs, objective, problem
 
 torch = reference("torch")
 
@@ -21,18 +23,16 @@ def batch_of(n=32, size=None):
     return data.host_batch(split, 0, batch_size=size or n)
 
 
-def one_step(tx=None, batch=None, *, net=Net(), ema=None, guard=False, **options):
-    tx = tx or optax.sgd(0.5)
-    objective, state = problem(tx, net=net, ema=ema is not None, guard=guard)
-    step = jax.jit(train.make_step(objective, tx, ema=ema, guard=guard, **options))
-    return state, *step(state, batch or batch_of())
+def one_step(tx=None, batch=None, *, net=Net(), **options):
+    trainer, state = problem(tx or optax.sgd(0.5), net=net, **options)
+    return state, *jax.jit(trainer.step)(state, batch or batch_of())
 
 
 def test_a_step_is_torchs_step():
     """Ten SGD steps with momentum on the same data from the same weights."""
     tx = optax.sgd(0.1, momentum=0.9)
-    objective, state = problem(tx)
-    step = jax.jit(train.make_step(objective, tx))
+    trainer, state = problem(tx)
+    step = jax.jit(trainer.step)
     weights = [state.params[k][n] for k in ("Dense_0", "Dense_1") for n in ("kernel", "bias")]
     theirs = [torch.tensor(np.asarray(w), requires_grad=True) for w in weights]
     optimizer = torch.optim.SGD(theirs, lr=0.1, momentum=0.9)
@@ -47,6 +47,25 @@ def test_a_step_is_torchs_step():
         optimizer.step()
         np.testing.assert_allclose(out["loss"].compute(), loss.item(), rtol=1e-5)
     np.testing.assert_allclose(state.params["Dense_0"]["kernel"], theirs[0].detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2}, {"clip_example_norm": 1.0}])
+@pytest.mark.parametrize("remat", [False, True])
+def test_an_objective_needs_no_metrics(options, remat):
+    Aux = train.Aux
+
+    def objective(mean, model_state, batch, key, *, train):
+        values = metrics.Mean.from_values((mean - batch["x"]) ** 2, batch["mask"])
+        return values, Aux({}, model_state)
+
+    tx = optax.sgd(0.25)
+    state = train.TrainState.create(params=jnp.array(0.0), tx=tx, key=jax.random.key(0))
+    batch = {"x": jnp.array([0.25, 0.5, 9.0]), "mask": jnp.array([True, True, False])}
+    step = jax.jit(train.make_step(objective, tx, remat=remat, **options))
+    state, out = step(state, batch)
+    np.testing.assert_allclose(state.params, 0.25 * 0.75, rtol=1e-6)
+    np.testing.assert_allclose(out["loss"].compute(), (0.0625 + 0.25) / 2, rtol=1e-6)
+    assert set(out) - {"example_grad_norm"} == {"loss"}
 
 
 @pytest.mark.parametrize("parts", [2, 4, 8, 5])
@@ -101,12 +120,12 @@ def test_a_gradient_below_the_limit_is_untouched():
 
 
 def test_example_gradients_are_those_of_batches_of_one():
-    objective, state = problem(optax.sgd(1.0))
-    batch = batch_of(6)
-    grads = train.per_example_gradients(objective, state.params, {}, batch, state.key)
+    _, state = problem(optax.sgd(1.0))
+    batch, loss = batch_of(6), objective()
+    grads = train.per_example_gradients(loss, state.params, {}, batch, state.key)
     for i in range(6):
         one = {name: value[i : i + 1] for name, value in batch.items()}
-        want = jax.grad(lambda p, one=one: objective(p, {}, one, state.key, train=True)[0].total)(
+        want = jax.grad(lambda p, one=one: loss(p, {}, one, state.key, train=True)[0].total)(
             state.params
         )
         chex.assert_trees_all_close(jax.tree.map(lambda g, i=i: g[i], grads), want, atol=1e-6)
@@ -140,8 +159,8 @@ def test_bfloat16_computes_low_and_keeps_high():
 def test_the_guard_skips_counts_and_leaves_everything_else():
     tx = optax.adam(0.1)
     net = Net(batch_norm=True)
-    objective, state = problem(tx, net=net, ema=True, guard=True)
-    step = jax.jit(train.make_step(objective, tx, ema=0.9, guard=True))
+    trainer, state = problem(tx, net=net, ema=0.9, skip_nonfinite=10)
+    step = jax.jit(trainer.step)
     good, bad = batch_of(), batch_of()
     bad = {**bad, "x": np.where(np.arange(32)[:, None] == 5, np.inf, bad["x"]).astype(np.float32)}
     state, _ = step(state, good)
@@ -159,8 +178,8 @@ def test_the_guard_skips_counts_and_leaves_everything_else():
 
 def test_ema_is_the_running_mean_of_the_parameters():
     tx = optax.sgd(0.5)
-    objective, state = problem(tx, ema=True)
-    step = jax.jit(train.make_step(objective, tx, ema=0.75))
+    trainer, state = problem(tx, ema=0.75)
+    step = jax.jit(trainer.step)
     want = state.params
     for batch in data.batches(blobs(), 8, seed=0):
         state, _ = step(state, batch)
@@ -169,21 +188,43 @@ def test_ema_is_the_running_mean_of_the_parameters():
     chex.assert_trees_all_equal(state.eval_params, state.ema)
 
 
-def test_rematerialisation_changes_nothing_but_the_program():
-    _, plain, _ = one_step()
-    _, saved, _ = one_step(remat=True)
-    chex.assert_trees_all_close(plain.params, saved.params, atol=1e-7)
-    objective, state = problem(optax.sgd(0.1))
-    step = train.make_step(objective, optax.sgd(0.1), remat=True)
-    assert "remat" in str(jax.make_jaxpr(step)(state, batch_of()))
+class Deep(linen.Module):
+    """Sixteen wide layers, whose activations outweigh everything else."""
+
+    @linen.compact
+    def __call__(self, x, *, train: bool):
+        for _ in range(16):
+            x = jnp.tanh(linen.Dense(16)(x)) + 0.1
+        return linen.Dense(3)(x)
+
+
+def kept_bytes(function, params):
+    """What lies between the forward and the backward pass."""
+    _, pull = jax.vjp(function, params)
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(pull))
+
+
+def test_t28_rematerialization_keeps_less_and_changes_no_number():
+    net, x = Deep(), batch_of(2048)["x"]
+    params = net.init(jax.random.key(0), x, train=True)
+
+    def loss(params):
+        return jnp.sum(net.apply(params, x, train=True) ** 2)
+
+    assert kept_bytes(rematerialized(loss), params) < 0.5 * kept_bytes(loss, params)
+    plain, again = (jax.jit(jax.grad(f))(params) for f in (loss, rematerialized(loss)))
+    chex.assert_trees_all_close(again, plain, rtol=1e-5)
+    _, plain, _ = one_step(net=Net(dropout=0.5, batch_norm=True))
+    _, again, _ = one_step(net=Net(dropout=0.5, batch_norm=True), remat=True)
+    chex.assert_trees_all_close(again.params, plain.params, atol=1e-6)
 
 
 def test_t11_dropout_masks_differ_between_steps_and_keys_are_used_once():
     net = Net(dropout=0.5)
     tx = optax.sgd(0.0)
     with jax.debug_key_reuse(True):
-        objective, state = problem(tx, net=net)
-        step = jax.jit(train.make_step(objective, tx))
+        trainer, state = problem(tx, net=net)
+        step = jax.jit(trainer.step)
         state, first = step(state, batch_of())
         _, second = step(state, batch_of())
     assert first["loss"].compute() != second["loss"].compute()  # the parameters did not move
@@ -192,7 +233,7 @@ def test_t11_dropout_masks_differ_between_steps_and_keys_are_used_once():
 def test_t19_dropout_keeps_the_expectation():
     net = Net(dropout=0.5)
     x = jnp.ones((1, 2))
-    params, _ = train.linen_init(net, jax.random.key(0), x)
+    params = net.init(jax.random.key(0), x, train=False)["params"]
     keys = jax.random.split(jax.random.key(1), 4000)
     outputs = jax.vmap(
         lambda key: net.apply({"params": params}, x, train=True, rngs={"dropout": key})
@@ -210,18 +251,20 @@ def test_t19_dropout_keeps_the_expectation():
         {"clip_value": -1.0},
         {"clip_example_norm": float("nan")},
         {"ema": 1.0},
+        {"skip_nonfinite": 0},
     ],
 )
 def test_options_out_of_range_are_named(options):
-    objective, _ = problem(optax.sgd(0.1))
     with pytest.raises(ValueError, match=next(iter(options))):
-        train.make_step(objective, optax.sgd(0.1), **options)
+        train.make(objective(), optax.sgd(0.1), **options)
 
 
-def test_a_state_without_what_the_step_keeps_is_refused():
-    objective, state = problem(optax.sgd(0.1))
-    with pytest.raises(ValueError, match="ema and guard"):
-        train.make_step(objective, optax.sgd(0.1), ema=0.9)(state, batch_of())
+def test_what_cannot_be_initialized_or_clipped_is_refused():
+    with pytest.raises(ValueError, match="init needs a batch"):
+        problem(optax.sgd(0.1))[0].init(jax.random.key(0))
+    plain = train.make(lambda *args, **kwargs: None, optax.sgd(0.1))
+    with pytest.raises(ValueError, match="makes no parameters: give init the params"):
+        plain.init(jax.random.key(0), batch_of())
     with pytest.raises(ValueError, match="batch statistics"):
         one_step(net=Net(batch_norm=True), clip_example_norm=1.0)
 
@@ -235,8 +278,7 @@ def test_an_empty_batch_moves_nothing():
 
 def test_steps_under_vmap_are_the_steps_alone():
     tx = optax.sgd(0.3)
-    objective, _ = problem(tx)
-    step = train.make_step(objective, tx)
+    step = problem(tx)[0].step
     states = [problem(tx, seed=s)[1] for s in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     together, _ = jax.jit(jax.vmap(step, in_axes=(0, None)))(stacked, batch_of())

@@ -2,31 +2,29 @@
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from jaxdl import data, optim, train
-from tests.train.problems import Net, blobs, problem
+from tests.train.problems import Net, blobs, objective
 
 NET = Net()
 SPLIT, HELD = blobs(37), blobs(50, seed=1)
-OBJECTIVE = problem(optax.sgd(0.1))[0]
-EVAL = train.make_eval(OBJECTIVE)
+OBJECTIVE = objective(NET)
 EPOCHS = 3
 
 
 def member(hyper):
-    tx = optim.momentum(hyper["learning_rate"], hyper.get("momentum", 0.5))
-    key = jax.random.key(hyper["seed"])
-    params, _ = train.linen_init(NET, key, jnp.zeros((1, 2)))
-    state = train.TrainState.create(params=params, tx=tx, key=key)
-    return state, train.make_step(OBJECTIVE, tx)
+    return train.make(OBJECTIVE, optim.momentum(hyper["learning_rate"], hyper.get("momentum", 0.5)))
+
+
+def start(trainer, seed):
+    return trainer.init(jax.random.key(seed), data.host_batch(SPLIT, 0, batch_size=1))
 
 
 def sweep(hypers, **options):
-    options = {"eval_step": EVAL, "held_out": {"test": HELD}, "epochs": EPOCHS, **options}
+    options = {"held_out": {"test": HELD}, "epochs": EPOCHS, **options}
     return train.sweep(member, hypers, SPLIT, **options)
 
 
@@ -35,31 +33,31 @@ GRID = train.grid(learning_rate=[0.1, 1e38, 0.3], seed=[0, 7])  # the third and 
 
 @pytest.fixture(scope="module", params=["map", "vmap"])
 def result(request):
-    return sweep(GRID, batch_size=8, method=request.param)
+    return sweep(GRID, batch_size=8, vectorize=request.param)
 
 
 @pytest.mark.parametrize("i", [0, 5])
 def test_a_member_is_the_run_alone(result, i):
     hyper, got = result.member(i)
-    state, step = member(hyper)
-    alone = train.fit(step, state, SPLIT, epochs=EPOCHS, batch_size=8, seed=hyper["seed"])
+    trainer = member(hyper)
+    alone = train.fit(trainer, SPLIT, epochs=EPOCHS, batch_size=8, seed=hyper["seed"])
     chex.assert_trees_all_close(got.params, alone.state.params, atol=1e-5)
     chex.assert_trees_all_close(got.opt_state, alone.state.opt_state, atol=1e-5)
     assert int(got.step) == EPOCHS * 5
     for epoch, row in enumerate(alone.history):
         for name in ("train/loss", "train/accuracy"):
             np.testing.assert_allclose(result.history[name][i, epoch], row[name], rtol=1e-5)
-    want = train.scalars(train.evaluate(jax.jit(EVAL), alone.state, HELD, 16), "test/")
+    want = train.scalars(train.evaluate(trainer, alone.state, HELD, 16), "test/")
     for name, value in want.items():
         np.testing.assert_allclose(result.final(name)[i], value, rtol=1e-5)
 
 
 def test_mapped_members_are_bit_for_bit_what_they_are_alone():
     """Also beside members that diverged, and wherever they stand."""
-    together = sweep(GRID, batch_size=8, method="map")
-    backwards = sweep({n: v[::-1] for n, v in GRID.items()}, batch_size=8, method="map")
+    together = sweep(GRID, batch_size=8, vectorize="map")
+    backwards = sweep({n: v[::-1] for n, v in GRID.items()}, batch_size=8, vectorize="map")
     for i in (1, 4):
-        single = sweep({n: v[i : i + 1] for n, v in GRID.items()}, batch_size=8, method="map")
+        single = sweep({n: v[i : i + 1] for n, v in GRID.items()}, batch_size=8, vectorize="map")
         want = single.member(0)[1]
         chex.assert_trees_all_equal(together.member(i)[1].params, want.params)
         chex.assert_trees_all_equal(backwards.member(5 - i)[1].params, want.params)
@@ -72,7 +70,8 @@ def test_diverged_members_are_frozen_and_reported(result):
     assert int(frozen.step) < EPOCHS * 5
     assert np.isnan(result.final("test/loss")[2])
     # The last finite state: one more step is not finite.
-    state, step = member({"learning_rate": 1e38, "seed": 0})
+    trainer = member({"learning_rate": 1e38, "seed": 0})
+    state, step = start(trainer, 0), trainer.step
     batches = list(data.batches(SPLIT, 8, seed=0))
     for batch in batches[: int(frozen.step)]:
         state, _ = step(state, batch)
@@ -102,7 +101,7 @@ def test_mean_spread_and_best(result):
 
 
 def test_a_compiled_sweep_takes_other_hypers_of_the_same_form():
-    options = {"epochs": EPOCHS, "eval_step": EVAL, "held_out": {"test": HELD}}
+    options = {"epochs": EPOCHS, "held_out": {"test": HELD}}
     first = {"learning_rate": [0.1, 0.3], "seed": [0, 1], "batch_size": [4, 8]}
     other = {"learning_rate": [0.2, 0.1], "seed": [5, 0], "batch_size": [8, 4]}
     program = train.make_sweep(member, first, SPLIT, **options)
@@ -123,8 +122,8 @@ def test_batch_sizes_are_padded_and_masked():
     result = sweep(hypers)
     assert result.states.step.tolist() == [EPOCHS * 1, EPOCHS * 5, EPOCHS * 8]
     for i, size in enumerate(hypers["batch_size"]):
-        state, step = member({"learning_rate": 0.1, "seed": 3})
-        alone = train.fit(step, state, SPLIT, epochs=EPOCHS, batch_size=size, seed=3)
+        trainer = member({"learning_rate": 0.1, "seed": 3})
+        alone = train.fit(trainer, SPLIT, epochs=EPOCHS, batch_size=size, seed=3)
         chex.assert_trees_all_close(result.member(i)[1].params, alone.state.params, atol=1e-5)
         np.testing.assert_allclose(
             result.final("train/loss")[i], alone.history[-1]["train/loss"], rtol=1e-5
@@ -138,9 +137,7 @@ def test_penalties_and_plateaus_are_hyperparameters_like_others():
         penalty = optim.l1_proximal(hyper["penalty"], 0.1)
         plateau = optim.reduce_on_plateau(patience=0, absolute=10.0, factor=0.5)
         tx = optax.chain(optim.inject_rate(optax.sgd, 0.1), plateau, penalty)
-        params, _ = train.linen_init(NET, jax.random.key(0), jnp.zeros((1, 2)))
-        state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(0))
-        return state, train.make_step(OBJECTIVE, tx)
+        return train.make(OBJECTIVE, tx)
 
     def after_epoch(state, numbers):
         reported = optim.report_plateau(state.opt_state, numbers["test/loss"])
@@ -152,7 +149,6 @@ def test_penalties_and_plateaus_are_hyperparameters_like_others():
         SPLIT,
         epochs=EPOCHS,
         batch_size=37,
-        eval_step=EVAL,
         held_out={"test": HELD},
         eval_batch_size=13,
         after_epoch=after_epoch,
@@ -193,9 +189,8 @@ def test_grid_is_the_product():
         (GRID, {}, "batch_size either"),
         ({**GRID, "batch_size": [8] * 6}, {"batch_size": 8}, "batch_size either"),
         (GRID, {"batch_size": 38}, "between 1 and 37"),
-        (GRID, {"batch_size": 8, "method": "loop"}, "method"),
+        (GRID, {"batch_size": 8, "vectorize": "loop"}, "vectorize"),
         (GRID, {"batch_size": 8, "epochs": 0}, "an epoch"),
-        (GRID, {"batch_size": 8, "eval_step": None}, "need each other"),
     ],
 )
 def test_sweeps_that_cannot_be_are_refused(hypers, options, message):

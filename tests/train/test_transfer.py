@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import losses, optim, train
+from jaxdl import losses, objectives, optim, train
 from jaxdl.models.weights import LoadReport
 from tests.train.problems import blobs
 
@@ -26,7 +26,7 @@ class Net(nn.Module):
 
 
 def params_of(net, seed):
-    return train.linen_init(net, jax.random.key(seed), jnp.zeros((1, 2)))[0]
+    return objectives.as_network(net).init(jax.random.key(seed), (jnp.zeros((1, 2)),))[0]
 
 
 OLD, NEW = params_of(Net(5), 0), params_of(Net(3, extra=True), 1)
@@ -75,11 +75,12 @@ def test_a_head_stays_fresh_though_it_would_fit():
 def test_the_body_is_frozen_or_slowed(tx, moves):
     net = Net(3)
     params, _ = train.transfer(params_of(net, 1), OLD, fresh=["head/*"])
-    state = train.TrainState.create(params=params, tx=tx, key=jax.random.key(0))
     body = jax.tree.map(np.asarray, params["body"])
     head = jax.tree.map(np.asarray, params["head"])
-    step = train.make_step(train.supervised(net, losses.softmax_cross_entropy, inputs="x"), tx)
-    result = train.fit(step, state, blobs(), epochs=3, batch_size=8)
+    objective = objectives.supervised(net, losses.softmax_cross_entropy, inputs="x")
+    trainer = train.make(objective, tx)
+    state = trainer.init(jax.random.key(0), params=params)
+    result = train.fit(trainer, blobs(), state, epochs=3, batch_size=8)
 
     def furthest(new, old):
         return max(jax.tree.leaves(jax.tree.map(lambda a, b: float(np.abs(a - b).max()), new, old)))
