@@ -34,6 +34,7 @@ class Config:
 
 
 BODY = ((4, 1, 0), (3, 3, 0), (4, 1, 0), (3, 3, 0))  # kernel, stride, padding of the network
+
 preprocess = functools.partial(data.to_unit, size=(28, 28))
 
 

@@ -10,7 +10,7 @@ digits (scikit-learn, five folds of a penalised fit).
 
 import dataclasses
 import pathlib
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -57,34 +57,36 @@ def main(config: Config) -> dict[str, float]:
         preprocess=data.to_unit,
     )
 
-    def fit(rate: float, split: data.Split, run: train.Recorder, **held_out: data.Split) -> Any:
+    def descent(rate: float, split: data.Split) -> train.Trainer:
         steps = epochs * data.num_batches(len(split), config.batch_size)
-        trainer = train.make(objective, optax.sgd(optax.cosine_decay_schedule(rate, steps)))
-        result = train.fit(
-            trainer,
-            split,
-            epochs=epochs,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            held_out=held_out,
-            run=run,
-        )
-        (part,) = held_out.values()
-        return result, train.evaluate(trainer, result.state, part)
+        return train.make(objective, optax.sgd(optax.cosine_decay_schedule(rate, steps)))
 
     def validated(rate: float, run: train.Recorder) -> float:
-        _, found = fit(rate, parts["train"], run, validation=parts["validation"])
-        return float(found["accuracy"].compute())
+        trainer = descent(rate, parts["train"])
+        state = train.fit(trainer, parts["train"], epochs=epochs, run=run,
+                          batch_size=config.batch_size, seed=config.seed).state  # fmt: skip
+        held_out = train.evaluate(trainer, state, parts["validation"])
+        return float(held_out["accuracy"].compute())
 
     with runs.open(config, name="softmax_regression", out=config.out, resume=config.resume) as run:
         run.note(f"published test accuracy {PUBLISHED[config.data]}")
         accuracies = {
-            rate: validated(rate, run.part(f"rate {rate:g}")) for rate in config.learning_rates
+            rate: validated(rate, run.part(f"rate_{rate:g}")) for rate in config.learning_rates
         }
         rate = max(accuracies, key=lambda rate: accuracies[rate])
         found = ", ".join(f"{value:.4f} at {r:g}" for r, value in accuracies.items())
         run.note(f"rate {rate:g}, chosen by validation accuracy: {found}")
-        result, final = fit(rate, splits["train"], run, test=splits["test"])
+        trainer = descent(rate, splits["train"])
+        result = train.fit(
+            trainer,
+            splits["train"],
+            epochs=epochs,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            held_out={"test": splits["test"]},
+            run=run,
+        )
+        final = train.evaluate(trainer, result.state, splits["test"])
         confusion = np.asarray(final["confusion"].compute())
         results = train.scalars(final, "test/")
         results |= {"learning_rate": rate, "validation/accuracy": accuracies[rate]}

@@ -78,9 +78,7 @@ def main(config: Config) -> dict[str, float]:
             run=run,
         )
         run.rewind(0)
-        for number, row in enumerate(
-            result.summary("validation/accuracy", by=list(axes)[:-1]), start=1
-        ):
+        for number, row in enumerate(result.summary("validation/accuracy", by=list(axes)[:-1]), 1):
             run.write(number, row)  # mean and spread over the seeds
         panels = tuple(len(values) for values in axes.values())
         accuracy = result.final("validation/accuracy").reshape(panels).mean(axis=-1)

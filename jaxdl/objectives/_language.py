@@ -51,12 +51,13 @@ def language_model(module: Any, *, stateful: bool = False) -> Objective:
     def objective(
         params: Any, model_state: Any, batch: Batch, key: jax.Array, *, train: bool
     ) -> tuple[Mean, Aux]:
+        seen: dict[str, Any] = dict(batch)
         rest = {name: value for name, value in model_state.items() if name != "carry"}
         if stateful:
             carry, fresh = model_state["carry"], batch["start"][None, :, None]
             carry = tuple(jnp.where(fresh, 0, jax.lax.stop_gradient(s)) for s in carry)
-            batch = {**batch, "carry": carry}
-        mean, aux = plain(params, rest, batch, key, train=train)
+            seen["carry"] = carry
+        mean, aux = plain(params, rest, seen, key, train=train)
         metrics = dict(aux.metrics)
         carry = metrics.pop("carry")
         kept = {"carry": jax.lax.stop_gradient(carry)} if stateful else {}

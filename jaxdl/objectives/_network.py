@@ -144,8 +144,9 @@ def nnx_network(module: Any) -> Network:
     """
     from flax import nnx
 
-    kinds = (nnx.Param, nnx.RngState, ...)
-    graph, params, random, state = nnx.split(module, *kinds)
+    kinds: Any = (nnx.Param, nnx.RngState, ...)
+    split: Any = nnx.split  # its type counts the kinds
+    graph, params, random, state = split(module, *kinds)
     first_params, to_params = _as_dict(params)
     first_state, to_state = _as_dict(state)
     keywords = _named(type(module).__call__)
@@ -164,7 +165,7 @@ def nnx_network(module: Any) -> Network:
         outputs = (model if method is None else getattr(model, method))(*inputs, **named)
         if not train:
             return outputs, state
-        changed, _ = _as_dict(nnx.split(model, *kinds)[3])
+        changed, _ = _as_dict(split(model, *kinds)[3])
         return outputs, changed
 
     return Network(init, apply, keywords - {"rngs"})

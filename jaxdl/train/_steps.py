@@ -132,7 +132,7 @@ def compile_steps(
 
 
 def choose_driver(
-    driver: Driver, step: Step, state: TrainState, split: data.Split | data.Records, example: Batch
+    driver: Driver, step: Step, state: TrainState, split: data.Split | data.Records, example: Any
 ) -> Driver:
     """The driver that "auto" stands for, or the one that was named."""
     if driver not in ("auto", "stream", "loop", "scan"):

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from jaxdl import data, metrics, train
+from jaxdl.objectives import Aux
 from jaxdl.train._remat import rematerialized
 from tests.references import reference
 from tests.train.problems import Net, blobs, objective, problem
@@ -52,17 +53,15 @@ def test_a_step_is_torchs_step():
 @pytest.mark.parametrize("options", [{}, {"accumulate": 2}, {"clip_example_norm": 1.0}])
 @pytest.mark.parametrize("remat", [False, True])
 def test_an_objective_needs_no_metrics(options, remat):
-    Aux = train.Aux
-
     def objective(mean, model_state, batch, key, *, train):
         values = metrics.Mean.from_values((mean - batch["x"]) ** 2, batch["mask"])
         return values, Aux({}, model_state)
 
     tx = optax.sgd(0.25)
-    state = train.TrainState.create(params=jnp.array(0.0), tx=tx, key=jax.random.key(0))
+    trainer = train.make(objective, tx, remat=remat, **options)
+    state = trainer.init(jax.random.key(0), params=jnp.array(0.0))
     batch = {"x": jnp.array([0.25, 0.5, 9.0]), "mask": jnp.array([True, True, False])}
-    step = jax.jit(train.make_step(objective, tx, remat=remat, **options))
-    state, out = step(state, batch)
+    state, out = jax.jit(trainer.step)(state, batch)
     np.testing.assert_allclose(state.params, 0.25 * 0.75, rtol=1e-6)
     np.testing.assert_allclose(out["loss"].compute(), (0.0625 + 0.25) / 2, rtol=1e-6)
     assert set(out) - {"example_grad_norm"} == {"loss"}
