@@ -91,7 +91,7 @@ def main(config: Config) -> dict[str, float]:
         predict = jax.jit(lambda x: logits_of(model, result.state, x).argmax(-1))
         pictures = shown["image"], shown["segmentation"], predict(shown["image"])
         run.figure("pixels", plots.segmentations(*pictures, names))
-        results = train.scalars(final, "test/") | one_class(splits["test"], len(names))
+        results = train.scalars(final, "test/") | most_frequent_class(splits["test"], len(names))
         results["test/pixel_accuracy"] = float(final["iou"].pixel_accuracy())
         return run.finish(results)
 
@@ -153,7 +153,7 @@ def logits_of(model: Any, state: train.TrainState, images: jax.Array) -> jax.Arr
     return model.apply(variables, ops.normalise(images), train=False)
 
 
-def one_class(split: data.Split, num_classes: int) -> dict[str, float]:
+def most_frequent_class(split: data.Split, num_classes: int) -> dict[str, float]:
     """What the most frequent class everywhere would reach."""
     labels = split["segmentation"]
     counts = np.bincount(labels[labels != data.UNLABELLED], minlength=num_classes)

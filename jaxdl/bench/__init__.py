@@ -16,11 +16,15 @@ Rules the measurements of this library taught:
   `sort` and `top_k` want two stages; tables want row updates, never dense gradients.
 """
 
+from jaxdl.bench._collectives import Collective
 from jaxdl.bench._device import Peaks, device_bytes, energy_joules, make_probe, measure_peaks
+from jaxdl.bench._flops import count_flops
+from jaxdl.bench._plan import Large, Plan, plan
 from jaxdl.bench._processes import Side, alternate, serve
-from jaxdl.bench._program import Program, analyse, count_flops
+from jaxdl.bench._program import Program, analyse
 from jaxdl.bench._report import Comparison, Row, compare, drift, read_report, write_report
 from jaxdl.bench._target import Study, median_seconds, time_to_target
+from jaxdl.bench._targets import CHIPS, Chip, Target
 from jaxdl.bench._timing import (
     NOISY,
     Ratio,
@@ -41,15 +45,21 @@ from jaxdl.bench._workloads import (
 )
 
 __all__ = [
+    "CHIPS",
     "NOISY",
     "WORKLOADS",
+    "Chip",
+    "Collective",
     "Comparison",
+    "Large",
     "Peaks",
+    "Plan",
     "Program",
     "Ratio",
     "Row",
     "Side",
     "Study",
+    "Target",
     "Timing",
     "Work",
     "Workload",
@@ -69,6 +79,7 @@ __all__ = [
     "measure_peaks",
     "median_interval",
     "median_seconds",
+    "plan",
     "ratio",
     "read_report",
     "serve",

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend import core
+
+from jaxdl.bench._flops import count_flops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Program:
             counts the body of a loop once, and calls out of XLA not at all.
         argument_bytes, output_bytes, temp_bytes: device memory of a call.
         alias_bytes: output that lies where a donated argument lay.
+        heap_bytes: the compiler's own figure of the most that is in use, 0 where it gives none.
     """
 
     compiled: Any
@@ -35,11 +37,17 @@ class Program:
     output_bytes: int
     temp_bytes: int
     alias_bytes: int
+    heap_bytes: int = 0
 
     @property
     def peak_bytes(self) -> int:
-        """Device memory held during a call: arguments, results and what lies between."""
-        return self.argument_bytes + self.output_bytes - self.alias_bytes + self.temp_bytes
+        """Device memory held during a call: arguments, results and what lies between.
+
+        This is the compiler's own figure, unless what it allocates in one piece is more: a CPU's
+        compiler leaves its temporaries out of that figure.
+        """
+        parts = self.argument_bytes + self.output_bytes - self.alias_bytes + self.temp_bytes
+        return max(parts, self.heap_bytes)
 
     def __call__(self, *args: Any) -> Any:
         return self.compiled(*args)
@@ -76,65 +84,5 @@ def analyse(function: Callable[..., Any], *args: Any, **jit_options: Any) -> Pro
         output_bytes=memory.output_size_in_bytes,
         temp_bytes=memory.temp_size_in_bytes,
         alias_bytes=memory.alias_size_in_bytes,
+        heap_bytes=getattr(memory, "peak_memory_in_bytes", 0),
     )
-
-
-def count_flops(function: Callable[..., Any], *args: Any) -> float:
-    """Operations of the matrix products and convolutions of `function(*args)`.
-
-    A product `[M, K] @ [K, N]` is 2 M K N, a convolution 2 x outputs x taps x input channels of a
-    group. The body of a `scan` counts as often as it runs; of the branches of a `cond` the dearest
-    counts; a `while_loop`, whose length is not known, counts once. Element-wise work is left out,
-    as it is in published shares of a device's peak.
-
-    Args:
-        function: a pure function of arrays; it is traced, not run.
-        args: arrays or `jax.ShapeDtypeStruct`s.
-
-    >>> import jax, jax.numpy as jnp
-    >>> count_flops(lambda x, w: jax.lax.scan(lambda h, _: (h @ w, None), x, length=10)[0],
-    ...             jnp.ones((2, 3)), jnp.ones((3, 3)))
-    360.0
-
-    Reference: Chowdhery et al. 2022, PaLM, arXiv:2204.02311, appendix B (model FLOPs).
-    """
-    return _count(jax.make_jaxpr(function)(*args).jaxpr)
-
-
-def _count(jaxpr: core.Jaxpr) -> float:
-    total = 0.0
-    for equation in jaxpr.eqns:
-        name, params = equation.primitive.name, equation.params
-        shapes = [_shape(v) for v in equation.invars]
-        outputs = math.prod(_shape(equation.outvars[0])) if equation.outvars else 0
-        if name == "dot_general":
-            (contracted, _), _ = params["dimension_numbers"]
-            total += 2.0 * outputs * math.prod(shapes[0][axis] for axis in contracted)
-        elif name == "conv_general_dilated":
-            channels = shapes[1][params["dimension_numbers"].rhs_spec[0]]
-            taps = math.prod(shapes[1]) / channels
-            # of an input with zeros between (a transposed convolution) only its values count
-            taps /= math.prod(params["lhs_dilation"])
-            total += 2.0 * outputs * taps
-        elif name == "cond":
-            total += max(_count(branch.jaxpr) for branch in params["branches"])
-        else:
-            times = params["length"] if name == "scan" else 1
-            if name == "shard_map":
-                times = params["mesh"].size
-            total += times * sum(_count(inner) for inner in _inner(params))
-    return total
-
-
-def _shape(variable: Any) -> tuple[int, ...]:
-    return getattr(variable.aval, "shape", ())
-
-
-def _inner(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
-    """The programs an equation holds; of a custom derivative the function, not its rules."""
-    for value in params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
-                yield item.jaxpr
-            elif isinstance(item, core.Jaxpr):
-                yield item

@@ -57,8 +57,9 @@ class Inception(nn.Module):
 class GoogLeNet(nn.Module):
     """Nine Inception blocks without auxiliary heads; 6,624,904 parameters for 1,000 classes.
 
-    `norm=None, third_kernel=5` gives the paper's own form, with biases. Images of 31x31 or more;
-    224x224 as published. Features by name: "3a" to "5b".
+    `norm=None, third_kernel=5, last_pool=3` gives the paper's own form, with biases, but without
+    its local response normalisation. Images of 31x31 or more; 224x224 as published. Features by
+    name: "3a" to "5b".
 
     >>> model, images = GoogLeNet(num_classes=1000), jnp.zeros((1, 224, 224, 3))
     >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
@@ -71,6 +72,7 @@ class GoogLeNet(nn.Module):
         BatchNorm, epsilon=1e-3, momentum=0.1, torch=True
     )
     third_kernel: int = 3
+    last_pool: int = 2  # window of the pool before block 5a
     dropout: float = 0.2
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
@@ -90,7 +92,7 @@ class GoogLeNet(nn.Module):
         x = pool(x)
         for name, widths in INCEPTIONS.items():
             if name == "5a":
-                x = ops.max_pool(x, 2, 2, ceil_mode=True)
+                x = ops.max_pool(x, self.last_pool, 2, ceil_mode=True)
             elif name == "4a":
                 x = pool(x)
             x = Inception(widths, conv, self.third_kernel, name=f"inception{name}")(x)

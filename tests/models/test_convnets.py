@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import models
+from jaxdl import models, ops
 from jaxdl.models import weights
 from tests.models import twins
 
@@ -141,8 +141,20 @@ def test_parameter_counts_are_the_published_ones(build):
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == COUNTS[build]
 
 
-def test_googlenet_as_published_has_five_by_five_kernels_and_biases():
-    params = shapes_of(models.GoogLeNet(1000, norm=None, third_kernel=5), 224)["params"]
+def test_googlenet_as_published_has_five_by_five_kernels_and_biases(monkeypatch):
+    windows, max_pool = [], ops.max_pool
+
+    def spy(x, window, strides=None, **options):
+        windows.append((window, strides))
+        return max_pool(x, window, strides, **options)
+
+    monkeypatch.setattr(ops, "max_pool", spy)
+    as_published = models.GoogLeNet(1000, norm=None, third_kernel=5, last_pool=3)
+    params = shapes_of(as_published, 224)["params"]
+    # Table 1: all four pools between blocks are 3x3, stride 2; those in the nine blocks stride 1.
+    assert windows.count((3, 2)) == 4
+    assert windows.count((3, 1)) == 9
+    assert len(windows) == 13
     assert params["inception3a"]["branch3_1"]["conv"]["kernel"].shape == (5, 5, 16, 32)
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == 6_998_552
 
