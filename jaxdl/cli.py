@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 __all__ = ["keep_freed_memory", "parse", "run", "use_compilation_cache"]
 
 Config = TypeVar("Config")
-_MISTAKES = (ValueError, FileNotFoundError, FileExistsError, PermissionError)
+_MISTAKES = (ValueError, OSError)
 _COUNTS = ("batch_size", "batch_sizes", "epochs", "seeds")
 _RATES = ("learning_rate", "learning_rates")
 _LAUNCH = (
@@ -37,8 +37,9 @@ def run(
 ) -> Any:
     """Parses `args` (`sys.argv` by default) into `config_type`, calls `main`, returns its result.
 
-    A user's mistake (ValueError, a missing file, a foreign run folder) is printed as one sentence
-    and ends the process with exit code 2; with JAXDL_TRACEBACK=1 in the environment it is raised.
+    A user's mistake (ValueError, a missing file, a foreign run folder) or a full disk is printed as
+    one sentence and ends the process with exit code 2; with JAXDL_TRACEBACK=1 in the environment it
+    is raised.
     Ctrl-C ends it with 130. Where several processes run together and one fails, all end with 1.
     """
     keep_freed_memory()

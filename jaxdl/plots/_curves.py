@@ -3,6 +3,7 @@
 Every function returns a `matplotlib.figure.Figure` of its own, with no global state behind it.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,34 +56,60 @@ def compare(
         groups: by label, the histories of runs that differ in the seed alone. Their mean is drawn,
             and a band from the least to the greatest of them.
         x: the name that counts along the axis.
+
+    Returns: a Matplotlib figure; the labels stand below the panels, each once, in lines that fit.
     """
     from matplotlib.figure import Figure
 
     histories = [history for runs in groups.values() for history in runs if history]
     names = list(dict.fromkeys(name for history in histories for name in history[-1]))
-    names = [name for name in names if name not in (x, "step") and not name.startswith("time/")]
+    names = [
+        name for name in names if name not in (x, "step", "epoch") and not name.startswith("time/")
+    ]
     columns = min(3, max(1, len(names)))
     rows = -(-max(1, len(names)) // columns)
-    figure = Figure(figsize=(4.5 * columns, 3.2 * rows), layout="constrained")
+    wide = 4.5 * columns
+    labels = {label: textwrap.fill(label, int(11 * wide)) for label in groups}  # letters of 1/12 in
+    in_a_row = max(1, int(11 * wide) // (max(map(len, labels.values()), default=1) + 8))
+    lines = sum(text.count("\n") + 1 for text in labels.values()) / in_a_row
+    figure = Figure(figsize=(wide, 3.2 * rows + 0.22 * lines + 0.2), layout="constrained")
+    handles: dict[str, Any] = {}
     for number, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, number + 1)
-        for label, runs in groups.items():
+        for place, (label, runs) in enumerate(groups.items()):
             series = [[row[name] for row in run if name in row] for run in runs]
+            series = [values for values in series if values]
             length = min(map(len, series), default=0)
             if not length:
                 continue
             values = np.array([s[:length] for s in series])
-            along = [row[x] for row in runs[0] if name in row][:length]
-            (line,) = axes.plot(along, values.mean(axis=0), label=label)
+            told = next(run for run in runs if any(name in row for row in run))
+            along = [row[x] for row in told if name in row][:length]
+            style: dict[str, Any] = {
+                "color": f"C{place % 10}",
+                "linestyle": _STYLES[place // 10 % len(_STYLES)],
+            }
+            marker = "." if length == 1 else None  # a line of one point is not seen
+            (line,) = axes.plot(along, values.mean(axis=0), label=label, marker=marker, **style)
+            handles.setdefault(label, line)
             if len(values) > 1:
                 low, high = values.min(axis=0), values.max(axis=0)
                 axes.fill_between(along, low, high, color=line.get_color(), alpha=0.2)
         axes.set_xlabel(x)
         axes.set_title(name)
         axes.grid(alpha=0.3)
-    if names:
-        figure.axes[0].legend(frameon=False)
+    if handles:
+        figure.legend(
+            list(handles.values()),
+            [labels[label] for label in handles],
+            loc="outside lower center",
+            ncols=in_a_row,
+            frameon=False,
+        )
     return figure
+
+
+_STYLES = ("-", "--", ":", "-.")
 
 
 def confusion(counts: ArrayLike, class_names: Sequence[str] = ()) -> Any:

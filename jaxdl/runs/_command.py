@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tyro
+from rich.markup import escape
 
 from jaxdl.runs import _page
-from jaxdl.runs._read import axis, differing, find, histories, read
+from jaxdl.runs._read import axis, differing, find, histories, options, read, shown
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -38,17 +39,42 @@ def _list(folder: tyro.conf.Positional[pathlib.Path] = pathlib.Path("runs")) -> 
     Args:
         folder: where to look.
     """
-    from rich import box, console, table
+    from rich import box, table
 
-    found = [read(run) for run in find(folder)]
-    if not found:
+    found, damaged = [], []
+    for run in find(folder):
+        try:
+            found.append(read(run))
+        except ValueError as error:  # one that cannot be read does not hide the others
+            damaged.append(error)
+    if not found and not damaged:
         raise FileNotFoundError(f"no run below {folder}")
-    shown = table.Table("run", "rows", "state", "result", box=box.SIMPLE)
-    for run in found:
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in run.results.items())
-        state = "done" if run.results else "unfinished"
-        shown.add_row(str(run.folder), str(len(run.rows)), state, numbers)
-    console.Console().print(shown)
+    lines = table.Table(box=box.SIMPLE)
+    for name in ("run", "rows", "state"):
+        lines.add_column(name, no_wrap=True, overflow="fold")
+    lines.add_column("result", no_wrap=True, overflow="ellipsis")
+    for record in found:
+        numbers = [f"{name} {value:.4g}" for name, value in record.results.items()]
+        more = [f"and {len(numbers) - _LISTED} more"] if len(numbers) > _LISTED else []
+        state = "done" if record.results else "unfinished"
+        cells = (record.folder, len(record.rows), state, "  ".join(numbers[:_LISTED] + more))
+        lines.add_row(*(escape(str(cell)) for cell in cells))
+    _print(lines)
+    if damaged:
+        raise ValueError("; ".join(map(str, damaged)))
+
+
+_LISTED = 4  # closing numbers of a run; `page` shows all of them
+
+
+def _print(lines: Any) -> None:
+    """Prints a table, in lines as long as they are where no terminal sets a width."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(lines)
 
 
 def _compare(
@@ -60,20 +86,22 @@ def _compare(
         folders: run folders; those whose options differ only in the seed are drawn as one band.
         out: where to save the figure as PNG.
     """
-    from rich import box, console, table
+    from rich import box, table
 
     from jaxdl import plots
 
     records = [read(folder) for folder in folders]
     if len(records) < 2:
         raise ValueError("name two or more run folders to compare")
-    shown = table.Table("", *(str(folder) for folder in folders), box=box.SIMPLE)
+    lines = table.Table("", *(escape(str(folder)) for folder in folders), box=box.SIMPLE)
+    found = [options(record) for record in records]
     for key in differing(records):
-        shown.add_row(key, *(str(record.config.get(key)) for record in records))
+        cells = (key, *(shown(one.get(key)) for one in found))
+        lines.add_row(*map(escape, cells))
     results = [record.results for record in records]
     for name in dict.fromkeys(name for result in results for name in result):
-        shown.add_row(name, *(f"{r[name]:.4g}" if name in r else "-" for r in results))
-    console.Console().print(shown)
+        lines.add_row(escape(name), *(f"{r[name]:.4g}" if name in r else "-" for r in results))
+    _print(lines)
     if out is not None:
         plots.compare(histories(records), x=axis(records)).savefig(out, dpi=150)
         print(f"figure -> {out}")

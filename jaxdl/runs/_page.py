@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxdl.runs._read import Record, axis, differing, histories
+from jaxdl.runs._read import Record, axis, flat, histories, options, shown
 
 
 class _Row(NamedTuple):
@@ -42,16 +42,15 @@ def page(records: Sequence[Record]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    told = differing(records)
-    options = _rows([record.config for record in records])
+    configuration = _rows([options(record) for record in records])
+    configuration.sort(key=lambda row: not row.differs)  # those that differ first
     return environment.from_string(template).render(
         title=", ".join(_distinct(str(r.config.get("experiment", "run")) for r in records)),
         names=_short_names(records),
         records=records,
-        told=[row._replace(differs=False) for row in options if row.name in told],
         results=[row._replace(differs=False) for row in _rows([r.results for r in records])],
-        options=options,
-        environments=_rows([_flat(record.environment) for record in records]),
+        options=configuration,
+        environments=_rows([flat(record.environment) for record in records]),
         curves=_curves(records),
         figures=_distinct(name for record in records for name in record.figures),
         image=lambda path: _uri("image/png", path.read_bytes()),
@@ -62,26 +61,9 @@ def page(records: Sequence[Record]) -> str:
 def _rows(columns: Sequence[Mapping[str, Any]]) -> list[_Row]:
     rows = []
     for name in _distinct(name for column in columns for name in column):
-        values = [_shown(column[name]) if name in column else "-" for column in columns]
+        values = [shown(column[name]) if name in column else "-" for column in columns]
         rows.append(_Row(name, values, len(set(values)) > 1))
     return rows
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return " ".join(map(_shown, value))
-    return "-" if value is None else str(value)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The mapping with names "outer name" for what is nested."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = _flat(value, f"{prefix}{name} ") if isinstance(value, dict) else None
-        flat |= {f"{prefix}{name}": value} if inner is None else inner
-    return flat
 
 
 def _short_names(records: Sequence[Record]) -> list[str]:

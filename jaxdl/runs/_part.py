@@ -1,6 +1,6 @@
 """A part of a run: one of several trainings that are one experiment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,11 +30,15 @@ class Part:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends one row of numbers."""
-        self._run._append(step, {f"{self._name}/{name}": v for name, v in values.items()})
+        self._run._append(step, {self._named(name): v for name, v in values.items()})
 
-    def rewind(self, step: int) -> None:
-        """Drops this part's rows after `step`."""
-        self._run._drop_rows(step, self._name)
+    def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
+        """Drops this part's rows after `step`; `history` is as for `Run.rewind`."""
+        rows = [{self._named(name): value for name, value in row.items()} for row in history]
+        self._run._rewind(step, rows, self._name)
+
+    def _named(self, name: str) -> str:
+        return name if name == "step" else f"{self._name}/{name}"
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar of the run."""

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Options that say where and how a run is kept, not what is computed.
@@ -86,33 +86,100 @@ def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
     >>> _ = pathlib.Path("metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\\n{"step": 2, "lo')
     >>> read_metrics(pathlib.Path("."))
     [{'step': 1, 'loss': 0.5}]
+
+    Raises: ValueError naming the file and the line if another one is no row of numbers.
     """
     path = folder / "metrics.jsonl"
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    rows, damaged = parse_metrics(path)
+    if damaged:
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        raise ValueError(f"{path} is damaged: line {damaged[0]} is no row of numbers{more}")
     return rows
+
+
+def parse_metrics(path: pathlib.Path) -> tuple[list[dict[str, float]], list[int]]:
+    """The rows that can be read, and the numbers of the lines that cannot, counted from 1."""
+    rows, damaged = [], []
+    *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    for number, line in enumerate(lines, 1):
+        if (row := _row(line)) is None:
+            damaged.append(number)
+        else:
+            rows.append(row)
+    row = _row(last)  # without its end of line it may have been cut off
+    return (rows if row is None else [*rows, row]), damaged
+
+
+def _row(line: bytes) -> dict[str, float] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return None
+    return row if all(type(value) in (int, float) for value in row.values()) else None
+
+
+def options(record: Record) -> dict[str, Any]:
+    """The options of a run by name, "outer inner" for those that are nested."""
+    return flat(record.config)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The mapping with names "outer inner" for what is nested."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            found |= flat(value, f"{prefix}{name} ")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def shown(value: Any) -> str:
+    """The value of an option or a result as a table shows it."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return " ".join(map(shown, value))
+    return "-" if value is None or value == {} else str(value)
 
 
 def differing(records: Sequence[Record]) -> list[str]:
     """The options in which the runs differ."""
-    keys = dict.fromkeys(key for record in records for key in record.config)
-    first = records[0].config
-    return [key for key in keys if any(r.config.get(key) != first.get(key) for r in records)]
+    found = [options(record) for record in records]
+    keys = dict.fromkeys(key for one in found for key in one)
+    return [key for key in keys if any(one.get(key) != found[0].get(key) for one in found)]
 
 
 def histories(records: Sequence[Record]) -> dict[str, list[list[dict[str, float]]]]:
     """The rows of the runs by what tells them apart; those that differ in the seed are together."""
-    keys = [key for key in differing(records) if key not in _UNNAMED]
-    groups: dict[str, list[list[dict[str, float]]]] = {}
+    groups: dict[str, list[Record]] = {}
     for record in records:
-        label = ", ".join(f"{key} {record.config.get(key)}" for key in keys)
-        name = label or str(record.config.get("experiment", record.folder.name))
-        groups.setdefault(name, []).append(record.rows)
-    return groups
+        kept = {k: v for k, v in options(record).items() if k not in _UNNAMED}
+        groups.setdefault(json.dumps(kept, sort_keys=True), []).append(record)
+    labels = [_label(group, records) for group in groups.values()]
+    for place, group in enumerate(groups.values()):
+        if len(labels[place]) > _LONGEST or labels.count(labels[place]) > 1:
+            names = [record.folder.resolve().name for record in group]
+            labels[place] = ", ".join(names[:2]) + (f" +{len(names) - 2}" if names[2:] else "")
+    if len(set(labels)) < len(labels):
+        labels = [str(group[0].folder) for group in groups.values()]
+    rows = [[record.rows for record in group] for group in groups.values()]
+    return dict(zip(labels, rows, strict=True))
+
+
+def _label(group: Sequence[Record], records: Sequence[Record]) -> str:
+    """The experiment, where there are several, and the options that tell its own runs apart."""
+    experiment = str(group[0].config.get("experiment", group[0].folder.resolve().name))
+    alike = [r for r in records if r.config.get("experiment") == group[0].config.get("experiment")]
+    keys = [key for key in differing(alike) if key not in _UNNAMED]
+    values = options(group[0])
+    told = [f"{key} {shown(values.get(key))}" for key in keys]
+    return ", ".join(told if told and len(alike) == len(records) else [experiment, *told])
+
+
+_LONGEST = 72  # characters of a label; the folder's name stands for longer ones
 
 
 def axis(records: Sequence[Record]) -> str:

@@ -6,14 +6,19 @@ import datetime
 import json
 import os
 import pathlib
-import shutil
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from jaxdl.runs import _folder
 from jaxdl.runs._bar import Bar
 from jaxdl.runs._environment import environment
 from jaxdl.runs._part import Part
-from jaxdl.runs._read import NOT_COMPUTED, read_metrics
+from jaxdl.runs._read import parse_metrics, read_metrics
+
+if TYPE_CHECKING:
+    from jaxdl import train
 
 
 class Run:
@@ -25,27 +30,22 @@ class Run:
         self.results: dict[str, float] = {}
         self._writes = _is_first_process()
         self._quiet = quiet or not self._writes
-        metrics = folder / "metrics.jsonl" if self._writes else pathlib.Path(os.devnull)
-        self._metrics = metrics.open("a", encoding="utf-8")
+        self._path = folder / "metrics.jsonl" if self._writes else pathlib.Path(os.devnull)
+        self._metrics = self._path.open("a", encoding="utf-8")
+        self._checkpoints: train.Checkpoints | None = None
         self._events: Any = None
         self._purge: int | None = None
         self._bar = Bar(self._quiet)
         self._parts: dict[str, Part] = {}
-        self._checkpoints: Any = None
 
     @property
-    def checkpoints(self) -> Any:
-        """Where the run is saved and continued from, `train.Checkpoints`."""
+    def checkpoints(self) -> "train.Checkpoints":
+        """Where the run is saved: `train.Checkpoints` in its folder, closed together with it."""
         if self._checkpoints is None:
-            from jaxdl.train import Checkpoints
+            from jaxdl import train
 
-            self._checkpoints = Checkpoints(self.folder / "checkpoints")
+            self._checkpoints = train.Checkpoints(self.folder / "checkpoints")
         return self._checkpoints
-
-    def is_new(self) -> bool:
-        """Whether nothing of the run itself was saved; its parts may have been."""
-        saved = self.folder / "checkpoints"
-        return not saved.is_dir() or not any(path.name.isdigit() for path in saved.iterdir())
 
     def part(self, name: str) -> Part:
         """A recorder of its own for one of several trainings that are this run.
@@ -59,15 +59,19 @@ class Run:
         return self._parts.setdefault(name, Part(self, name))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends one row of numbers and prints those that are not times."""
+        """Appends one row of numbers and prints those that are not times.
+
+        Raises: OSError naming the file if it cannot be written.
+        """
         self._append(step, values)
         shown = {name: v for name, v in values.items() if "time" not in name.split("/")}
         self.note("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
 
     def _append(self, step: int, values: Mapping[str, float]) -> None:
         row = {"step": step, **{name: float(value) for name, value in values.items()}}
-        self._metrics.write(json.dumps(row) + "\n")
-        self._metrics.flush()
+        with _named(self._path):
+            self._metrics.write(json.dumps(row) + "\n")
+            self._metrics.flush()
         if not self._writes:
             return
         if self._events is None:
@@ -77,25 +81,44 @@ class Run:
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
         """Drops the rows after `step`: training goes on from there, and will write them again.
 
         Those of parts stay: each part drops its own.
-        """
-        self._drop_rows(step, None)
 
-    def _drop_rows(self, step: int, part: str | None) -> None:
+        Args:
+            step: of the checkpoint.
+            history: the rows up to there as the checkpoint holds them, each with its "step". Those
+                that are missing or damaged in metrics.jsonl are put back; the damaged file is kept
+                as metrics.jsonl.1.
+        """
+        self._rewind(step, history, None)
+
+    def _rewind(self, step: int, history: Sequence[Mapping[str, float]], part: str | None) -> None:
+        """The same for the rows of a part, or with None for those of the run itself."""
         if not self._writes:
             return
-        rows = [
-            row
-            for row in read_metrics(self.folder)
-            if row["step"] <= step or self._part_of(row) != part
+        found, damage = parse_metrics(self._path)
+        is_own = [self._part_of(row) == part for row in found]
+        left = [
+            row for own, row in zip(is_own, found, strict=True) if not own or row["step"] <= step
         ]
+        own_rows = [row for row in left if self._part_of(row) == part]
+        rows, merged = left, _merged(own_rows, history)
+        if merged != own_rows:  # all of them together, where the first one was
+            place = is_own.index(True) if any(is_own) else len(found)
+            others = [row for row in left if self._part_of(row) != part]
+            rows = [*others[:place], *merged, *others[place:]]
+        text, kept = ("".join(json.dumps(row) + "\n" for row in some) for some in (rows, left))
         self._metrics.close()
-        path = self.folder / "metrics.jsonl"
-        _write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
-        self._metrics = path.open("a", encoding="utf-8")
+        with _named(self._path):
+            if damage or text != kept:
+                said = f"line {damage[0]} is damaged" if damage else "rows are missing or changed"
+                old = _folder.move_aside(self._path) if self._path.exists() else None
+                kept_as = f" (kept as {old.name})" if old and found else ""
+                self.note(f"{self._path}: {said}{kept_as}; {len(rows)} rows are in place again")
+            _write_whole(self._path, text)
+            self._metrics = self._path.open("a", encoding="utf-8")
         self._purge = step + 1  # TensorBoard then hides what came after
 
     def _part_of(self, row: Mapping[str, float]) -> str | None:
@@ -112,7 +135,8 @@ class Run:
         """Saves a Matplotlib figure as `name.png` and returns its path."""
         path = self.folder / f"{name}.png"
         if self._writes:
-            figure.savefig(path, dpi=150, bbox_inches="tight")
+            with _named(path), _whole(path) as part:
+                figure.savefig(part, format="png", dpi=150, bbox_inches="tight")
         return path
 
     def note(self, text: str) -> None:
@@ -135,13 +159,19 @@ class Run:
         return self.results
 
     def close(self) -> None:
+        """Waits for what is being saved, and closes every file."""
         self._bar.close()
-        for saved in (self._checkpoints, *self._parts.values()):
-            if saved is not None:
-                saved.close()
-        self._metrics.close()
-        if self._events is not None:
-            self._events.close()
+        try:
+            for saved in (self._checkpoints, *self._parts.values()):
+                if saved is not None:
+                    saved.close()
+        finally:
+            try:
+                with _named(self._path):
+                    self._metrics.close()
+            finally:
+                if self._events is not None:
+                    self._events.close()
 
 
 @contextlib.contextmanager
@@ -166,48 +196,99 @@ def open(
     >>> run.history(), sorted(path.name for path in run.folder.glob("*.json"))
     ([{'step': 1, 'train/loss': 0.5}], ['config.json', 'environment.json', 'result.json'])
 
+    Without `out` the newest unfinished run of the same configuration, on the same data, is
+    continued where it has a checkpoint, and a line says so; otherwise runs/NAME/DATE-TIME is begun.
+    With `out` the run in that folder is continued from its checkpoint. Where there is none to go on
+    from, or `resume` is False, what the folder holds is renamed to OUT.1 (or the next free number):
+    nothing is deleted. Two processes never write one folder, for it is locked while it is open; of
+    several processes of one run the first one locks and writes, and all are given `out`.
+
     Args:
         config: a dataclass; written to config.json.
-        name: of the experiment; without `out` the folder is runs/NAME/DATE-TIME.
-        out: the folder. If it holds a run of the same configuration, that run is continued.
+        name: of the experiment.
+        out: the folder.
         data: the splits it works on; their checksums go into environment.json.
-        resume: False starts over in a folder that holds a run of the same configuration.
+        resume: False begins a new run.
         quiet: print nothing.
-    Of several processes the first one writes; all of them are given the folder by name.
 
-    Raises: FileExistsError if the folder holds a run of another configuration (the differences are
-        named), or other files. ValueError if several processes are given no folder.
+    Raises: FileExistsError if the folder holds a run of another configuration or on other data (the
+        differences are named), other files, or is in use by another process. FileNotFoundError if
+        it cannot be written. ValueError if several processes are given no folder.
     """
     asked = {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
     asked = {"experiment": name, **asked}
+    checksums = {key: split.checksum() for key, split in (data or {}).items()}
+    said = []
     if out is None:
         if not _is_only_process():
             raise ValueError("a run of several processes needs a folder by name (--out)")
-        now = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S-%f")[:-3]
-        out = pathlib.Path("runs") / name / now
+        parent = pathlib.Path("runs") / name
+        out = _folder.find_unfinished(parent, asked, checksums) if resume else None
+        if out is not None:
+            said.append(f"continuing the unfinished run {out}; --no-resume starts a new one")
+        out = out or parent / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S-%f")[:-3]
     folder = pathlib.Path(out)
-    _refuse_foreign(folder, asked)
+    _folder.refuse_foreign(folder, asked, checksums)
     _wait_for_all("checked")
-    try:
-        if _is_first_process():
-            if not resume and folder.exists():
-                shutil.rmtree(folder)  # a run of this very configuration, or empty: see above
-            folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+
+        def prepare() -> None:
+            old = _lock(folder, stack, keep=resume)
+            if old is not None:
+                said.append(f"{folder} held a run; it is now {old}")
             _write_json(folder / "config.json", asked)
-    except OSError as error:
-        message = f"cannot write the run folder {folder}: {error.strerror}"
-        raise FileNotFoundError(message) from error
-    checksums = {key: split.checksum() for key, split in (data or {}).items()}
-    if _is_first_process():
-        _write_json(folder / "environment.json", {**environment(), "data": checksums})
-    _wait_for_all("opened")
-    run = Run(folder, asked, quiet)
-    if run.is_new():
-        run.rewind(-1)  # nothing was saved that its rows could belong to
-    try:
-        yield run
-    finally:
+            _write_json(folder / "environment.json", {**environment(), "data": checksums})
+
+        _in_first_process(prepare, f"cannot write the run folder {folder}")
+        run = Run(folder, asked, quiet)
+        for line in said:
+            run.note(line)
+        if not _folder.has_checkpoints(folder, parts=False):
+            run.rewind(-1)  # rows of the run itself that no checkpoint holds; parts see to theirs
+        try:
+            yield run
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to be told
+                run.close()
+            raise
         run.close()
+
+
+def _lock(folder: pathlib.Path, stack: contextlib.ExitStack, *, keep: bool) -> pathlib.Path | None:
+    """Makes and locks the folder, the old one moved aside unless it is kept; where to, if so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _folder.Lock(folder)
+    metrics = folder / "metrics.jsonl"
+    used = (folder / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0)
+    used = used or _folder.has_checkpoints(folder)
+    if not used or (keep and _folder.has_checkpoints(folder)):
+        stack.callback(lock.close)
+        return None
+    old = _folder.move_aside(folder)
+    lock.close()
+    folder.mkdir()
+    stack.callback(_folder.Lock(folder).close)
+    return old
+
+
+def _in_first_process(action: Callable[[], None], what: str) -> None:
+    """Does it in the first process; if it fails there, all of them raise."""
+    error: Exception | None = None
+    if _is_first_process():
+        try:
+            action()
+        except FileExistsError as raised:
+            error = raised
+        except OSError as raised:
+            error = FileNotFoundError(f"{what}: {raised.strerror or raised}")
+            error.__cause__ = raised
+    if not _is_only_process():
+        from jax.experimental import multihost_utils
+
+        if multihost_utils.broadcast_one_to_all(np.array(error is not None)) and error is None:
+            error = FileExistsError(f"{what}: process 0 says why")
+    if error is not None:
+        raise error
 
 
 def _is_only_process() -> bool:
@@ -230,26 +311,19 @@ def _wait_for_all(what: str) -> None:
         multihost_utils.sync_global_devices(f"jaxdl.runs {what}")
 
 
-def _refuse_foreign(folder: pathlib.Path, asked: Mapping[str, Any]) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file, not a run folder")
-    path = folder / "config.json"
-    if not path.exists():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise FileExistsError(f"{folder} holds other files and no run; name a new folder")
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise FileExistsError(f"{path} is not readable ({error}); name a new folder") from error
-    keys = [key for key in {**found, **asked} if key not in NOT_COMPUTED]
-    other = [
-        f"{key} {found.get(key)!r} there, {asked.get(key)!r} here"
-        for key in keys
-        if found.get(key) != asked.get(key)
-    ]
-    if other:
-        raise FileExistsError(f"{folder} holds a run of another configuration: {'; '.join(other)}")
+def _merged(
+    rows: Sequence[dict[str, float]], history: Sequence[Mapping[str, float]]
+) -> list[dict[str, float]]:
+    """The rows of the file with those of the checkpoint put in their place, by step."""
+    merged = list(rows)
+    for row in history:
+        for place, old in enumerate(merged):
+            if old["step"] == row["step"] and old.keys() >= row.keys():
+                merged[place] = {**old, **row}
+                break
+        else:
+            merged.append({"step": row["step"], **row})
+    return sorted(merged, key=lambda row: row["step"])
 
 
 def _plain(value: Any) -> Any:
@@ -264,7 +338,26 @@ def _write_json(path: pathlib.Path, content: Any) -> None:
 
 
 def _write_whole(path: pathlib.Path, text: str) -> None:
-    # Whole or not at all: a kill between the two leaves the old file.
+    with _whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A name to write to, which becomes `path` at the end: a kill before it leaves the old file."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Says which file it was where the disk is full or gone."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error

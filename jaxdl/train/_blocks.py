@@ -37,18 +37,19 @@ def run_blocks(
     """
     checkpoints = getattr(run, "checkpoints", None)
     history: list[dict[str, float]] = []
+    steps: list[int] = []  # of the rows
     done = 0
     if checkpoints is not None and checkpoints.latest() is not None:
         carry, record = checkpoints.restore(carry)
-        done, history = record["done"], record["history"]
+        done, history, steps = record["done"], record["history"], record["steps"]
         if run is not None:
             run.note(f"continuing from {done} of {count}")
     if run is not None:
-        run.rewind(done)
+        run.rewind(done, [{"step": s, **row} for s, row in zip(steps, history, strict=True)])
 
     def save() -> None:
         if checkpoints is not None and checkpoints.latest() != done:
-            checkpoints.save(done, carry, {"done": done, "history": history})
+            checkpoints.save(done, carry, {"done": done, "history": history, "steps": steps})
 
     with Interrupts(active=checkpoints is not None) as interrupts:
         while done < count:
@@ -56,6 +57,7 @@ def run_blocks(
             done += 1
             if row is not None:
                 history.append({name: float(value) for name, value in row.items()})
+                steps.append(done)
             if run is not None:
                 if row is not None:
                     run.write(done, history[-1])

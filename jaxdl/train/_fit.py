@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -33,8 +33,8 @@ class Recorder(Protocol):
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Keeps one row of numbers."""
 
-    def rewind(self, step: int) -> None:
-        """Forgets the rows after `step`, for training goes on from there."""
+    def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
+        """Forgets the rows after `step`, for training goes on there; those before are `history`."""
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Shows how far it is, in steps."""
@@ -130,7 +130,8 @@ def fit(
     position = int(state.step)
     window = 1 if jax.process_count() == 1 else _AGREE_EVERY  # most steps of one call
     if run is not None:
-        run.rewind(position)  # rows that were written after the checkpoint
+        written = [{"step": int(r["epoch"]) * steps_per_epoch, **r} for r in record["history"]]
+        run.rewind(position, written)  # rows after the checkpoint are written again
 
     def save() -> None:
         if checkpoints is not None and checkpoints.latest() != position:

@@ -154,5 +154,3 @@ def test_wrong_arguments_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             model.init(jax.random.key(0), images, boxes, train=False)
-    with pytest.raises(ValueError, match=r"as models\.FastRCNN does; got RCNN"):
-        train.regions(models.RCNN(VGG, K))

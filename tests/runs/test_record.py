@@ -80,17 +80,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         pass
 
 
-def test_the_same_configuration_goes_on_or_starts_over(tmp_path):
-    record(tmp_path / "a", rows=3)
-    with runs.open(Config(), name="try", out=tmp_path / "a", quiet=True) as run:
-        run.rewind(2)
-        run.write(3, {"test/loss": 9.0})
-        assert [row["step"] for row in run.history()] == [1, 2, 3]
-        assert run.history()[-1]["test/loss"] == 9.0
-    with runs.open(Config(), name="try", out=tmp_path / "a", resume=False, quiet=True) as run:
-        assert run.history() == []
-
-
 def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     record(tmp_path / "a")
     with (tmp_path / "a" / "metrics.jsonl").open("a") as file:

@@ -55,7 +55,7 @@ class Log:
     def write(self, step, values):
         self.rows.append((step, dict(values)))
 
-    def rewind(self, step):
+    def rewind(self, step, history=()):
         self.rows = [row for row in self.rows if row[0] <= step]
 
     def progress(self, done, total, text):
