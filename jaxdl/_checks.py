@@ -17,6 +17,21 @@ def wide(values: ArrayLike) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
+def without_masked(array: ArrayLike, weights: ArrayLike | None) -> jax.Array:
+    """The array with zeros where the weight is 0, so that what lies there has no gradient either.
+
+    Masking what is made of it comes too late: `0 * nan` on the way back is NaN.
+    """
+    array = jnp.asarray(array)
+    if weights is None or not jnp.issubdtype(array.dtype, jnp.inexact):
+        return array
+    weights = jnp.asarray(weights)
+    if weights.shape != array.shape[: weights.ndim]:
+        raise ValueError(f"weights {weights.shape} must lead the shape {array.shape}")
+    weights = weights.reshape(weights.shape + (1,) * (array.ndim - weights.ndim))
+    return jnp.where(weights == 0, 0, array)
+
+
 def same_shape(**arrays: jax.Array) -> None:
     """Raises ValueError naming every argument unless all shapes are equal: nothing broadcasts."""
     if len({array.shape for array in arrays.values()}) > 1:

@@ -48,12 +48,13 @@ def rating_similarity(
     largest = jnp.max(jnp.abs(x), axis=1, keepdims=True)
     x = x / jnp.where(largest > 0, largest, 1)
     a, wa = x[jnp.asarray(rows)], w[jnp.asarray(rows)]
-    n = wa @ w.T
-    product, square, other_square = a @ x.T, (a * a) @ w.T, wa @ (x * x).T
+    times = functools.partial(jnp.dot, precision=jax.lax.Precision.HIGHEST)
+    n = times(wa, w.T)
+    product, square, other_square = times(a, x.T), times(a * a, w.T), times(wa, (x * x).T)
     least, other_least = jnp.zeros_like(square), jnp.zeros_like(square)
     if kind == "pearson":
         safe = jnp.maximum(n, 1)
-        total, other_total = a @ w.T, wa @ x.T
+        total, other_total = times(a, w.T), times(wa, x.T)
         product = product - total * other_total / safe
         least, other_least = 1e-5 * square, 1e-5 * other_square  # below is rounding, no variance
         square = square - total * total / safe

@@ -31,7 +31,8 @@ def sample(
         temperature: below 1 sharpens, above 1 flattens; 0 is the greatest logit, the first of ties.
         top_k: only the k greatest logits may come (more where the k-th ties).
         top_p: only the fewest entries whose probabilities, at this temperature and after `top_k`,
-            add up to `top_p` or more (nucleus sampling; Holtzman et al. 2020, arXiv:1904.09751).
+            add up to `top_p` or more, the first of ties (nucleus sampling; Holtzman et al. 2020,
+            arXiv:1904.09751); 1 keeps all.
     Returns: ids `[...]`, int32.
     Raises: ValueError for a negative temperature, `top_k` outside 1..V, `top_p` outside (0, 1].
     """
@@ -47,13 +48,20 @@ def sample(
     if top_k is not None:
         least = jax.lax.top_k(logits, top_k)[0][..., -1:]
         logits = jnp.where(logits < least, -jnp.inf, logits)
-    if top_p is not None:
-        descending = -jnp.sort(-logits, axis=-1)
-        p = jax.nn.softmax(descending, axis=-1)
-        inside = jnp.cumsum(p, axis=-1) - p < top_p  # what comes before is not enough yet
-        least = jnp.min(jnp.where(inside, descending, jnp.inf), axis=-1, keepdims=True)
-        logits = jnp.where(logits < least, -jnp.inf, logits)
+    if top_p is not None and top_p < 1:
+        logits = jnp.where(_nucleus(logits, top_p), logits, -jnp.inf)
     return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
+
+
+def _nucleus(logits: jax.Array, top_p: float) -> jax.Array:
+    """Boolean `[..., V]`: the fewest entries, and at least one, that hold `top_p` of the whole."""
+    ascending = jnp.sort(logits, axis=-1)
+    up_to = jnp.cumsum(jax.nn.softmax(ascending, axis=-1), axis=-1)  # from the smallest, exactly
+    inside = (up_to > 1 - top_p).at[..., -1].set(True)  # without it what is greater falls short
+    least = jnp.min(jnp.where(inside, ascending, jnp.inf), axis=-1, keepdims=True)
+    above, equal = logits > least, logits == least
+    room = jnp.sum(inside, axis=-1, keepdims=True) - jnp.sum(above, axis=-1, keepdims=True)
+    return above | (equal & (jnp.cumsum(equal, axis=-1) <= room))
 
 
 def generate(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxdl import _checks
+from jaxdl import _checks, _exact
 
 
 def self_information(p: ArrayLike, *, base: float = math.e) -> jax.Array:
@@ -119,8 +119,9 @@ def mutual_information(pxy: ArrayLike, *, base: float = math.e) -> jax.Array:
     (Array(1., dtype=float32), Array(0., dtype=float32))
     """
     table = _joint(pxy)
-    flat = (*table.shape[:-2], -1)
-    return kl_divergence(table.reshape(flat), _product(table).reshape(flat), base=base)
+    seen = table > 0
+    terms = jnp.where(seen, table * _log_ratio(table, seen), 0.0)
+    return jnp.sum(terms, axis=(-2, -1)) / _log_base(base)
 
 
 def pointwise_mutual_information(pxy: ArrayLike, *, base: float = math.e) -> jax.Array:
@@ -133,10 +134,10 @@ def pointwise_mutual_information(pxy: ArrayLike, *, base: float = math.e) -> jax
            [-inf,   1.]], dtype=float32)
     """
     table = _joint(pxy)
-    product = _product(table)
-    known = product > 0
-    pmi = jnp.log(table) - _safe_log(product, known)
-    return jnp.where(known, pmi, 0.0) / _log_base(base)
+    known = (jnp.sum(table, axis=-1, keepdims=True) > 0) & (
+        jnp.sum(table, axis=-2, keepdims=True) > 0
+    )
+    return jnp.where(known, _log_ratio(table, known), 0.0) / _log_base(base)
 
 
 def table_of(*samples: jax.Array, sizes: tuple[int, ...], weights: ArrayLike | None = None):
@@ -163,9 +164,14 @@ def table_of(*samples: jax.Array, sizes: tuple[int, ...], weights: ArrayLike | N
         inside &= (array >= 0) & (array < size)
         index = index * size + array
     total = math.prod(sizes)
-    w = jnp.ones(index.shape) if weights is None else jnp.asarray(weights).astype(jnp.float32)
-    _checks.same_shape(samples=index, weights=w)
-    counts = jnp.zeros(total).at[jnp.where(inside, index, total)].add(w, mode="drop")
+    if weights is not None:
+        weights = jnp.asarray(weights)
+        _checks.same_shape(samples=index, weights=weights)
+        if weights.dtype == bool:
+            inside, weights = inside & weights, None
+    place = jnp.where(inside, index, total).reshape(-1)
+    flat = None if weights is None else weights.reshape(-1)
+    counts = jnp.add(*_exact.sum_by_index(place, flat, total))
     mass = jnp.sum(counts)
     return (counts / jnp.where(mass == 0, 1.0, mass)).reshape(sizes)
 
@@ -185,9 +191,11 @@ def _joint(pxy: ArrayLike) -> jax.Array:
     return table
 
 
-def _product(table: jax.Array) -> jax.Array:
-    """`p(x) p(y)` as `[..., X, Y]`."""
-    return jnp.sum(table, axis=-1, keepdims=True) * jnp.sum(table, axis=-2, keepdims=True)
+def _log_ratio(table: jax.Array, where: jax.Array) -> jax.Array:
+    """`log p(x, y) - log p(x) - log p(y)`: the product of the two may be too small for a float."""
+    px, py = (jnp.sum(table, axis=axis, keepdims=True) for axis in (-1, -2))
+    given = [_safe_log(jnp.broadcast_to(p, table.shape), where) for p in (px, py)]
+    return _safe_log(table, where) - given[0] - given[1]
 
 
 def _safe_log(x: jax.Array, where: jax.Array) -> jax.Array:

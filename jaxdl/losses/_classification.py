@@ -78,7 +78,9 @@ def masked_sigmoid_cross_entropy(
     logits, labels, mask = _scores(logits), jnp.asarray(labels), jnp.asarray(mask)
     _checks.same_shape(logits=logits, labels=labels, mask=mask)
     kept = mask.astype(logits.dtype)
-    loss = sigmoid_cross_entropy(jnp.where(kept == 0, 0, logits), labels)
+    # Masked before the loss: 0 times the slope at a NaN is NaN.
+    logits, labels = (jnp.where(kept == 0, 0, array) for array in (logits, labels))
+    loss = sigmoid_cross_entropy(logits, labels)
     total = jnp.sum(kept, axis=-1)
     return jnp.sum(kept * loss, axis=-1) / jnp.where(total == 0, 1, total)
 
@@ -94,7 +96,7 @@ def kl_divergence(logits: ArrayLike, probabilities: ArrayLike) -> jax.Array:
     Returns: `[...]`, the cross entropy less the entropy of p, >= 0 up to rounding.
     Raises: ValueError if the shapes differ.
     """
-    logits, p = _scores(logits), jnp.asarray(probabilities)
+    logits, p = _scores(logits), _checks.wide(probabilities)
     _checks.same_shape(logits=logits, probabilities=p)
     entropy = -jnp.sum(p * jnp.log(jnp.where(p > 0, p, 1)), axis=-1)
     return softmax_cross_entropy(logits, p.astype(logits.dtype)) - entropy

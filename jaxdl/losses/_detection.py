@@ -69,7 +69,9 @@ def multibox_loss(
         nll = jnp.where(counted, nll, 0)
     else:
         nll = softmax_focal_loss(logits, classes, gamma=focal_gamma)
-    target_offsets = jnp.where(positive[..., None], target_offsets, offsets)
+    offsets, target_offsets = (
+        jnp.where(positive[..., None], array, 0) for array in (offsets, target_offsets)
+    )
     return MultiboxLoss(
         jnp.sum(nll, axis=-1),
         jnp.sum(smooth_l1(offsets, target_offsets, beta=beta), axis=(-2, -1)),

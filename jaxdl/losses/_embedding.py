@@ -26,11 +26,11 @@ def negative_sampling_loss(
     positive, negatives = _checks.wide(positive), _checks.wide(negatives)
     if negatives.ndim == 0 or negatives.shape[:-1] != positive.shape:
         raise ValueError(f"negatives {negatives.shape} need one axis more than {positive.shape}")
-    pushed = jax.nn.softplus(negatives)
     if mask is not None:
         mask = jnp.asarray(mask)
         _checks.same_shape(negatives=negatives, mask=mask)
-        pushed = jnp.where(mask, pushed, 0)
+        negatives = jnp.where(mask, negatives, -jnp.inf)  # before the loss: softplus(-inf) = 0
+    pushed = jax.nn.softplus(negatives)
     return jax.nn.softplus(-positive) + jnp.sum(pushed, axis=-1)
 
 
@@ -51,7 +51,7 @@ def hierarchical_softmax_loss(scores: ArrayLike, turns: ArrayLike, mask: ArrayLi
     scores, turns, mask = _checks.wide(scores), jnp.asarray(turns), jnp.asarray(mask)
     _checks.same_shape(scores=scores, turns=turns, mask=mask)
     signed = jnp.where(turns.astype(bool), scores, -scores)
-    return jnp.sum(jnp.where(mask, jax.nn.softplus(-signed), 0), axis=-1)
+    return jnp.sum(jax.nn.softplus(jnp.where(mask, -signed, -jnp.inf)), axis=-1)
 
 
 def glove_loss(
@@ -74,4 +74,4 @@ def glove_loss(
     seen = counts > 0
     known = jnp.where(seen, counts, 1)
     weight = jnp.where(seen, jnp.minimum(1, (known / max_count) ** power), 0)
-    return weight * jnp.square(scores - jnp.log(known))
+    return weight * jnp.square(jnp.where(seen, scores, 0) - jnp.log(known))

@@ -1,5 +1,7 @@
 """Losses of style transfer (Gatys et al. 2016), one number per image. Layout `[B, H, W, C]`."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -7,6 +9,8 @@ from jax.typing import ArrayLike
 from jaxdl import _checks
 from jaxdl.losses._regression import mean_squared_error
 from jaxdl.ops import absolute
+
+PRECISE = jax.lax.Precision.HIGHEST
 
 
 def gram_matrix(features: ArrayLike) -> jax.Array:
@@ -24,7 +28,9 @@ def gram_matrix(features: ArrayLike) -> jax.Array:
     features = _checks.wide(features)
     if features.ndim != 4:
         raise ValueError(f"features need shape [B, H, W, C], got {features.shape}")
-    return jnp.einsum("bhwc,bhwd->bcd", features, features) / features[0].size
+    return jnp.einsum("bhwc,bhwd->bcd", features, features, precision=PRECISE) / math.prod(
+        features.shape[1:]
+    )
 
 
 def content_loss(features: ArrayLike, target: ArrayLike) -> jax.Array:

@@ -5,6 +5,7 @@ give the number of the whole set. Nothing is divided before `compute`.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
-from jaxdl import _checks
+from jaxdl import _checks, _exact
+from jaxdl._exact import two_sum
 
 
 @runtime_checkable
@@ -91,12 +93,12 @@ class Mean:
             on the host are negative (inside a program they make the mean NaN).
         """
         values = jnp.asarray(values).astype(jnp.float32)
-        if weights is None:
-            return cls(total=jnp.sum(values), weight=jnp.asarray(values.size, jnp.float32))
-        weights = broadcast_weights(weights, values.shape)
-        return cls(
-            total=jnp.sum(jnp.where(weights == 0, 0.0, values) * weights), weight=jnp.sum(weights)
-        )
+        weight, weight_lost = sum_of_weights(weights, values.shape)
+        if weights is not None:
+            weights = broadcast_weights(weights, values.shape)
+            values = jnp.where(weights == 0, 0.0, values) * weights
+        total, total_lost = _exact.sum_all(values)
+        return cls(total=total, weight=weight, total_lost=total_lost, weight_lost=weight_lost)
 
     def merge(self, other: Self) -> Self:
         total, total_lost = two_sum(self.total, other.total)
@@ -207,9 +209,15 @@ def broadcast_weights(weights: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
     return jnp.broadcast_to(array, shape)
 
 
-def two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The rounded sum and its exact rounding error (Knuth 1969), 0 where the sum is not finite."""
-    total = a + b
-    b_part = total - a
-    error = (a - (total - b_part)) + (b - b_part)
-    return total, jnp.where(jnp.isfinite(total), error, 0.0)
+def sum_of_weights(
+    weights: ArrayLike | None, shape: tuple[int, ...], axis: int | None = None
+) -> _exact.Parts:
+    """The sum of `broadcast_weights`, over all or along an axis; masks are counted, exactly."""
+    if weights is None:
+        rest = () if axis is None else shape[:axis] + shape[axis + 1 :]
+        value, lost = _exact.parts_of_int(math.prod(shape) if axis is None else shape[axis])
+        return jnp.full(rest, value), jnp.full(rest, lost)
+    array = broadcast_weights(weights, shape)
+    if jnp.issubdtype(jnp.result_type(weights), jnp.bool_):
+        return _exact.parts_of(jnp.sum(array != 0, axis=axis, dtype=jnp.int32))
+    return _exact.sum_all(array, axis)

@@ -8,8 +8,13 @@ import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
-from jaxdl import _checks, losses
-from jaxdl.metrics._base import Mean, OfMean, Total, broadcast_weights
+from jaxdl import _checks, _exact, losses
+from jaxdl.metrics._base import (
+    Mean,
+    OfMean,
+    Total,
+    broadcast_weights,
+)
 
 Average = Literal["binary", "macro", "micro", "weighted"] | None
 
@@ -69,9 +74,15 @@ class LogLoss(OfMean):
     ) -> Self:
         """From logits `[B, ..., K]` and classes `[B, ...]`, or logits and 0/1 labels alike."""
         if jnp.shape(logits) == jnp.shape(labels):
+            logits, labels = (
+                _checks.without_masked(logits, mask),
+                _checks.without_masked(labels, mask),
+            )
             return cls(mean=Mean.from_values(losses.sigmoid_cross_entropy(logits, labels), mask))
         _pair(logits, labels, mask)  # the host's check knows the mask; the loss then need not
-        nll = losses.softmax_cross_entropy(logits, jnp.asarray(labels))
+        nll = losses.softmax_cross_entropy(
+            _checks.without_masked(logits, mask), jnp.asarray(labels)
+        )
         return cls(mean=Mean.from_values(nll, mask))
 
 
@@ -117,8 +128,8 @@ class ConfusionMatrix:
         inside = (labels >= 0) & (labels < num_classes) & (predicted >= 0)
         inside &= predicted < num_classes
         counts = _bincount(jnp.where(inside, pair, num_classes**2), num_classes**2, mask)
-        counts = counts.reshape(num_classes, num_classes)
-        return cls(counts=counts, lost=jnp.zeros_like(counts))
+        square = num_classes, num_classes
+        return cls(counts=counts.value.reshape(square), lost=counts.lost.reshape(square))
 
     def merge(self, other: Self) -> Self:
         both = Total(self.counts, self.lost).merge(Total(other.counts, other.lost))
@@ -184,7 +195,7 @@ class PrecisionRecall:
 
         def count(classes: jax.Array, where: jax.Array) -> Total:
             keep = where & (classes >= 0) & (classes < size)
-            return Total.of(_bincount(jnp.where(keep, classes, size), size, mask))
+            return _bincount(jnp.where(keep, classes, size), size, mask)
 
         everywhere = jnp.ones(labels.shape, bool)
         return cls(
@@ -210,12 +221,20 @@ class PrecisionRecall:
         _checks.same_shape(predicted=predicted, labels=labels)
         if labels.ndim != 2:
             raise ValueError(f"labels need shape [B, K], got {labels.shape}")
-        yes, true = predicted.astype(jnp.float32), labels.astype(jnp.float32)
-        w = jnp.ones(labels.shape) if mask is None else broadcast_weights(mask, labels.shape)
+        yes, true = predicted.astype(bool), labels.astype(bool)
+
+        def count(where: jax.Array) -> Total:
+            if mask is not None and jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
+                where = where & (broadcast_weights(mask, where.shape) != 0)
+            elif mask is not None:
+                w = broadcast_weights(mask, where.shape)
+                return Total(*_exact.sum_all(jnp.where(where, w, 0), axis=0))
+            return Total(*_exact.parts_of(jnp.sum(where, axis=0, dtype=jnp.int32)))
+
         return cls(
-            hits=Total.of(jnp.sum(w * yes * true, axis=0)),
-            predicted=Total.of(jnp.sum(w * yes, axis=0)),
-            actual=Total.of(jnp.sum(w * true, axis=0)),
+            hits=count(yes & true),
+            predicted=count(yes),
+            actual=count(true),
             average=average,
             zero_division=zero_division,
         )
@@ -308,21 +327,21 @@ class CalibrationError:
         if bins < 1:
             raise ValueError(f"bins must be at least 1, got {bins}")
         if jnp.shape(logits) == jnp.shape(labels):
-            logits = _checks.wide(logits)
+            logits = _checks.wide(_checks.without_masked(logits, mask))
             confidence = jax.nn.sigmoid(jnp.abs(logits))
             hits = (logits > 0) == (jnp.asarray(labels) > 0)
         else:
             logits, labels = _pair(logits, labels, mask)
+            logits = _checks.without_masked(logits, mask)
             confidence = jnp.max(jax.nn.softmax(_checks.wide(logits), axis=-1), axis=-1)
             hits = _argmax(logits) == labels
-        w = jnp.ones(hits.shape) if mask is None else broadcast_weights(mask, hits.shape)
-        confidence = jnp.where(w == 0, 0, confidence)
         index = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1)
 
-        def per_bin(values: jax.Array) -> Total:
-            return Total.of(jnp.zeros(bins).at[index].add(values * w))
-
-        return cls(per_bin(confidence), per_bin(hits.astype(w.dtype)), per_bin(jnp.ones_like(w)))
+        return cls(
+            confidence=_sum_by_index(index, confidence, bins, mask),
+            hits=_bincount(jnp.where(hits, index, bins), bins, mask),
+            weight=_bincount(index, bins, mask),
+        )
 
     def merge(self, other: Self) -> Self:
         return dataclasses.replace(
@@ -384,13 +403,18 @@ def _argmax(logits: jax.Array) -> jax.Array:
     return jnp.min(jnp.where(logits == top, classes, logits.shape[-1]), axis=-1)
 
 
-def _bincount(index: jax.Array, size: int, mask: ArrayLike | None) -> jax.Array:
-    """Float32 counts `[size]`; an index of `size` is dropped. Masks count in integers, exactly."""
+def _bincount(index: jax.Array, size: int, mask: ArrayLike | None) -> Total:
+    """How often each of `[size]` occurs; an index of `size` is dropped. Masks count exactly."""
     if mask is None or jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
-        one = jnp.ones((), jnp.int32)
         if mask is not None:
             index = jnp.where(broadcast_weights(mask, index.shape) == 0, size, index)
-    else:
-        one = broadcast_weights(mask, index.shape).reshape(-1)
-    counts = jnp.zeros(size, one.dtype).at[index.reshape(-1)].add(one, mode="drop")
-    return counts.astype(jnp.float32)
+        return Total(*_exact.sum_by_index(index.reshape(-1), None, size))
+    weights = broadcast_weights(mask, index.shape).reshape(-1)
+    return Total(*_exact.sum_by_index(index.reshape(-1), weights, size))
+
+
+def _sum_by_index(index: jax.Array, values: jax.Array, size: int, mask: ArrayLike | None) -> Total:
+    """Sums of values, under a mask or weights, for each of `[size]`."""
+    if mask is not None:
+        values = _checks.without_masked(values, mask) * broadcast_weights(mask, values.shape)
+    return Total(*_exact.sum_by_index(index.reshape(-1), values.reshape(-1), size))

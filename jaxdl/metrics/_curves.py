@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
-from jaxdl import _checks
+from jaxdl import _checks, _exact
 from jaxdl.metrics._base import Total, broadcast_weights
 
 
@@ -211,15 +211,19 @@ class _Histogram:
             _checks.one_of("labels", labels, (0, 1))
         scores, labels = jnp.asarray(scores).astype(jnp.float32), jnp.asarray(labels)
         _checks.same_shape(scores=scores, labels=labels)
-        w = jnp.ones(labels.shape) if mask is None else broadcast_weights(mask, labels.shape)
         raw = _bits(scores)
         ordered = jnp.where(raw >> 31 == 1, ~raw, raw | jnp.uint32(2**31))
         index = (ordered >> (32 - bits)).astype(jnp.int32).reshape(-1)
 
-        def count(where: jax.Array) -> Total:
-            return Total.of(jnp.zeros(2**bits).at[index].add((w * where).reshape(-1)))
-
-        return cls(count(labels > 0), count(labels <= 0))
+        place = index + jnp.where(labels.reshape(-1) > 0, 0, 2**bits)  # of 2 * 2^bits
+        weights = None
+        if mask is not None:
+            weights = broadcast_weights(mask, labels.shape).reshape(-1)
+            if jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
+                place, weights = jnp.where(weights == 0, 2 ** (bits + 1), place), None
+        value, lost = _exact.sum_by_index(place, weights, 2 ** (bits + 1))
+        split = value.reshape(2, -1), lost.reshape(2, -1)
+        return cls(*(Total(split[0][i], split[1][i]) for i in range(2)))
 
     def merge(self, other: Self) -> Self:
         return dataclasses.replace(

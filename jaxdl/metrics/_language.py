@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
-from jaxdl import losses
+from jaxdl import _checks, losses
 from jaxdl.metrics._base import Mean, OfMean
 
 
@@ -29,7 +29,9 @@ class Perplexity(OfMean):
         cls, logits: ArrayLike, tokens: ArrayLike, mask: ArrayLike | None = None
     ) -> Self:
         """From logits `[B, ..., V]` and ids `[B, ...]`; the mask leaves out padding."""
-        nll = losses.softmax_cross_entropy(logits, jnp.asarray(tokens))
+        nll = losses.softmax_cross_entropy(
+            _checks.without_masked(logits, mask), jnp.asarray(tokens)
+        )
         return cls(mean=Mean.from_values(nll, mask))
 
     def compute(self) -> jax.Array:

@@ -201,8 +201,9 @@ def _per_user(
     ahead = (r - 1) / jnp.maximum(e - 1, 1) * (e - (g + 1) * h)
     values["map"] = total(((1 + big_g) * h + ahead) / e) / safe_m
     values["mrr"] = _reciprocal_of_first(real, g, e, r, h, num_items)
-    pairs = safe_m * jnp.maximum(n - m, 1)  # a few users' items: exact in float32 up to 2^24
-    values["auc"] = 1 - total((g - big_g) + (e - r) / 2) / pairs
+    # One after the other: the number of pairs may leave an int32.
+    below = ((g - big_g) + (e - r) / 2) / jnp.maximum(n - m, 1)[:, None]
+    values["auc"] = 1 - total(below) / safe_m
 
     sound = ~jnp.any(jnp.isnan(scores) & allowed, axis=1)
     values = {name: jnp.where(sound, value, jnp.nan) for name, value in values.items()}

@@ -1,6 +1,7 @@
 """Metrics of predicted numbers."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Self
 
 import jax
@@ -9,7 +10,14 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from jaxdl import _checks, losses
-from jaxdl.metrics._base import Mean, OfMean, Total, broadcast_weights, two_sum
+from jaxdl._exact import sum_all, two_sum
+from jaxdl.metrics._base import (
+    Mean,
+    OfMean,
+    Total,
+    broadcast_weights,
+    sum_of_weights,
+)
 
 
 @struct.dataclass
@@ -24,7 +32,7 @@ class MeanSquaredError(OfMean):
     def from_batch(
         cls, predictions: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None
     ) -> Self:
-        return cls(mean=Mean.from_values(losses.squared_error(predictions, targets), mask))
+        return cls(mean=_mean_of(losses.squared_error, predictions, targets, mask))
 
 
 @struct.dataclass
@@ -39,7 +47,7 @@ class RootMeanSquaredError(OfMean):
     def from_batch(
         cls, predictions: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None
     ) -> Self:
-        return cls(mean=Mean.from_values(losses.squared_error(predictions, targets), mask))
+        return cls(mean=_mean_of(losses.squared_error, predictions, targets, mask))
 
     def compute(self) -> jax.Array:
         return jnp.sqrt(self.mean.compute())
@@ -57,7 +65,7 @@ class MeanAbsoluteError(OfMean):
     def from_batch(
         cls, predictions: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None
     ) -> Self:
-        return cls(mean=Mean.from_values(losses.absolute_error(predictions, targets), mask))
+        return cls(mean=_mean_of(losses.absolute_error, predictions, targets, mask))
 
 
 @struct.dataclass
@@ -71,15 +79,15 @@ class R2:
     Array(0.5, dtype=float32)
     """
 
-    weight: jax.Array  # [] or [D], as all
+    weight: Total  # [] or [D], as all
     mean: Total  # of the targets, in two parts: 1e4 + 1e-5 has more digits than a float32
-    spread: jax.Array  # sum of squared deviations from that mean
-    residual: jax.Array  # sum of squared errors
+    spread: Total  # sum of squared deviations from that mean
+    residual: Total  # sum of squared errors
 
     @classmethod
     def empty(cls, outputs: int | None = None) -> Self:
-        zeros = jnp.zeros(() if outputs is None else outputs)
-        return cls(zeros, Total.of(zeros), zeros, zeros)
+        none = Total.of(jnp.zeros(() if outputs is None else outputs))
+        return cls(none, none, none, none)
 
     @classmethod
     def from_batch(
@@ -91,36 +99,52 @@ class R2:
         if targets.ndim not in (1, 2):
             raise ValueError(f"targets need shape [B] or [B, D], got {targets.shape}")
         w = jnp.ones(targets.shape) if mask is None else broadcast_weights(mask, targets.shape)
+        if len(targets) == 0:
+            return cls.empty(*targets.shape[1:])
         error = jnp.where(w == 0, 0, predictions - targets)
         targets = jnp.where(w == 0, 0, targets)
-        weight = jnp.sum(w, axis=0)
+        count = Total(*sum_of_weights(mask, targets.shape, axis=0))
+        weight = count.compute()
         # About the first value kept, so that the mean of numbers near 1e4 is as good as any.
         first = jnp.take_along_axis(targets, jnp.argmax(w > 0, axis=0, keepdims=True), axis=0)
         shifted = targets - first
-        shift = jnp.sum(w * shifted, axis=0) / jnp.where(weight == 0, 1, weight)
+        shift = jnp.add(*sum_all(w * shifted, axis=0)) / jnp.where(weight == 0, 1, weight)
         return cls(
-            weight=weight,
+            weight=count,
             mean=Total(*two_sum(first[0], shift)),
-            spread=jnp.sum(w * jnp.square(shifted - shift[None]), axis=0),
-            residual=jnp.sum(w * jnp.square(error), axis=0),
+            spread=Total(*sum_all(w * jnp.square(shifted - shift[None]), axis=0)),
+            residual=Total(*sum_all(w * jnp.square(error), axis=0)),
         )
 
     def merge(self, other: Self) -> Self:
-        weight = self.weight + other.weight
-        share = other.weight / jnp.where(weight == 0, 1, weight)
+        weight = self.weight.merge(other.weight)
+        own, whole = self.weight.compute(), weight.compute()
+        share = other.weight.compute() / jnp.where(whole == 0, 1, whole)
         apart = (other.mean.value - self.mean.value) + (other.mean.lost - self.mean.lost)
         merged = self.mean.merge(Total.of(apart * share))
-        mean = jax.tree.map(lambda m, o: jnp.where(self.weight == 0, o, m), merged, other.mean)
+        mean = jax.tree.map(lambda m, o: jnp.where(own == 0, o, m), merged, other.mean)
         return dataclasses.replace(
             self,
             weight=weight,
             mean=mean,  # from nothing, the other's to its last digit
-            spread=self.spread + other.spread + jnp.square(apart) * self.weight * share,
-            residual=self.residual + other.residual,
+            spread=self.spread.merge(other.spread).merge(Total.of(jnp.square(apart) * own * share)),
+            residual=self.residual.merge(other.residual),
         )
 
     def compute(self) -> jax.Array:
-        constant = self.spread == 0
-        score = 1 - self.residual / jnp.where(constant, 1, self.spread)
-        score = jnp.where(constant, (self.residual == 0).astype(score.dtype), score)
-        return jnp.where(self.weight == 0, jnp.nan, score)
+        spread, residual = self.spread.compute(), self.residual.compute()
+        constant = spread == 0
+        score = 1 - residual / jnp.where(constant, 1, spread)
+        score = jnp.where(constant, (residual == 0).astype(score.dtype), score)
+        return jnp.where(self.weight.compute() == 0, jnp.nan, score)
+
+
+def _mean_of(
+    error: Callable[[jax.Array, jax.Array], jax.Array],
+    predictions: ArrayLike,
+    targets: ArrayLike,
+    mask: ArrayLike | None,
+) -> Mean:
+    _checks.same_shape(predictions=jnp.asarray(predictions), targets=jnp.asarray(targets))
+    predictions, targets = (_checks.without_masked(array, mask) for array in (predictions, targets))
+    return Mean.from_values(error(predictions, targets), mask)

@@ -42,13 +42,13 @@ def nearest(
     out = np.zeros(shape, np.int32) if exclude is None else np.asarray(exclude, np.int32)
     if not 1 <= k <= len(vectors) - out.shape[1]:
         raise ValueError(f"k must lie in 1..{len(vectors) - out.shape[1]}, got {k}")
-    table = jnp.asarray(vectors / _norm(vectors))
+    table = jnp.asarray(_unit(vectors))
     chunk = min(chunk, max(1, len(queries)))
     found = []
     for start in range(0, len(queries), chunk):  # one shape, so one program
         pad = ((0, max(0, start + chunk - len(queries))), (0, 0))
         some = np.pad(queries[start : start + chunk], pad)
-        found.append(_top(table, some / _norm(some), np.pad(out[start : start + chunk], pad), k))
+        found.append(_top(table, _unit(some), np.pad(out[start : start + chunk], pad), k))
     if not found:
         return np.zeros((0, k), np.float32), np.zeros((0, k), np.int32)
     cosines, ids = (np.concatenate(x)[: len(queries)] for x in zip(*found, strict=True))
@@ -71,8 +71,7 @@ def analogies(vectors: ArrayLike, questions: ArrayLike, *, chunk: int = 256) -> 
     questions = np.asarray(questions)
     if questions.ndim != 2 or questions.shape[1] != 3:
         raise ValueError(f"questions need shape [Q, 3], got {questions.shape}")
-    vectors = np.asarray(vectors, np.float32)
-    unit = vectors / _norm(vectors)
+    unit = _unit(np.asarray(vectors, np.float32))
     a, b, c = (unit[questions[:, i]] for i in range(3))
     return nearest(unit, b - a + c, 1, exclude=questions, chunk=chunk)[1][:, 0]
 
@@ -95,14 +94,18 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
 
 @functools.partial(jax.jit, static_argnames="k")
 def _top(table: jax.Array, queries: jax.Array, exclude: jax.Array, k: int) -> Any:
-    cosines = queries @ table.T
+    cosines = jnp.dot(queries, table.T, precision=jax.lax.Precision.HIGHEST)
     rows = jnp.broadcast_to(jnp.arange(len(queries))[:, None], exclude.shape)
     place = jnp.where(exclude < 0, len(table), exclude)
     return jax.lax.top_k(cosines.at[rows, place].set(-jnp.inf, mode="drop"), k)
 
 
-def _norm(rows: np.ndarray) -> np.ndarray:
-    return np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1, of whatever scale they are; rows of zeros stay zeros."""
+    greatest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)
+    rows = rows / np.where(greatest > 0, greatest, 1)
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norm > 0, norm, 1)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -166,20 +166,36 @@ class RCNN(nn.Module):
     num_classes: int  # K, without background
     crop_size: tuple[int, int] = (224, 224)
 
-    @nn.compact
+    anchor_sizes = ()  # no field: it has no proposal network
+
+    def setup(self) -> None:
+        self.head = nn.Dense(self.num_classes + 1)
+        self.box_head = nn.Dense(4 * self.num_classes)
+
     def __call__(
         self, images: jax.Array, proposals: jax.Array, *, train: bool
     ) -> RegionPredictions:
         """As `FastRCNN`."""
+        return self.classify(self.features(images, train=train), proposals, train=train)
+
+    def features(
+        self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
+    ) -> tuple[jax.Array, ...]:
+        """The images themselves, which regions are cut from."""
         check_images(images, "RCNN")
-        boxes = _scaled(proposals, images)
-        crops = ops.roi_align(images, boxes, self.crop_size, sampling_ratio=1)
+        return (images,)
+
+    def classify(
+        self, maps: Sequence[jax.Array], proposals: jax.Array, *, train: bool = False
+    ) -> RegionPredictions:
+        """Classes and offsets of regions `[B, R, 4]`, shares of the image."""
+        boxes = _scaled(proposals, maps[0])
+        crops = ops.roi_align(maps[0], boxes, self.crop_size, sampling_ratio=1)
         B, R = crops.shape[:2]
         x = self.body(crops.reshape(B * R, *crops.shape[2:]), train=train)
         x = jnp.mean(x, axis=(1, 2)).reshape(B, R, -1)
-        logits = nn.Dense(self.num_classes + 1, name="head")(x)
-        offsets = nn.Dense(4 * self.num_classes, name="box_head")(x)
-        return RegionPredictions(logits, offsets.reshape(B, R, self.num_classes, 4))
+        offsets = self.box_head(x).reshape(B, R, self.num_classes, 4)
+        return RegionPredictions(self.head(x), offsets)
 
 
 class RegionSamples(NamedTuple):

@@ -8,11 +8,8 @@ kernels `[O, C, h, w]` where we have `[h, w, C, O]`, dense weights `[O, I]`, and
 first.
 """
 
-import collections
 import dataclasses
-import io
 import pathlib
-import pickle
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +17,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxdl.models import _torch_zip
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 _STATISTICS = {"mean": "running_mean", "var": "running_var"}
@@ -144,13 +143,18 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no weights at {path}")
+    if not path.is_file():
+        raise ValueError(f"{path} is no file of weights")
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         if zipfile.is_zipfile(path):
-            return _read_zip(path)
-    except (KeyError, EOFError, IndexError, TypeError, AttributeError, pickle.UnpicklingError) as e:
-        raise ValueError(f"{path} is not a state dict that can be read: {e}") from e
+            return _torch_zip.read(path)
+    except ValueError as error:
+        named = str(error).startswith(str(path))
+        raise error if named else ValueError(f"{path} cannot be read: {error}") from error
+    except _torch_zip.DAMAGE as e:
+        raise ValueError(f"{path} is not a state dict that can be read: {str(e)[:300]}") from e
     raise ValueError(
         f"{path} is neither a .safetensors file nor a state dict in torch's zip format (torch 1.6 "
         "or newer; load and save older files once with a newer torch)"
@@ -165,90 +169,6 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
         return {k: np.asarray(v) for k, v in safetensors.flax.load_file(str(path)).items()}
     except safetensors.SafetensorError as e:
         raise ValueError(f"{path} is not a safetensors file: {e}") from e
-
-
-# torch.save's zip: a pickle that rebuilds tensors from storages, and one file of bytes a storage.
-
-_DTYPES = {
-    "FloatStorage": np.dtype("<f4"),
-    "DoubleStorage": np.dtype("<f8"),
-    "HalfStorage": np.dtype("<f2"),
-    "BFloat16Storage": np.dtype(jnp.bfloat16),
-    "LongStorage": np.dtype("<i8"),
-    "IntStorage": np.dtype("<i4"),
-    "ShortStorage": np.dtype("<i2"),
-    "CharStorage": np.dtype("i1"),
-    "ByteStorage": np.dtype("u1"),
-    "BoolStorage": np.dtype("?"),
-}
-
-
-def _rebuild_tensor(
-    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> np.ndarray:
-    """torch's tensor over a storage, as a copy; sizes are checked against the storage."""
-    if min((offset, *size, *stride), default=0) < 0:
-        raise ValueError(
-            f"a tensor has a negative offset, size or stride: {offset} {size} {stride}"
-        )
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if 0 not in size and last >= len(storage):
-        raise ValueError(f"a tensor {size} does not fit into its storage of {len(storage)} numbers")
-    strides = tuple(s * storage.itemsize for s in stride)
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
-
-
-def _rebuild_parameter(data: np.ndarray, *_: Any) -> np.ndarray:
-    return data
-
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    **{("torch", name): dtype for name, dtype in _DTYPES.items()},
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Finds nothing but what a state dict is made of."""
-
-    def __init__(self, file: io.BytesIO, archive: zipfile.ZipFile, folder: str):
-        super().__init__(file)
-        self._archive, self._folder = archive, folder
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no state dict needs")
-        return _ALLOWED[module, name]
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        kind, dtype, key, _, count = pid
-        if kind != "storage" or not isinstance(dtype, np.dtype):
-            raise pickle.UnpicklingError(f"unknown storage {pid}")
-        data = self._archive.read(f"{self._folder}/data/{key}")
-        if len(data) != count * dtype.itemsize:
-            raise ValueError(f"storage {key} has {len(data)} bytes, not {count * dtype.itemsize}")
-        return np.frombuffer(data, dtype)
-
-
-def _read_zip(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError(f"{path} is a zip file but not one that torch.save wrote")
-        order = f"{pickles[0].rpartition('/')[0]}/byteorder"
-        if order in archive.namelist() and archive.read(order) != b"little":
-            raise ValueError(f"{path} was written on a big-endian machine")
-        folder = pickles[0].rpartition("/")[0]
-        tree = _Unpickler(io.BytesIO(archive.read(pickles[0])), archive, folder).load()
-    for key in ("state_dict", "model"):
-        if isinstance(tree, dict) and isinstance(tree.get(key), dict):
-            tree = tree[key]
-    if not isinstance(tree, dict):
-        raise ValueError(f"{path} holds a {type(tree).__name__}, not a state dict")
-    return {k: v for k, v in tree.items() if isinstance(v, np.ndarray)}
 
 
 # Names and layouts.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxdl import _checks
 from jaxdl.metrics import Mean
 from jaxdl.objectives._network import as_network
 
@@ -137,9 +138,7 @@ def _without_padding(batch: Batch) -> dict:
     mask = batch["mask"]
 
     def cleared(x: Any) -> Any:
-        if not jnp.issubdtype(jnp.result_type(x), jnp.floating) or jnp.shape(x)[:1] != mask.shape:
-            return x
-        return jnp.where(mask.reshape(-1, *[1] * (jnp.ndim(x) - 1)), x, 0)
+        return _checks.without_masked(x, mask) if jnp.shape(x)[:1] == mask.shape else x
 
     return {name: jax.tree.map(cleared, column) for name, column in batch.items()}
 

@@ -105,7 +105,7 @@ def regions(
 
     Args:
         module: without a proposal network the batch has "proposals" `[B, R, 4]` and
-            "proposal_mask" `[B, R]`.
+            "proposal_mask" `[B, R]`. The body of an RCNN keeps its batch statistics in training.
         metrics: by name, `(predictions, proposals, mask, batch)` to a metric state; in evaluation.
         preprocess: as in `build`; the batch has "image" `[B, H, W, C]`, "boxes" `[B, M, 4]` in
             shares of the image, and "classes" `[B, M]`, negative on padding.
@@ -113,9 +113,14 @@ def regions(
         num_samples: as `models.sample_regions`.
         beta: as `losses.smooth_l1`.
     The metrics "proposals", "classification" and "localization" are the parts of the loss.
+    Raises: ValueError for a model without their methods `features` and `classify`.
     """
+    if not hasattr(module, "features") or not hasattr(module, "classify"):
+        raise ValueError(
+            "the model must have the methods features and classify, as models.FastRCNN does; "
+            f"got {type(module).__name__}"
+        )
     proposes = bool(getattr(module, "anchor_sizes", ()))
-    shares_features = hasattr(module, "features")  # R-CNN runs its body on every region instead
 
     def inputs(batch: Batch) -> tuple:
         if "proposals" in batch:
@@ -125,13 +130,10 @@ def regions(
     def score(forward: Callable, batch: Batch, *, key: Any, train: bool) -> tuple[Mean, Any]:
         image, boxes, classes = (batch[name] for name in ("image", "boxes", "classes"))
         real, parts = batch["mask"], {}
-        if shares_features:
-            maps = forward(image, real, method="features")
+        maps = forward(image, real, method="features")
 
         def classify(proposals: jax.Array) -> RegionPredictions:
-            if shares_features:
-                return forward(maps, proposals, method="classify")
-            return forward(image, proposals)
+            return forward(maps, proposals, method="classify")
 
         if proposes:
             anchors = module.anchors(maps, image.shape[2] / image.shape[1])

@@ -69,12 +69,12 @@ def reconstruction(module: Any, loss: Loss = losses.squared_error) -> Objective:
     """
 
     def inputs(batch: Batch) -> tuple:
-        return jnp.where(batch["observed"], batch["ratings"], 0), batch["observed"]
+        observed = batch["observed"] & batch["mask"][:, None]
+        return jnp.where(observed, batch["ratings"], 0), observed
 
     def score(forward: Callable, batch: Batch, *, key: Any, train: bool) -> tuple[Mean, Any]:
         ratings, observed = inputs(batch)
         predicted = forward(ratings, observed)
-        counted = observed & batch["mask"][:, None]
-        return Mean.from_values(loss(predicted, ratings), counted), {}
+        return Mean.from_values(loss(predicted, ratings), observed), {}
 
     return build(module, score, inputs=inputs)

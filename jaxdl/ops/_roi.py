@@ -125,7 +125,7 @@ def _align(
     x1, y1, x2, y2 = corners
     rows = weights(y1, y2, size[0], image.shape[0]).astype(image.dtype)
     columns = weights(x1, x2, size[1], image.shape[1]).astype(image.dtype)
-    return jnp.einsum("ph,hwc,qw->pqc", rows, image, columns)
+    return jnp.einsum("ph,hwc,qw->pqc", rows, image, columns, precision=jax.lax.Precision.HIGHEST)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -1,8 +1,13 @@
 """Small operations on sequences and batches of matrices."""
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
+
+from jaxdl._exact import two_sum
 
 
 def exponential_moving_average(
@@ -30,14 +35,18 @@ def exponential_moving_average(
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     first = jnp.broadcast_to(initial.astype(x.dtype), x.shape[1:])
 
-    def advance(y, x_t):
-        y = decay * y + (1 - decay) * x_t
-        return y, y
+    def advance(state, x_t):
+        # A step that is short of the last digit of y must not be lost: y is kept in two parts.
+        y, lost = state
+        apart, apart_lost = two_sum(x_t, -y)
+        y, more = two_sum(y, (1 - decay) * apart)
+        y, lost = two_sum(y, lost + more + (1 - decay) * (apart_lost - lost))
+        return (y, lost), y
 
-    _, y = jax.lax.scan(advance, first, x)
-    if debias:
-        t = jnp.arange(1, len(x) + 1, dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-        y = y / (1 - decay**t)
+    _, y = jax.lax.scan(advance, (first, jnp.zeros_like(first)), x)
+    if debias and decay > 0:
+        weight = -np.expm1(np.arange(1, len(x) + 1) * math.log(decay))  # 1 - g^t, in float64
+        y = y / jnp.asarray(weight, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     return y
 
 
@@ -52,7 +61,7 @@ def batched_matmul(x: ArrayLike, y: ArrayLike) -> jax.Array:
     x, y = jnp.asarray(x), jnp.asarray(y)
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[1]:
         raise ValueError(f"need [n, a, b] and [n, b, c], got {x.shape} and {y.shape}")
-    return jnp.einsum("nab,nbc->nac", x, y)
+    return jnp.einsum("nab,nbc->nac", x, y, precision=jax.lax.Precision.HIGHEST)
 
 
 def convolve(f: ArrayLike, g: ArrayLike) -> jax.Array:

@@ -64,7 +64,7 @@ def l1_proximal(
     def update(updates: Any, state: Any, params: Any = None) -> Any:
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         updates = _replace(lambda w: shrink(w, rate * penalty), updates, params, mask)
-        return updates, optax.ScaleByScheduleState(count=state.count + 1)
+        return updates, optax.ScaleByScheduleState(count=optax.safe_increment(state.count))
 
     return optax.GradientTransformation(init, update)
 

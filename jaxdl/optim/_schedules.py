@@ -43,7 +43,11 @@ def step_decay(value: ArrayLike, *, every_steps: int, factor: float) -> Schedule
     Array(0.25, dtype=float32)
     """
     _positive(every_steps=every_steps)
-    return Schedule(optax.exponential_decay(value, every_steps, factor, staircase=True))
+
+    def at(step: ArrayLike) -> jax.Array:
+        return jnp.asarray(value) * jnp.float32(factor) ** (jnp.asarray(step) // every_steps)
+
+    return Schedule(at)
 
 
 def milestones(value: ArrayLike, *, at_steps: Sequence[int], factor: float) -> Schedule:

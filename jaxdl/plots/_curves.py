@@ -26,15 +26,17 @@ def curves(history: Sequence[Mapping[str, float]], *, x: str = "epoch") -> Any:
 
     names = [name for name in (history[-1] if history else {}) if name not in (x, "step")]
     kinds = list(dict.fromkeys(_kind(name) for name in names if not name.startswith("time/")))
-    figure = Figure(figsize=(4.5 * max(1, len(kinds)), 3.4), layout="constrained")
+    columns = min(4, max(1, len(kinds)))
+    rows = -(-max(1, len(kinds)) // columns)
+    figure = Figure(figsize=(4.5 * columns, 3.4 * rows), layout="constrained")
     for number, kind in enumerate(kinds):
-        axes = figure.add_subplot(1, len(kinds), number + 1)
+        axes = figure.add_subplot(rows, columns, number + 1)
         for name in names:
             if _kind(name) != kind or name.startswith("time/"):
                 continue
-            rows = [row for row in history if name in row]
+            there = [row for row in history if name in row]
             label = name.split("/", 1)[0] if "/" in name else name
-            axes.plot([r[x] for r in rows], [r[name] for r in rows], marker=".", label=label)
+            axes.plot([r[x] for r in there], [r[name] for r in there], marker=".", label=label)
         axes.set_xlabel(x)
         axes.set_title(kind)
         axes.grid(alpha=0.3)

@@ -58,14 +58,15 @@ def is_locked(folder: pathlib.Path) -> bool:
     return False
 
 
-def has_checkpoints(folder: pathlib.Path, *, parts: bool = True) -> bool:
-    """Whether the run has a complete checkpoint to go on from, its own or that of a part."""
-    saved = folder / "checkpoints"
-    if any(path.name.isdigit() for path in saved.glob("*")):
-        return True
-    return parts and any(
-        path.name.isdigit() and "orbax" not in path.parent.name for path in saved.glob("*/*")
-    )
+def has_checkpoints(folder: pathlib.Path) -> bool:
+    """Whether the run has a complete checkpoint to go on from."""
+    parts = (folder / "checkpoints").glob("*/*")  # a part's lie one deeper
+    return has_own_checkpoints(folder) or any(path.name.isdigit() for path in parts)
+
+
+def has_own_checkpoints(folder: pathlib.Path) -> bool:
+    """Whether the run itself has one; its parts may have others."""
+    return any(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
 
 
 def find_unfinished(

@@ -23,22 +23,21 @@ class Part:
     def checkpoints(self) -> "Checkpoints":
         """Where the part is saved and continued from."""
         if self._checkpoints is None:
-            from jaxdl.train import Checkpoints
-
-            self._checkpoints = Checkpoints(self._run.folder / "checkpoints" / self._name)
+            self._checkpoints = self._run._checkpoints_in(f"checkpoints/{self._name}")
         return self._checkpoints
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends one row of numbers."""
-        self._run._append(step, {self._named(name): v for name, v in values.items()})
+        self._run._append(step, {f"{self._name}/{name}": v for name, v in values.items()})
 
     def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
-        """Drops this part's rows after `step`; `history` is as for `Run.rewind`."""
-        rows = [{self._named(name): value for name, value in row.items()} for row in history]
-        self._run._rewind(step, rows, self._name)
-
-    def _named(self, name: str) -> str:
-        return name if name == "step" else f"{self._name}/{name}"
+        """Drops this part's rows after `step` and puts back those of `history` that are missing."""
+        named = [
+            {"step": row["step"]}
+            | {f"{self._name}/{name}": v for name, v in row.items() if name != "step"}
+            for row in history
+        ]
+        self._run._rewind(step, named, self._name)
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar of the run."""

@@ -14,6 +14,7 @@ import numpy as np
 from jaxdl.runs import _folder
 from jaxdl.runs._bar import Bar
 from jaxdl.runs._environment import environment
+from jaxdl.runs._events import Events
 from jaxdl.runs._part import Part
 from jaxdl.runs._read import parse_metrics, read_metrics
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 class Run:
     """An open run folder; made by `open`."""
 
-    def __init__(self, folder: pathlib.Path, config: Mapping[str, Any], quiet: bool) -> None:
+    def __init__(
+        self, folder: pathlib.Path, config: Mapping[str, Any], quiet: bool, save_seconds: float
+    ) -> None:
         self.folder = folder
         self.config = dict(config)
         self.results: dict[str, float] = {}
@@ -32,20 +35,24 @@ class Run:
         self._quiet = quiet or not self._writes
         self._path = folder / "metrics.jsonl" if self._writes else pathlib.Path(os.devnull)
         self._metrics = self._path.open("a", encoding="utf-8")
+        self._save_seconds = save_seconds
         self._checkpoints: train.Checkpoints | None = None
-        self._events: Any = None
+        self._parts: dict[str, Part] = {}
+        self._events: Events | None = None
         self._purge: int | None = None
         self._bar = Bar(self._quiet)
-        self._parts: dict[str, Part] = {}
 
     @property
     def checkpoints(self) -> "train.Checkpoints":
         """Where the run is saved: `train.Checkpoints` in its folder, closed together with it."""
         if self._checkpoints is None:
-            from jaxdl import train
-
-            self._checkpoints = train.Checkpoints(self.folder / "checkpoints")
+            self._checkpoints = self._checkpoints_in("checkpoints")
         return self._checkpoints
+
+    def _checkpoints_in(self, folder: str) -> "train.Checkpoints":
+        from jaxdl import train
+
+        return train.Checkpoints(self.folder / folder, every_seconds=self._save_seconds)
 
     def part(self, name: str) -> Part:
         """A recorder of its own for one of several trainings that are this run.
@@ -75,41 +82,35 @@ class Run:
         if not self._writes:
             return
         if self._events is None:
-            from tensorboardX import SummaryWriter
-
-            self._events = SummaryWriter(str(self.folder), purge_step=self._purge)
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            with _named(self.folder):
+                self._events = Events(self.folder, self._purge)
+        with _named(self.folder / "events.*"):
+            self._events.add(step, values)
 
     def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
         """Drops the rows after `step`: training goes on from there, and will write them again.
-
-        Those of parts stay: each part drops its own.
 
         Args:
             step: of the checkpoint.
             history: the rows up to there as the checkpoint holds them, each with its "step". Those
                 that are missing or damaged in metrics.jsonl are put back; the damaged file is kept
                 as metrics.jsonl.1.
+        Rows of parts stay: each part drops its own.
         """
         self._rewind(step, history, None)
 
     def _rewind(self, step: int, history: Sequence[Mapping[str, float]], part: str | None) -> None:
-        """The same for the rows of a part, or with None for those of the run itself."""
         if not self._writes:
             return
         found, damage = parse_metrics(self._path)
-        is_own = [self._part_of(row) == part for row in found]
-        left = [
-            row for own, row in zip(is_own, found, strict=True) if not own or row["step"] <= step
-        ]
-        own_rows = [row for row in left if self._part_of(row) == part]
-        rows, merged = left, _merged(own_rows, history)
-        if merged != own_rows:  # all of them together, where the first one was
-            place = is_own.index(True) if any(is_own) else len(found)
-            others = [row for row in left if self._part_of(row) != part]
-            rows = [*others[:place], *merged, *others[place:]]
-        text, kept = ("".join(json.dumps(row) + "\n" for row in some) for some in (rows, left))
+        own = [self._part_of(row) == part for row in found]
+        kept_rows = [r for r, o in zip(found, own, strict=True) if not o or r["step"] <= step]
+        first = own.index(True) if True in own else len(found)
+        after = [r for r, o in zip(found[first:], own[first:], strict=True) if not o]
+        mine = [row for row in kept_rows if self._part_of(row) == part]
+        rows = [*found[:first], *_merged(mine, history), *after]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        kept = "".join(json.dumps(row) + "\n" for row in kept_rows)
         self._metrics.close()
         with _named(self._path):
             if damage or text != kept:
@@ -122,7 +123,7 @@ class Run:
         self._purge = step + 1  # TensorBoard then hides what came after
 
     def _part_of(self, row: Mapping[str, float]) -> str | None:
-        """The part that wrote a row; those of the last time are known by their checkpoints."""
+        """The part that wrote a row; those of an earlier process are known by their checkpoints."""
         name = next((name for name in row if name != "step"), "").split("/")[0]
         known = name in self._parts or (self.folder / "checkpoints" / name).is_dir()
         return name if name and known else None
@@ -183,6 +184,7 @@ def open(
     data: Mapping[str, Any] | None = None,
     resume: bool = True,
     quiet: bool = False,
+    save_seconds: float = 60.0,
 ) -> Iterator[Run]:
     """Opens a run folder and writes what it is a record of.
 
@@ -210,6 +212,7 @@ def open(
         data: the splits it works on; their checksums go into environment.json.
         resume: False begins a new run.
         quiet: print nothing.
+        save_seconds: how often a run is saved, besides after every epoch.
 
     Raises: FileExistsError if the folder holds a run of another configuration or on other data (the
         differences are named), other files, or is in use by another process. FileNotFoundError if
@@ -240,11 +243,11 @@ def open(
             _write_json(folder / "environment.json", {**environment(), "data": checksums})
 
         _in_first_process(prepare, f"cannot write the run folder {folder}")
-        run = Run(folder, asked, quiet)
+        run = Run(folder, asked, quiet, save_seconds)
         for line in said:
             run.note(line)
-        if not _folder.has_checkpoints(folder, parts=False):
-            run.rewind(-1)  # rows of the run itself that no checkpoint holds; parts see to theirs
+        if not _folder.has_own_checkpoints(folder):
+            run.rewind(-1)  # nothing was saved that its rows could belong to
         try:
             yield run
         except BaseException:

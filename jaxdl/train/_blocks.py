@@ -37,30 +37,29 @@ def run_blocks(
     """
     checkpoints = getattr(run, "checkpoints", None)
     history: list[dict[str, float]] = []
-    steps: list[int] = []  # of the rows
     done = 0
     if checkpoints is not None and checkpoints.latest() is not None:
         carry, record = checkpoints.restore(carry)
-        done, history, steps = record["done"], record["history"], record["steps"]
+        done, history = record["done"], record["history"]
         if run is not None:
             run.note(f"continuing from {done} of {count}")
     if run is not None:
-        run.rewind(done, [{"step": s, **row} for s, row in zip(steps, history, strict=True)])
+        run.rewind(done, history)
 
     def save() -> None:
         if checkpoints is not None and checkpoints.latest() != done:
-            checkpoints.save(done, carry, {"done": done, "history": history, "steps": steps})
+            checkpoints.save(done, carry, {"done": done, "history": history})
 
     with Interrupts(active=checkpoints is not None) as interrupts:
         while done < count:
             carry, row = block(carry, done)
             done += 1
             if row is not None:
-                history.append({name: float(value) for name, value in row.items()})
-                steps.append(done)
+                numbers = {name: float(value) for name, value in row.items()}
+                history.append({"step": done, **numbers})
             if run is not None:
                 if row is not None:
-                    run.write(done, history[-1])
+                    run.write(done, numbers)
                 run.progress(done, count, "")
             if checkpoints is None:
                 continue
@@ -74,4 +73,4 @@ def run_blocks(
                 raise Interrupted(128 + interrupts.received)
     if checkpoints is not None:
         checkpoints.wait()
-    return carry, history
+    return carry, [{n: v for n, v in row.items() if n != "step"} for row in history]

@@ -129,9 +129,9 @@ def fit(
         _note(run, f"continuing from step {int(state.step)}")
     position = int(state.step)
     window = 1 if jax.process_count() == 1 else _AGREE_EVERY  # most steps of one call
-    if run is not None:
-        written = [{"step": int(r["epoch"]) * steps_per_epoch, **r} for r in record["history"]]
-        run.rewind(position, written)  # rows after the checkpoint are written again
+    if run is not None:  # rows after the checkpoint are written again, lost ones before it put back
+        rows = record["history"]
+        run.rewind(position, [{"step": int(r["epoch"]) * steps_per_epoch, **r} for r in rows])
 
     def save() -> None:
         if checkpoints is not None and checkpoints.latest() != position:

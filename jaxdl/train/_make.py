@@ -145,7 +145,7 @@ def make(
         )
         if ema is not None:
             new = new.replace(
-                ema=jax.tree.map(lambda e, p: ema * e + (1 - ema) * p, state.ema, new.params)
+                ema=jax.tree.map(lambda e, p: e + (1 - ema) * (p - e), state.ema, new.params)
             )
         if skip_nonfinite is not None:
             new, metrics = _keep_if_finite(state, new, metrics, jnp.isfinite(norm + mean.total))

@@ -10,7 +10,7 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from jaxdl import bench, losses, models, parallel, train
+from jaxdl import bench, losses, models, objectives, parallel, train
 from jaxdl.bench._collectives import collectives
 from jaxdl.bench._hlo import Module
 from jaxdl.bench._memory import held_at_peak, traffic
@@ -54,22 +54,16 @@ def descend(weights, x):
 def mlp_step(batch, dtype=None):
     model = models.MLP((32, 10))
     tx = optax.adam(1e-3)
-    step = train.make_step(
-        train.supervised(model, losses.softmax_cross_entropy), tx, compute_dtype=dtype
-    )
-
-    def init():
-        params, model_state = train.linen_init(model, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-        return train.TrainState.create(
-            params=params, tx=tx, key=jax.random.key(1), model_state=model_state
-        )
+    objective = objectives.supervised(model, losses.softmax_cross_entropy)
+    trainer = train.make(objective, tx, compute_dtype=dtype)
 
     columns = {
         "image": shape(batch, 8, 8, 1),
         "label": shape(batch, dtype="int32"),
         "mask": shape(batch, dtype="bool"),
     }
-    return step, jax.eval_shape(init), columns
+    state = jax.eval_shape(lambda batch: trainer.init(jax.random.key(0), batch), columns)
+    return trainer.step, state, columns
 
 
 @pytest.mark.parametrize("target", TARGETS)

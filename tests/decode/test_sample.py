@@ -40,6 +40,30 @@ def test_top_k_keeps_the_greatest():
     assert set(np.flatnonzero(draws(top_k=1))) == {1, 3}  # a tie stays a tie
 
 
+def test_nucleus_of_equal_logits_is_the_first_of_them():
+    ids = decode.sample(jax.random.key(0), jnp.zeros((500, 4)), top_p=0.5)
+    assert set(np.asarray(ids).tolist()) == {0, 1}
+    assert set(np.asarray(decode.sample(jax.random.key(0), jnp.zeros((500, 4)), top_p=1e-9))) == {0}
+
+
+@pytest.mark.parametrize("top_p", [0.5, 0.9, 0.999, 0.99999, 1.0])
+def test_nucleus_of_a_large_vocabulary_against_float64(top_p, monkeypatch):
+    """At 1 nothing is cut, near 1 only what float64 cuts as well."""
+    kept = {}
+    monkeypatch.setattr(jax.random, "categorical", lambda key, z, axis: kept.update(z=z) or z[0])
+    logits = np.random.default_rng(0).normal(size=50_000).astype(np.float32) * 4
+    decode.sample(jax.random.key(0), logits, top_p=top_p)
+    num = int(np.sum(np.isfinite(kept["z"])))
+    p = np.exp(logits.astype(float))
+    descending = np.sort(p / p.sum())[::-1]
+    least, most = (
+        np.searchsorted(np.cumsum(descending), top_p * (1 - e)) + 1 for e in (1e-7, -1e-7)
+    )
+    assert least <= num <= min(most, 50_000)
+    if top_p == 1:
+        assert num == 50_000
+
+
 @hypothesis.given(st.floats(0.05, 1.0))
 def test_nucleus_is_the_smallest_set_that_holds_top_p(top_p):
     p = np.asarray(jax.nn.softmax(LOGITS), np.float64)

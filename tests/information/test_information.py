@@ -104,6 +104,17 @@ def test_a_bijection_shares_everything_and_independence_nothing():
     np.testing.assert_allclose(info.mutual_information(jnp.outer(p, p)), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("small", [1e-10, 1e-20, 1e-30])
+def test_rare_pairs_have_no_product_too_small_for_a_float(small):
+    """`p(x) p(y)` of a pair of 1e-20 is 1e-40; the two have a logarithm all the same."""
+    table = np.array([[1.0, 0.0], [0.0, small]], np.float32)
+    t = table.astype(float)
+    pmi = np.log(t[1, 1] / t[1].sum() / t[:, 1].sum())
+    np.testing.assert_allclose(info.mutual_information(table), t[1, 1] * pmi, rtol=1e-5, atol=1e-30)
+    got = info.pointwise_mutual_information(table)
+    np.testing.assert_allclose(got, [[0, -np.inf], [-np.inf, pmi]], rtol=1e-6)
+
+
 def test_infinity_is_not_hidden():
     """T11: KL and cross entropy are inf where q = 0 < p; gradients stay finite where they exist."""
     one, half = jnp.array([1.0, 0.0]), jnp.array([0.5, 0.5])

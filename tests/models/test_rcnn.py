@@ -132,6 +132,29 @@ def test_rcnn_sees_each_region_as_an_image():
     np.testing.assert_allclose(said.logits[:, 0], want, atol=1e-5)
 
 
+def test_rcnn_is_trained_by_the_objective_of_regions():
+    body = models.VGG(None, depths=(1, 1), widths=(4, 6))
+    model, batch = models.RCNN(body, K, crop_size=(16, 24)), dict(batch_of())
+    batch["image"] = batch["image"].astype(np.float32)
+    num = len(batch["image"])
+    batch["proposals"] = np.tile(
+        np.array([[0.0, 0, 0.5, 0.5], [0.1, 0.1, 1, 1]], np.float32), (num, 1, 1)
+    )
+    batch["proposal_mask"] = np.ones((num, 2), bool)
+    batch["mask"] = np.ones(num, bool)
+    params = model.init(jax.random.key(0), batch["image"], batch["proposals"], train=False)[
+        "params"
+    ]
+    objective = objectives.regions(model, num_samples=4)
+
+    def loss(params):
+        return objective(params, {}, batch, jax.random.key(1), train=True)[0].total
+
+    value, grads = jax.value_and_grad(loss)(params)
+    assert value > 0
+    assert all(np.all(np.isfinite(g)) and np.any(g != 0) for g in jax.tree.leaves(grads))
+
+
 def test_selective_search_finds_a_square():
     reference("cv2")
     image = np.full((1, 64, 96, 3), 30, np.uint8)
@@ -154,3 +177,5 @@ def test_wrong_arguments_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             model.init(jax.random.key(0), images, boxes, train=False)
+    with pytest.raises(ValueError, match=r"as models\.FastRCNN does; got VGG"):
+        objectives.regions(VGG)

@@ -26,6 +26,26 @@ def test_moving_average_of_a_constant_is_the_constant_once_corrected():
     assert ops.exponential_moving_average(np.zeros((0, 2)), 0.5).shape == (0, 2)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.99, 0.9999, 0.99999, 0.9999999])
+@pytest.mark.parametrize("steps", [2, 5000])
+def test_moving_average_of_a_constant_is_the_constant_for_every_decay(decay, steps):
+    """Neither `1 - g^t` cancels nor does a step get lost that is short of the last digit."""
+    got = ops.exponential_moving_average(np.full(steps, 3.0, np.float32), decay, debias=True)
+    np.testing.assert_allclose(got, 3, rtol=3e-7)
+    kept = ops.exponential_moving_average(np.full(steps, 0.1, np.float32), decay, initial=0.1)
+    np.testing.assert_array_equal(kept, np.float32(0.1))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.9999])
+def test_moving_average_of_many_scales_against_float64(decay):
+    x = np.random.default_rng(0).normal(size=20_000) * 10.0 ** np.repeat([4, -2], 10_000)
+    x = x.astype(np.float32)
+    want = scipy.signal.lfilter([1 - decay], [1, -decay], x.astype(float))
+    got = ops.exponential_moving_average(x, decay)
+    scale = scipy.signal.lfilter([1 - decay], [1, -decay], np.abs(x.astype(float)))
+    np.testing.assert_array_less(np.abs(got - want), 4e-7 * scale)
+
+
 def test_batched_matmul_is_a_loop_of_products():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 3, 5))

@@ -127,3 +127,17 @@ def test_t7_a_schedule_shorter_than_the_run_is_refused():
 def test_lengths_out_of_range_are_named(make, name):
     with pytest.raises(ValueError, match=name):
         make()
+
+
+@pytest.mark.parametrize("every", [3, 1000, 10**6])
+def test_steps_are_counted_past_a_float32(every):
+    """A step above 2^24, as a float32, may be another one: a decay would come a step early."""
+    k = 50_000_000 // every
+    schedule = jax.jit(optim.step_decay(1.0, every_steps=every, factor=1 - 1e-6))
+    at = lambda step: (1 - 1e-6) ** (step // every)  # noqa: E731
+    for step in (k * every - 1, k * every, k * every + every - 1):
+        np.testing.assert_allclose(
+            schedule(step), np.float32(1 - 1e-6) ** float(step // every), rtol=2e-4
+        )
+    assert schedule(k * every - 1) != schedule(k * every) or at(k * every - 1) == at(k * every)
+    assert schedule(k * every) == schedule(k * every + every - 1)

@@ -269,3 +269,36 @@ def test_an_error_in_the_run_is_not_hidden_by_one_in_closing_it(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         fail()
+
+
+FULL = """
+import dataclasses, pathlib, resource, signal, sys
+from jaxdl import cli, runs
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    out: pathlib.Path
+
+def main(config):
+    with runs.open(config, name="try", out=config.out) as run:
+        run.write(1, {"loss": 1.0})
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+        for step in range(2, 200):  # the events are the larger file
+            run.write(step, {"loss": 1.0})
+
+cli.run(main, Config)
+"""
+
+
+def test_a_disk_that_fills_up_in_the_run_ends_it_with_one_sentence(tmp_path):
+    """No thread is waited for, and no traceback printed."""
+    command = [sys.executable, "-c", FULL, "--out", str(tmp_path / "a")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    done = subprocess.run(
+        command, check=False, env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line == f"error: cannot write {tmp_path / 'a' / 'events.*'}: File too large"
+    assert runs.read_metrics(tmp_path / "a")[:2] == [{"step": k, "loss": 1.0} for k in (1, 2)]

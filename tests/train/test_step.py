@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, metrics, train
+from jaxdl import data, losses, metrics, objectives, train
 from jaxdl.objectives import Aux
 from jaxdl.train._remat import rematerialized
 from tests.references import reference
@@ -295,3 +295,36 @@ def test_mean_merges_in_any_order():
     parts = [metrics.Mean.from_values(part) for part in np.split(values, [3, 50, 51])]
     merged = functools.reduce(lambda a, b: b.merge(a), parts)
     np.testing.assert_allclose(merged.compute(), whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ema", [0.9, 0.999, 0.99999])
+def test_the_average_of_what_stands_still_stands_still(ema):
+    trainer, state = problem(optax.set_to_zero(), ema=ema)
+    step = jax.jit(trainer.step)
+    start = state.ema
+    for _ in range(3):
+        state, _ = step(state, batch_of())
+    chex.assert_trees_all_equal(state.ema, start)
+
+
+@pytest.mark.parametrize("train_mode", [True, False])
+def test_nan_in_padded_rows_reaches_no_gradient(train_mode):
+    """T39: what stands in padding is masked before the network and the loss, not after."""
+    masked = objectives.supervised(
+        Net(), losses.squared_error, inputs="x", targets="y",
+        metrics={"mse": metrics.MeanSquaredError.from_batch},
+    )  # fmt: skip
+    batch = dict(batch_of(8))
+    batch["y"] = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    batch["mask"] = np.arange(8) < 5
+    params, key = problem(optax.sgd(0.1))[1].params, jax.random.key(0)
+
+    def loss(params, batch):
+        mean, aux = masked(params, {}, batch, key, train=train_mode)
+        return mean.total, (mean, aux.metrics)
+
+    want = jax.grad(loss, has_aux=True)(params, {k: v[:5] for k, v in batch.items()})
+    spoiled = {k: v.copy() for k, v in batch.items()}
+    spoiled["x"][5:], spoiled["y"][5:] = np.nan, np.inf
+    got = jax.grad(loss, has_aux=True)(params, spoiled)
+    chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-6)

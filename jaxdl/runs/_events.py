@@ -1,0 +1,49 @@
+"""TensorBoard's event files, written where the row is written.
+
+tensorboardX's own writer hands events to a thread; on a full disk that thread dies and the process
+waits for it for ever. Here a row that cannot be written is an OSError at once.
+"""
+
+import pathlib
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from typing import Any
+
+
+class Events:
+    """One event file of a run folder; what TensorBoard has from `purge` on is hidden by it."""
+
+    def __init__(self, folder: pathlib.Path, purge: int | None) -> None:
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        now = time.time_ns()  # two files of one second are two files
+        name = f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{now % 10**9:09d}"
+        self._file = (folder / name).open("xb", buffering=0)
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if purge is not None:
+            start = SessionLog(status=SessionLog.START)
+            self._write(Event(wall_time=time.time(), step=purge, session_log=start))
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes a row of numbers."""
+        from tensorboardX import summary
+        from tensorboardX.proto.event_pb2 import Event
+
+        for name, value in values.items():
+            scalar = summary.scalar(name, float(value))
+            self._write(Event(wall_time=time.time(), step=step, summary=scalar))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, event: Any) -> None:
+        from tensorboardX.record_writer import masked_crc32c
+
+        content = event.SerializeToString()
+        length = struct.pack("<Q", len(content))
+        sums = [struct.pack("<I", masked_crc32c(part)) for part in (length, content)]
+        record = length + sums[0] + content + sums[1]
+        while record:  # a disk that fills up takes a part, and refuses the rest
+            record = record[self._file.write(record) :]
