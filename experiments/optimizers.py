@@ -96,7 +96,7 @@ def main(config: Config) -> dict[str, float]:
                 epochs=config.epochs,
                 batch_size=config.batch_size,
                 held_out={"test": splits["test"]},
-                run=run.part(name),
+                run=run.part(f"sweep-{number}"),
             )
             # A rate at which a seed diverged is out: its mean is NaN, which no minimum is.
             losses_at = result.final("train/loss").reshape(-1, config.seeds).mean(axis=1)

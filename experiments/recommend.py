@@ -54,7 +54,7 @@ class Config:
     resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
-ONCE = ("factors", "epochs")  # what a pass over the data does not depend on
+ONCE = ("factors", "epochs", "loss")  # what a pass is not given as a number
 PUBLISHED = "published for NeuMF with BPR on 100K: hit@50 .352, AUC .883"
 
 
