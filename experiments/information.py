@@ -59,6 +59,8 @@ def main(config: Config) -> dict[str, float]:
         alphabet, letters = np.unique(list("".join(words)), return_inverse=True)
         sizes = (len(alphabet),)
         letter_share = information.table_of(jnp.asarray(letters, jnp.int32), sizes=sizes)
+        start = jnp.asarray(letters[: len(letters) // 2], jnp.int32)
+        start_share = information.table_of(start, sizes=sizes)
         spelling, ids = np.unique(words, return_inverse=True)
         share = information.table_of(jnp.asarray(ids, jnp.int32), sizes=(len(spelling),))
         frequent = np.argsort(-np.asarray(share), kind="stable")[:size]
@@ -69,6 +71,9 @@ def main(config: Config) -> dict[str, float]:
         return run.finish(
             {
                 "bits/letter": float(information.entropy(letter_share, base=2)),
+                "bits/first half by the letters of the whole": float(
+                    information.kl_divergence(start_share, letter_share, base=2)
+                ),
                 "bits/word": float(information.entropy(share, base=2)),
                 "bits/next word given one": float(
                     information.conditional_entropy(following, base=2)

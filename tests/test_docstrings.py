@@ -33,6 +33,7 @@ MEASURED = re.compile(
 ALLOWED = {
     ("experiments/benchmark.py", "below 3 minutes on a CPU"),
     ("experiments/svm.py", "gamma .001"),
+    ("jaxdl/models/_torch_zip.py", "four bytes ask for 4 GB"),  # arithmetic
     ("jaxdl/metrics/__init__.py", "A mean is over everything"),  # of tests that say so, arithmetic
 }
 

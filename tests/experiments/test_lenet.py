@@ -11,7 +11,7 @@ from jaxdl import cli, runs
 
 def test_smoke_writes_a_whole_run_record(tmp_path):
     numbers = lenet.main(lenet.Config(smoke=True, out=tmp_path / "run"))
-    assert 0.1 < numbers["test/accuracy"] <= 1
+    assert numbers["test/accuracy"] > 0.2  # two epochs of 256 images; chance has 0.1
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"config.json", "environment.json", "metrics.jsonl", "result.json"} <= names
     assert {"curves.png", "confusion.png", "checkpoints"} <= names

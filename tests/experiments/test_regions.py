@@ -3,6 +3,7 @@
 import pytest
 
 from experiments import fast_rcnn
+from tests.figures import ink
 from tests.references import reference
 
 
@@ -16,9 +17,10 @@ def test_fast_rcnn(proposals, tmp_path):
         smoke=True, proposals=proposals, num_proposals=8, batch_size=8, out=tmp_path / "run"
     )
     numbers = fast_rcnn.main(config)
-    assert 0 <= numbers["test/mAP@0.5"] <= 1
-    for name in ("precision_recall", "predictions", "curves"):
-        assert (tmp_path / "run" / f"{name}.png").stat().st_size > 10_000
+    # One step teaches nothing; a score that counted background would be near 1 (T4).
+    assert numbers["test/mAP@0.5"] < 0.05
+    for name, least in (("precision_recall", 0.03), ("predictions", 0.3), ("curves", 0.03)):
+        assert ink(tmp_path / "run" / f"{name}.png") > least
 
 
 def test_wrong_options_are_named():

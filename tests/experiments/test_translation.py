@@ -1,22 +1,29 @@
-import numpy as np
 import pytest
 
 from experiments import sentiment, translation
-from jaxdl import data
+from jaxdl import data, runs
 
 
 def test_translation_leaves_a_record_with_attention_maps(tmp_path):
     results = translation.main(translation.Config(smoke=True, out=tmp_path / "run"))
     scores = ("bleu", "exact", "d2l_bleu")
     assert set(results) == {f"test/{score}_{by}" for score in scores for by in ("greedy", "beam")}
-    assert all(np.isfinite(value) for value in results.values())
+    rows = runs.read_metrics(tmp_path / "run")
+    assert rows[-1]["train/loss"] < rows[0]["train/loss"]
+    assert results["test/exact_greedy"] == results["test/exact_beam"] == 0  # two epochs of 128
+    assert max(results.values()) < 5  # of 100 in BLEU: letters in common, no word
     assert (tmp_path / "run" / "attention.png").exists()
 
 
 def test_sentiment_of_the_embedded_paragraphs(tmp_path):
     results = sentiment.main(sentiment.Config(smoke=True, out=tmp_path / "run"))
     assert results["test/accuracy"] > 0.7
-    assert 0 <= results["test/positive/f1"] <= 1
+    precision, recall, f1 = (
+        results[f"test/positive/{name}"] for name in ("precision", "recall", "f1")
+    )
+    assert f1 == pytest.approx(2 * precision * recall / max(precision + recall, 1e-9), abs=1e-5)
+    rows = runs.read_metrics(tmp_path / "run")
+    assert rows[-1]["train/loss"] < 0.95 * rows[0]["train/loss"]
     assert (tmp_path / "run" / "curves.png").exists()
 
 
