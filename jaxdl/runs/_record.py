@@ -246,7 +246,7 @@ def open(
         run = Run(folder, asked, quiet, save_seconds)
         for line in said:
             run.note(line)
-        if not _folder.has_own_checkpoints(folder):
+        if run._path.stat().st_size and not _folder.has_own_checkpoints(folder):
             run.rewind(-1)  # nothing was saved that its rows could belong to
         try:
             yield run
