@@ -56,7 +56,7 @@ def main(config: Config) -> dict[str, float]:
 
     def fit(x, y, weights):
         wide = design(x, weights)
-        path = classical.ridge_path(wide, y, penalties, weights)
+        path, _ = classical.ridge_path(wide, y, penalties, weights)
         return jax.vmap(classical.linear, (0, None))(path, wide)  # predictions [P, N]
 
     def log_rmse(predictions, x, y, weights):

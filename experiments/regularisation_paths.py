@@ -35,7 +35,7 @@ def main(config: Config) -> dict[str, float]:
     absolutes = jnp.logspace(1.7, -2, number)
 
     methods = {
-        "ridge": (squares, lambda x, y, w: classical.ridge_path(x, y, squares, w)),
+        "ridge": (squares, lambda x, y, w: classical.ridge_path(x, y, squares, w)[0]),
         "lasso": (absolutes, lambda x, y, w: classical.elastic_net_path(x, y, absolutes, w)[0]),
         "elastic net": (
             absolutes,
