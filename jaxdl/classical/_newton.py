@@ -36,6 +36,10 @@ class Problem(NamedTuple):
         return jax.grad(lambda z: jnp.sum(self.weights * self.loss(z)))(z)
 
 
+# From a problem and its free coefficients to `(gradient, curvature) -> step`.
+Direction = Callable[[Problem, jax.Array], Callable[..., Linear]]
+
+
 def minimize(
     x: jax.Array,
     loss: Loss,
@@ -44,7 +48,7 @@ def minimize(
     weights: jax.Array,
     *,
     bound: float,
-    direction: Callable[..., Linear],
+    direction: Direction,
     l1: ArrayLike = 0.0,
     intercept: bool = True,
     max_steps: int | None = None,
@@ -99,7 +103,7 @@ def _scaled(
 def newton(
     problem: Problem,
     start: Linear,
-    direction: Callable[..., Linear],
+    direction: Direction,
     max_steps: int,
     *,
     keep_signs: bool = False,
@@ -246,9 +250,7 @@ def conjugate_gradients(problem: Problem, free: jax.Array) -> Callable[..., Line
     return solve
 
 
-def _polished(
-    problem: Problem, rough: Linear, direction: Callable[..., Linear]
-) -> tuple[Linear, Report]:
+def _polished(problem: Problem, rough: Linear, direction: Direction) -> tuple[Linear, Report]:
     """Newton steps among the signs that the proximal gradient found, if they are the optimum's."""
     params, report = newton(problem, rough, direction, 50, keep_signs=True)
     w = params.coefficients
