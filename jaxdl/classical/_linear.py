@@ -130,12 +130,19 @@ def _finish(w: jax.Array, mean_x: jax.Array, mean_y: jax.Array, ndim: int) -> Li
     return Linear(w, bias) if ndim == 2 else Linear(w[:, 0], bias[0])
 
 
-def _judge(a: jax.Array, t: jax.Array, w: jax.Array, penalty: ArrayLike = 0.0) -> Report:
-    """Whether the slope of every column vanishes, beside the length of the column and of t."""
+def _judge(
+    a: jax.Array, t: jax.Array, w: jax.Array, noise: ArrayLike = 0.0, penalty: ArrayLike = 0.0
+) -> Report:
+    """Whether the slope of every column vanishes, beside the length of the column and of t.
+
+    Columns up to the length `noise` are constant, and no slope of theirs means anything.
+    """
     left = t - jnp.dot(a, w, precision=PRECISE)
     slope = jnp.abs(jnp.dot(a.T, left, precision=PRECISE) - penalty * w)
-    size = jnp.linalg.norm(a, axis=0)[:, None] * jnp.linalg.norm(t, axis=0)[None]
-    return Report(jnp.ones((), jnp.int32), jnp.all(slope <= 1e-4 * size))  # False for NaN
+    length = jnp.linalg.norm(a, axis=0)[:, None]
+    flat = (length <= jnp.reshape(noise, (-1, 1))) & jnp.isfinite(w)
+    small = slope <= 1e-4 * length * jnp.linalg.norm(t, axis=0)[None]  # False for NaN
+    return Report(jnp.ones((), jnp.int32), jnp.all(small | flat))
 
 
 def least_squares(
@@ -161,10 +168,14 @@ def least_squares(
     """
     x, y, weights = checked(x, y, weights)
     a, t, mean_x, mean_y = _centred(x, y, weights, intercept)
-    # A column that is constant up to rounding carries nothing.
-    noise = jnp.finfo(a.dtype).eps * jnp.sqrt(jnp.sum(weights)) * jnp.abs(mean_x)
+    noise = _noise(mean_x, weights)
     w = _shortest_solution(a, t, noise)
-    return _finish(w, mean_x, mean_y, y.ndim), _judge(a, t, w)
+    return _finish(w, mean_x, mean_y, y.ndim), _judge(a, t, w, noise)
+
+
+def _noise(mean_x: jax.Array, weights: jax.Array) -> jax.Array:
+    """The length up to which a centered column is constant but for rounding; it carries nothing."""
+    return jnp.finfo(mean_x.dtype).eps * jnp.sqrt(jnp.sum(weights)) * jnp.abs(mean_x)
 
 
 def _shortest_solution(a: jax.Array, t: jax.Array, noise: jax.Array) -> jax.Array:
@@ -257,7 +268,8 @@ def ridge_path(
     target = jnp.dot(a.T, t, precision=PRECISE) if tall else t
     w_PDK = jax.vmap(primal if tall else dual)(penalties)
     params = jax.vmap(lambda w: _finish(w, mean_x, mean_y, y.ndim))(w_PDK)
-    return params, jax.vmap(_judge, (None, None, 0, 0))(a, t, w_PDK, penalties)
+    noise = _noise(mean_x, weights)
+    return params, jax.vmap(_judge, (None, None, 0, None, 0))(a, t, w_PDK, noise, penalties)
 
 
 def ridge(
