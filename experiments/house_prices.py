@@ -23,7 +23,9 @@ from jaxdl import classical, cli, data, plots, runs
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: Literal["diabetes", "house_prices"] = "diabetes"  # which table
-    data_dir: pathlib.Path | None = None  # folder of the competition's train.csv
+    data_dir: pathlib.Path | None = None  # folder or archive of train.csv, or of another table
+    target: str = "SalePrice"  # the column that is predicted, its values positive
+    codes: tuple[str, ...] = ("MSSubClass",)  # columns of numbers that stand for kinds
     max_missing: float = 0.5  # numeric columns with a larger share missing are dropped
     outliers: float = 6.0  # values further than so many interquartile ranges are clipped
     penalties: int = 30  # of the squares, from 0.1 to 10,000
@@ -41,7 +43,7 @@ def main(config: Config) -> dict[str, float]:
     numbers = np.stack([numeric[name] for name in kept], axis=1).astype(np.float32)
     # A missing category is a category of its own ("").
     one_hot = [data.Categories.fit(column).one_hot(column) for column in text.values()]
-    indicators = jnp.asarray(np.concatenate(one_hot, axis=1))
+    indicators = jnp.asarray(np.concatenate([np.zeros((len(target), 0)), *one_hot], axis=1))
 
     y = jnp.log(target)
     folds = classical.k_folds(len(y), 5, seed=config.seed)
@@ -56,7 +58,7 @@ def main(config: Config) -> dict[str, float]:
 
     def fit(x, y, weights):
         wide = design(x, weights)
-        path = classical.ridge_path(wide, y, penalties, weights)
+        path, _ = classical.ridge_path(wide, y, penalties, weights)
         return jax.vmap(classical.linear, (0, None))(path, wide)  # predictions [P, N]
 
     def log_rmse(predictions, x, y, weights):
@@ -91,8 +93,14 @@ def table(config: Config) -> tuple[dict[str, np.ndarray], np.ndarray]:
     limit = 200 if config.smoke else None
     if config.data == "house_prices":
         columns = dict(data.whole(data.load("house_prices", config.data_dir, limit)).columns)
-        columns["MSSubClass"] = columns["MSSubClass"].astype(str)  # a code, not a quantity
-        return columns, columns.pop("SalePrice").astype(np.float64)
+        if config.target not in columns:
+            raise ValueError(f"target {config.target!r} is none of the columns {sorted(columns)}")
+        target = columns.pop(config.target)
+        columns.pop("row", None)
+        if target.dtype.kind not in "iuf" or not (target > 0).all():
+            raise ValueError(f"target {config.target!r} must be a positive number in every row")
+        columns |= {name: columns[name].astype(str) for name in config.codes if name in columns}
+        return columns, target.astype(np.float64)
     split = data.whole(data.load("diabetes", limit=limit))
     rng = np.random.default_rng(config.seed)
     holes = rng.random(split["features"].shape) < 0.1

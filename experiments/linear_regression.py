@@ -43,12 +43,15 @@ def main(config: Config) -> dict[str, float]:
     def r_squared(params, x, y, weights):
         return classical.r_squared(classical.linear(params, x), y, weights)
 
-    scores = classical.cross_validate(classical.least_squares, r_squared, features, target, folds)
+    def fit(x, y, weights):
+        return classical.least_squares(x, y, weights)[0]
+
+    scores = classical.cross_validate(fit, r_squared, features, target, folds)
 
     # Descent on standardised columns, against the exact answer.
     x = data.fit_standard(features).apply(features)
     y = data.fit_standard(target[:, None]).apply(target[:, None])[:, 0]
-    exact = classical.least_squares(x, y)
+    exact, _ = classical.least_squares(x, y)
 
     def half_square(prediction, y):
         return losses.squared_error(prediction, y) / 2

@@ -99,10 +99,16 @@ def main(config: Config) -> dict[str, float]:
             count = np.bincount(train_set["item"], minlength=world.num_items)
             counts.append(count[test_set["item"]])
         rmse = {n: np.ravel([np.sqrt(e.mean(1)) for e in parts]) for n, parts in errors.items()}
+        mean, biases = (rmse[name].mean() for name in ("mean", "biases"))
         for name, values in rmse.items():
             known = PUBLISHED.get((name, config.split)) if config.data == "movielens" else None
             beside = f"   published on 100K {known}" if known else ""
+            if name in config.models:
+                beside = f"   the mean {mean:.4f}, biases {biases:.4f}{beside}"
             run.note(f"{name:8} RMSE {values.mean():.4f} +- {values.std():.4f}{beside}")
+        for name in config.models:
+            if warning := below(name, rmse[name].mean(), mean, biases):
+                run.note(warning)
         of_each = {n: np.concatenate([e.mean(0) for e in parts]) for n, parts in errors.items()}
         figure = plots.by_popularity(np.concatenate(counts), of_each, "RMSE", after=np.sqrt)
         run.figure("popularity", figure)
@@ -121,12 +127,30 @@ def held_out(config: Config, ratings: data.Split) -> list[tuple[data.Split, data
     return [cut(train_set)[0] for train_set, _ in cut(ratings)] if config.choose else cut(ratings)
 
 
+def below(name: str, error: float, mean: float, biases: float) -> str:
+    """A sentence where a model is worse than what needs none, nothing otherwise."""
+    for baseline, value in (("the mean of all ratings", mean), ("biases alone", biases)):
+        if error > value:
+            return f"warning: {name} is worse than {baseline}, RMSE {error:.4f} for {value:.4f}"
+    return ""
+
+
 def means(world: Any, train_set: data.Split, test_set: data.Split) -> dict[str, np.ndarray]:
-    """What needs no learning: the mean of all ratings, and that of the item."""
-    table, observed = world.table(train_set)
-    mean, size = train_set["rating"].mean(), observed.sum(0)
-    of_item = np.where(size > 0, table.sum(0) / np.maximum(size, 1), mean)
-    return {"mean": np.full((1, len(test_set)), mean), "item": of_item[test_set["item"]][None]}
+    """What needs no model: the mean of all ratings, that of the item, and damped biases."""
+    user, item, rating = (train_set[name] for name in ("user", "item", "rating"))
+    mean, size = rating.mean(dtype=np.float64), np.bincount(item, minlength=world.num_items)
+    total = np.bincount(item, rating, world.num_items)
+    of_item = np.where(size > 0, total / np.maximum(size, 1), mean)
+    of_user = np.bincount(user, minlength=world.num_users)
+    b_user, b_item = np.zeros(world.num_users), np.zeros(world.num_items)
+    for _ in range(10):  # in turn, with the damping of Koren (2010)
+        b_item = np.bincount(item, rating - mean - b_user[user], len(b_item)) / (10 + size)
+        b_user = np.bincount(user, rating - mean - b_item[item], len(b_user)) / (15 + of_user)
+    return {
+        "mean": np.full((1, len(test_set)), mean),
+        "item": of_item[test_set["item"]][None],
+        "biases": (mean + b_user[test_set["user"]] + b_item[test_set["item"]])[None],
+    }
 
 
 def neighbours(
@@ -165,7 +189,8 @@ def factors(config: Config, run: Any, world: Any, train_set: Any, test_set: Any)
 
 
 def autoencoder(config: Config, run: Any, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
-    options, model = config.autorec, models.AutoRec(world.num_users, hidden=config.autorec.hidden)
+    options, mean = config.autorec, float(train_set["rating"].mean(dtype=np.float64))
+    model = models.AutoRec(world.num_users, hidden=options.hidden, mean=mean)
     table, observed = (part.T for part in world.table(train_set))  # a row for each item
     rows = data.Split({"ratings": table, "observed": observed})
     objective = objectives.reconstruction(model)

@@ -53,7 +53,7 @@ def main(config: Config) -> dict[str, float]:
                 "validation": (wide.apply(expand(x[validation])), y[validation]),
                 "test": (wide.apply(expand(x_test)), y_test),
             }
-            path = classical.ridge_path(*inputs["train"], penalties)
+            path, _ = classical.ridge_path(*inputs["train"], penalties)
             for part, (features, target) in inputs.items():
                 scores[part].append(r_squared(path, features, target))
         grids = {part: np.stack(rows) for part, rows in scores.items()}  # [degrees, penalties]

@@ -101,6 +101,13 @@ def main(config: Config) -> dict[str, float]:
             results[f"spread/{name}"] = float(np.std(values))
         for kind, scores in (("popularity", count), ("chance", jnp.zeros_like(count))):
             results |= {f"{kind}/{n}": v for n, v in ranked(same_for_all, scores).items()}
+        for name in ("hit@50", "auc"):
+            own, popular, chance = (
+                results[f"{k}/{name}"] for k in ("test", "popularity", "chance")
+            )
+            run.note(f"{name:6} {own:.4f}   most popular {popular:.4f}, chance {chance:.4f}")
+            if own < popular:
+                run.note(f"warning: {config.model} ranks worse than the most popular by {name}")
         best, _ = models.recommend(score, seeds[0], jnp.array([shown]), 10, known)
         mine = train_set.take(train_set["user"] == shown)
         run.note(f"user {config.user} liked:")

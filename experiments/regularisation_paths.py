@@ -35,7 +35,7 @@ def main(config: Config) -> dict[str, float]:
     absolutes = jnp.logspace(1.7, -2, number)
 
     methods = {
-        "ridge": (squares, lambda x, y, w: classical.ridge_path(x, y, squares, w)),
+        "ridge": (squares, lambda x, y, w: classical.ridge_path(x, y, squares, w)[0]),
         "lasso": (absolutes, lambda x, y, w: classical.elastic_net_path(x, y, absolutes, w)[0]),
         "elastic net": (
             absolutes,
@@ -68,7 +68,7 @@ def main(config: Config) -> dict[str, float]:
             results[f"{label}/r2"] = float(mean[best])
             results[f"{label}/penalty"] = float(penalties[best])
             if name == "ridge":
-                chosen = classical.ridge(scaled, y, penalties[best])  # on all rows
+                chosen, _ = classical.ridge(scaled, y, penalties[best])  # on all rows
                 largest = np.argsort(-np.abs(np.asarray(chosen.coefficients)))[:3]
                 run.note(f"heaviest by ridge: {', '.join(NAMES[i] for i in largest)}")
             results[f"{label}/zeros"] = float((paths[name][1][best] == 0).sum())

@@ -48,8 +48,8 @@ def main(config: Config) -> dict[str, float]:
     )
     seen, seen_test = np.minimum(counts, 1), np.minimum(counts_test, 1)
 
-    bayes = classical.multinomial_bayes(counts, y, num_classes=2, smoothing=config.smoothing)
-    bernoulli = classical.bernoulli_bayes(seen, y, num_classes=2, smoothing=config.smoothing)
+    bayes, _ = classical.multinomial_bayes(counts, y, num_classes=2, smoothing=config.smoothing)
+    bernoulli, _ = classical.bernoulli_bayes(seen, y, num_classes=2, smoothing=config.smoothing)
     weights, report = classical.logistic(seen, y, config.penalty)
     logits = {
         "multinomial": _difference(classical.linear(bayes, counts_test)),

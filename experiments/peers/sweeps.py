@@ -89,7 +89,7 @@ def ridge(smoke: bool) -> Side:
     folds = classical.growing(classical.k_folds(len(x), 5), sizes)
 
     def fit(x: Any, y: Any, w: Any) -> Any:
-        return classical.ridge_path(x, y, jnp.asarray(penalties), w)
+        return classical.ridge_path(x, y, jnp.asarray(penalties), w)[0]
 
     def score(path: Any, x: Any, y: Any, w: Any) -> Any:
         predicted = jax.vmap(classical.linear, (0, None))(path, x)

@@ -1,4 +1,4 @@
-"""Learners without a network, as pure functions: `fit(x, y, ...) -> params`, `f(params, x)`."""
+"""Learners without a network, pure functions: `params, report = fit(x, y, ...)`, `f(params, x)`."""
 
 from jaxdl.classical._descent import (
     gradient_descent,

@@ -33,10 +33,15 @@ class Linear:
 
 @struct.dataclass
 class Report:
-    """How an iterative learner ended."""
+    """How a learner ended; every learner here returns `(params, report)`.
 
-    steps: jax.Array  # iterations taken
-    converged: jax.Array  # False where it stopped at its limit, or on values that are not finite
+    >>> _, report = least_squares(jnp.array([[0.0], [1.0]]), jnp.array([1.0, 3.0]))
+    >>> int(report.steps), bool(report.converged)
+    (1, True)
+    """
+
+    steps: jax.Array  # iterations taken, 1 in closed form
+    converged: jax.Array  # False short of the optimum, or on values that are not finite
 
 
 def linear(params: Linear, x: ArrayLike) -> jax.Array:
@@ -125,9 +130,24 @@ def _finish(w: jax.Array, mean_x: jax.Array, mean_y: jax.Array, ndim: int) -> Li
     return Linear(w, bias) if ndim == 2 else Linear(w[:, 0], bias[0])
 
 
+def _judge(
+    a: jax.Array, t: jax.Array, w: jax.Array, noise: ArrayLike = 0.0, penalty: ArrayLike = 0.0
+) -> Report:
+    """Whether the slope of every column vanishes, beside the length of the column and of t.
+
+    Columns up to the length `noise` are constant, and no slope of theirs means anything.
+    """
+    left = t - jnp.dot(a, w, precision=PRECISE)
+    slope = jnp.abs(jnp.dot(a.T, left, precision=PRECISE) - penalty * w)
+    length = jnp.linalg.norm(a, axis=0)[:, None]
+    flat = (length <= jnp.reshape(noise, (-1, 1))) & jnp.isfinite(w)
+    small = slope <= 1e-4 * length * jnp.linalg.norm(t, axis=0)[None]  # False for NaN
+    return Report(jnp.ones((), jnp.int32), jnp.all(small | flat))
+
+
 def least_squares(
     x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, intercept: bool = True
-) -> Linear:
+) -> tuple[Linear, Report]:
     """Least squares, `argmin_w sum_i weights_i |y_i - x_i w - b|^2`, by singular values.
 
     Columns are centred and brought to one length before the factorisation, so units do not matter;
@@ -139,17 +159,23 @@ def least_squares(
         y: `[N]` or `[N, K]`.
         weights: `[N]`, >= 0; None weighs all alike.
         intercept: False keeps the plane through the origin.
-    Returns: `Linear`.
+    Returns: `Linear` and `Report`.
     Raises: ValueError on shapes that do not belong together.
 
-    >>> least_squares(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0])).coefficients
+    >>> params, _ = least_squares(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0]))
+    >>> params.coefficients
     Array([2.], dtype=float32)
     """
     x, y, weights = checked(x, y, weights)
     a, t, mean_x, mean_y = _centred(x, y, weights, intercept)
-    # A column that is constant up to rounding carries nothing.
-    noise = jnp.finfo(a.dtype).eps * jnp.sqrt(jnp.sum(weights)) * jnp.abs(mean_x)
-    return _finish(_shortest_solution(a, t, noise), mean_x, mean_y, y.ndim)
+    noise = _noise(mean_x, weights)
+    w = _shortest_solution(a, t, noise)
+    return _finish(w, mean_x, mean_y, y.ndim), _judge(a, t, w, noise)
+
+
+def _noise(mean_x: jax.Array, weights: jax.Array) -> jax.Array:
+    """The length up to which a centered column is constant but for rounding; it carries nothing."""
+    return jnp.finfo(mean_x.dtype).eps * jnp.sqrt(jnp.sum(weights)) * jnp.abs(mean_x)
 
 
 def _shortest_solution(a: jax.Array, t: jax.Array, noise: jax.Array) -> jax.Array:
@@ -186,16 +212,18 @@ def ridge_path(
     weights: ArrayLike | None = None,
     *,
     intercept: bool = True,
-) -> Linear:
+) -> tuple[Linear, Report]:
     """Ridge for many penalties, `argmin_w sum_i weights_i |y_i - x_i w - b|^2 + penalty |w|^2`.
 
     One eigendecomposition (of the smaller of `X^T X` and `X X^T`) serves the whole path; a step
     of refinement against the data brings back what forming the product lost. The penalty is that
     of scikit-learn's `Ridge(alpha)`. Bring columns to one scale first: the penalty sees units,
-    and in float32 one eigendecomposition cannot resolve columns 100 times apart (`ridge` can).
+    and in float32 one eigendecomposition cannot resolve columns 100 times apart (`ridge` can): the
+    report then says `converged=False`.
 
     >>> x, y = jnp.array([[-1.0], [0.0], [1.0]]), jnp.array([-2.0, 0.0, 2.0])
-    >>> jax.jit(ridge_path)(x, y, jnp.array([0.0, 2.0, 6.0])).coefficients  # 4 / (2 + penalty)
+    >>> path, _ = jax.jit(ridge_path)(x, y, jnp.array([0.0, 2.0, 6.0]))
+    >>> path.coefficients  # 4 / (2 + penalty)
     Array([[2. ],
            [1. ],
            [0.5]], dtype=float32)
@@ -206,7 +234,7 @@ def ridge_path(
         penalties: `[P]`, >= 0; 0 is least squares of least norm.
         weights: `[N]`, >= 0.
         intercept: False keeps the plane through the origin.
-    Returns: `Linear` with a leading axis P on both leaves.
+    Returns: `Linear` and `Report`, each with a leading axis P.
     Raises: ValueError on shapes that do not belong together.
     """
     x, y, weights = checked(x, y, weights)
@@ -239,7 +267,9 @@ def ridge_path(
 
     target = jnp.dot(a.T, t, precision=PRECISE) if tall else t
     w_PDK = jax.vmap(primal if tall else dual)(penalties)
-    return jax.vmap(lambda w: _finish(w, mean_x, mean_y, y.ndim))(w_PDK)
+    params = jax.vmap(lambda w: _finish(w, mean_x, mean_y, y.ndim))(w_PDK)
+    noise = _noise(mean_x, weights)
+    return params, jax.vmap(_judge, (None, None, 0, None, 0))(a, t, w_PDK, noise, penalties)
 
 
 def ridge(
@@ -249,14 +279,15 @@ def ridge(
     weights: ArrayLike | None = None,
     *,
     intercept: bool = True,
-) -> Linear:
+) -> tuple[Linear, Report]:
     """Ridge for one penalty, columns in any units: least squares with D rows `sqrt(penalty) I`.
 
     >>> x, y = jnp.array([[-1.0], [0.0], [1.0]]), jnp.array([-2.0, 0.0, 2.0])
-    >>> jax.jit(ridge)(x, y, 2.0).coefficients  # 4 / (2 + penalty)
+    >>> jax.jit(ridge)(x, y, 2.0)[0].coefficients  # 4 / (2 + penalty)
     Array([1.], dtype=float32)
 
     Args: as in `ridge_path`; the penalty is a scalar.
+    Returns: `Linear` and `Report`.
     Raises: ValueError on shapes that do not belong together, or a penalty that is no scalar.
     """
     if jnp.ndim(penalty) != 0:
@@ -270,7 +301,7 @@ def ridge(
     a = jnp.concatenate([a, jnp.sqrt(jnp.asarray(penalty, x.dtype)) * jnp.eye(size, dtype=x.dtype)])
     t = jnp.concatenate([t, jnp.zeros((size, t.shape[1]), t.dtype)])
     w = _shortest_solution(a, t, jnp.zeros(size, x.dtype))
-    return _finish(w, mean_x, mean_y, y.ndim)
+    return _finish(w, mean_x, mean_y, y.ndim), _judge(a, t, w)
 
 
 def absolute_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: ArrayLike) -> Linear:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxdl.classical._linear import PRECISE, Linear, checked
+from jaxdl.classical._linear import PRECISE, Linear, Report, checked
 
 
 def multinomial_bayes(
@@ -14,13 +14,13 @@ def multinomial_bayes(
     *,
     num_classes: int,
     smoothing: float = 1.0,
-) -> Linear:
+) -> tuple[Linear, Report]:
     """Naive Bayes of counts: `log p(k) + sum_v counts_v log p(v | k)`.
 
     `p(v | k) = (n_kv + smoothing) / (n_k + smoothing V)`, additive (Laplace) smoothing.
 
     >>> counts, labels = jnp.array([[3, 1], [0, 4]]), jnp.array([0, 1])
-    >>> params = multinomial_bayes(counts, labels, num_classes=2)
+    >>> params, _ = multinomial_bayes(counts, labels, num_classes=2)
     >>> jnp.exp(params.coefficients.T)  # (3 + 1) / (4 + 2) for the first word of class 0
     Array([[0.667, 0.333],
            [0.167, 0.833]], dtype=float32)
@@ -31,14 +31,15 @@ def multinomial_bayes(
         weights: `[N]`, >= 0.
         num_classes: K.
         smoothing: added to every count; 0 makes an unseen word impossible (-inf).
-    Returns: `Linear` with coefficients `[V, K]`; `linear` gives joint log-probabilities `[N, K]`,
-        their softmax the posterior. A class without examples has logit -inf.
+    Returns: `Linear` with coefficients `[V, K]`, and `Report`; `linear` gives joint
+        log-probabilities `[N, K]`, their softmax the posterior. A class without examples has logit
+        -inf.
     Raises: ValueError on shapes that do not belong together or a negative smoothing.
     """
     by_class, class_weight = _class_totals(counts, labels, weights, num_classes, smoothing)
     smoothed = by_class + smoothing
     log_p = jnp.log(smoothed) - jnp.log(jnp.sum(smoothed, axis=1, keepdims=True))
-    return Linear(log_p.T, jnp.log(class_weight) - jnp.log(jnp.sum(class_weight)))
+    return _counted(log_p.T, jnp.log(class_weight) - jnp.log(jnp.sum(class_weight)))
 
 
 def bernoulli_bayes(
@@ -48,13 +49,13 @@ def bernoulli_bayes(
     *,
     num_classes: int,
     smoothing: float = 1.0,
-) -> Linear:
+) -> tuple[Linear, Report]:
     """Naive Bayes of presence: absent words speak too, with `log(1 - p(v | k))`.
 
     `p(v | k) = (n_kv + smoothing) / (n_k + 2 smoothing)` over the `n_k` examples of class k.
 
     >>> presence, labels = jnp.array([[1, 0], [1, 0], [0, 1]]), jnp.array([0, 0, 1])
-    >>> params = bernoulli_bayes(presence, labels, num_classes=2)
+    >>> params, _ = bernoulli_bayes(presence, labels, num_classes=2)
     >>> joint = jnp.exp(presence[0] @ params.coefficients + params.intercept)
     >>> joint  # 2/3 * 3/4 * 3/4, and 1/3 * 1/3 * 1/3
     Array([0.375, 0.037], dtype=float32)
@@ -68,7 +69,12 @@ def bernoulli_bayes(
     log_in = jnp.log(by_class + smoothing) - log_total
     log_out = jnp.log(class_weight[:, None] - by_class + smoothing) - log_total
     prior = jnp.log(class_weight) - jnp.log(jnp.sum(class_weight))
-    return Linear((log_in - log_out).T, prior + jnp.sum(log_out, axis=1))
+    return _counted((log_in - log_out).T, prior + jnp.sum(log_out, axis=1))
+
+
+def _counted(coefficients: jax.Array, intercept: jax.Array) -> tuple[Linear, Report]:
+    known = ~(jnp.any(jnp.isnan(coefficients)) | jnp.any(jnp.isnan(intercept)))
+    return Linear(coefficients, intercept), Report(jnp.ones((), jnp.int32), known)
 
 
 def _class_totals(

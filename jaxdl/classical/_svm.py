@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
-from jaxdl.classical._linear import PRECISE, Linear, Report, checked, weighted_mean
-from jaxdl.classical._logistic import direct, newton
+from jaxdl.classical._linear import PRECISE, Linear, Report, checked
+from jaxdl.classical._newton import direct, minimize
 from jaxdl.ops import Kernel, gram, linear_kernel
 
 
@@ -59,7 +59,8 @@ def kernel_svm(
         kernel: of two points; calls with the same function object share a compilation.
         weights: `[N]`, >= 0, each scaling its example's `c`; 0 leaves it out.
         c: price of a unit of slack.
-        tolerance: in units of the decision value (scikit-learn's `SVC` stops at 1e-3).
+        tolerance: in units of the decision value (scikit-learn's `SVC` stops at 1e-3), which
+            float32 can tell apart up to `c k(x, x)` of about 1e3: scale columns first.
         max_steps: limit; `converged=False` beyond it.
     Returns: `KernelMachine` and `Report`. With one class only: that class everywhere.
     Raises: ValueError on shapes that do not belong together.
@@ -75,22 +76,25 @@ def kernel_svm(
     edge = jnp.asarray(c).astype(x.dtype) * weights * sign
     low, high = jnp.minimum(edge, 0), jnp.maximum(edge, 0)
     inf = jnp.asarray(jnp.inf, x.dtype)
+    flat = 4 * jnp.finfo(x.dtype).eps * jnp.max(diagonal) + jnp.finfo(x.dtype).tiny
 
     def limits(beta, error):
         return jnp.where(beta < high, error, -inf), jnp.where(beta > low, error, inf)
 
+    def gap(beta, error):
+        can_rise, can_fall = limits(beta, error)
+        return jnp.max(can_rise) - jnp.min(can_fall)
+
     def violated(state):
         beta, error, count = state
-        can_rise, can_fall = limits(beta, error)
-        gap = jnp.max(can_rise) - jnp.min(can_fall)
-        return (gap > tolerance) & (count < max_steps)
+        return (gap(beta, error) > tolerance) & (count < max_steps)
 
     def step(state):
         beta, error, count = state
         can_rise, can_fall = limits(beta, error)
         i = _first(can_rise, jnp.max(can_rise))
         slope = error[i] - can_fall  # gain of moving along (i, j); only positive ones help
-        bend = jnp.maximum(diagonal[i] + diagonal - 2 * similarity[i], 1e-6)
+        bend = jnp.maximum(diagonal[i] + diagonal - 2 * similarity[i], flat)
         gain = jnp.where(slope > 0, slope**2 / bend, -inf)
         j = _first(gain, jnp.max(gain))
         room_i, room_j = high[i] - beta[i], beta[j] - low[j]
@@ -100,9 +104,21 @@ def kernel_svm(
         error = error - size * (similarity[i] - similarity[j])
         return beta.at[i].set(beta_i).at[j].set(beta_j), error, count + 1
 
-    start = (jnp.zeros_like(sign), sign, jnp.zeros((), jnp.int32))
-    beta, error, count = jax.lax.while_loop(violated, step, start)
-    error = sign - jnp.dot(similarity, beta, precision=PRECISE)  # without the steps' rounding
+    def exact(beta):
+        return sign - jnp.dot(similarity, beta, precision=PRECISE)
+
+    def again(state):
+        """Steps to the optimum as they see it, then the errors without the steps' rounding."""
+        *moving, rounds = state
+        beta, _, count = jax.lax.while_loop(violated, step, tuple(moving))
+        return beta, exact(beta), count, rounds + 1
+
+    zero = jnp.zeros((), jnp.int32)
+    beta, error, count, _ = jax.lax.while_loop(
+        lambda state: violated(state[:3]) & (state[3] < 20),
+        again,
+        (jnp.zeros_like(sign), sign, zero, zero),
+    )
     can_rise, can_fall = limits(beta, error)
     top, bottom = jnp.max(can_rise), jnp.min(can_fall)
     both = jnp.isfinite(top) & jnp.isfinite(bottom)
@@ -110,7 +126,7 @@ def kernel_svm(
     middle = jnp.sum(jnp.where(free, error, 0)) / jnp.maximum(jnp.sum(free), 1)
     middle = jnp.where(jnp.any(free), middle, (top + bottom) / 2)
     bias = jnp.where(both, middle, jnp.where(jnp.isfinite(top), top, bottom))
-    converged = (count < max_steps) & ~jnp.isnan(bias)
+    converged = (gap(beta, error) <= tolerance) & ~jnp.isnan(bias)
     return KernelMachine(x, beta, bias, kernel), Report(count, converged)
 
 
@@ -162,17 +178,14 @@ def linear_svm(
     if y.ndim != 1:
         raise ValueError(f"y needs shape [N], got {y.shape}; use one_vs_rest for more classes")
     sign = jnp.where(y > 0, 1, -1).astype(x.dtype)
-    mean = weighted_mean(x, weights) if intercept else jnp.zeros(x.shape[1], x.dtype)
-    start = Linear(jnp.zeros(x.shape[1], x.dtype), jnp.zeros((), x.dtype))
-    params, report = newton(
-        jnp.where(weights[:, None] > 0, x - mean[None], 0),
+    return minimize(
+        x,
         lambda z: jnp.maximum(1 - sign * z, 0) ** 2,
-        start,
+        jnp.zeros((), x.dtype),
         jnp.ones((), x.dtype),
         jnp.asarray(c) * weights,
-        intercept,
-        50 if max_steps is None else max_steps,
-        direct,
+        bound=2.0,
+        direction=direct,
+        intercept=intercept,
+        max_steps=max_steps,
     )
-    shift = jnp.dot(mean, params.coefficients, precision=PRECISE)
-    return Linear(params.coefficients, params.intercept - shift), report

@@ -42,6 +42,7 @@ from jaxdl.data._interactions import (
     split_per_user,
     split_random,
 )
+from jaxdl.data._labels import check_labels, majority_share
 from jaxdl.data._load import SOURCES, Source, load
 from jaxdl.data._masks import (
     CAMVID,
@@ -143,6 +144,7 @@ __all__ = [
     "bucket_batch",
     "cache_folder",
     "characters",
+    "check_labels",
     "complete_rows",
     "cutout",
     "describe",
@@ -170,6 +172,7 @@ __all__ = [
     "load_pairs",
     "load_text",
     "low_rank_truth",
+    "majority_share",
     "manual_paragraphs",
     "missing_share",
     "normalise_sentence",

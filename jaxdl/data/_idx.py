@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 
+from jaxdl.data._archives import from_anywhere
 from jaxdl.data._splits import DataError, Split
 
 FILES = {
@@ -54,7 +55,8 @@ def read_idx(path: str | pathlib.Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def read_mnist(folder: str | pathlib.Path) -> dict[str, Split]:
+@from_anywhere
+def read_mnist(folder: pathlib.Path) -> dict[str, Split]:
     """Reads MNIST's four files: "image" `[N, 28, 28, 1]` uint8, "label" `[N]` int32.
 
     >>> image = bytes.fromhex("00000803 00000001 00000002 00000002 00408000")  # one of 2x2
@@ -68,7 +70,6 @@ def read_mnist(folder: str | pathlib.Path) -> dict[str, Split]:
 
     Raises: DataError if a file is missing or damaged, or labels are more or fewer than images.
     """
-    folder = pathlib.Path(folder)
     return {
         split: pair_idx(_find(folder, images, 3), _find(folder, labels, 1))
         for split, (images, labels) in FILES.items()

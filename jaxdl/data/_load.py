@@ -4,10 +4,9 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from jaxdl import classical
 from jaxdl.data import _builders, _idx, _masks, _photos, _reviews, _scattered, _tables, _voc
+from jaxdl.data._labels import check_labels
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
 
@@ -99,8 +98,8 @@ def load(
 
     Args:
         name: a key of the table, "digits", "mnist", "fashion_mnist", ...
-        data_dir: a folder with the original files; None takes the embedded data, or fetches the
-            files once where there is a network.
+        data_dir: a folder with the original files, their archive (zip, tar) or a folder that holds
+            it; None takes the embedded data, or fetches the files once where there is a network.
         limit: at most so many examples of each split (the first ones), for a quick try.
         validation: share of the training set that becomes a split "validation", to choose settings
             by; the same examples every time, labels in proportion.
@@ -126,7 +125,7 @@ def load(
         splits, origin = _from_builder(name, source, source.builder)
     for split_name, split in splits.items():
         if classes and "label" in split.columns:
-            _check_labels(f"{name} {split_name}", split["label"], len(classes))
+            check_labels(split["label"], len(classes), what=f"{name} {split_name}")
     if limit is not None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, got {limit}")
@@ -153,8 +152,10 @@ def _from_folder(
 ) -> tuple[Mapping[str, Split], str]:
     if source.read is None:
         raise DataError(f"{name} is embedded and reads no folder; leave data_dir out")
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; {name} can be had from {source.where}")
+    if not folder.exists():
+        raise DataError(
+            f"{folder}: no such folder or archive; {name} can be had from {source.where}"
+        )
     try:
         return source.read(folder), str(folder)
     except DataError as error:
@@ -171,12 +172,3 @@ def _from_builder(
             f"{error}; get the files of {name} from {source.where} and name their folder as "
             "data_dir (--data-dir)"
         ) from error
-
-
-def _check_labels(what: str, labels: np.ndarray, num_classes: int) -> None:
-    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(wrong):
-        raise DataError(
-            f"{what}: expected labels from 0 to {num_classes - 1}, found {labels[wrong[0]]} "
-            f"at row {wrong[0]}"
-        )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxdl.data._archives import from_anywhere
 from jaxdl.data._photos import open_image
 from jaxdl.data._splits import DataError, Info, Split, Splits
 
@@ -70,7 +71,8 @@ def _index_of_colour() -> np.ndarray:
     return table
 
 
-def read_camvid(folder: str | pathlib.Path, size: Sequence[int] | None = None) -> Splits:
+@from_anywhere
+def read_camvid(folder: pathlib.Path, size: Sequence[int] | None = None) -> Splits:
     """Reads `{train,val}/X.png` with classes in `{train,val}annot/X.png`, 0 to 10 and 11 for void.
 
     >>> from PIL import Image
@@ -89,7 +91,6 @@ def read_camvid(folder: str | pathlib.Path, size: Sequence[int] | None = None) -
         "image" uint8 `[N, H, W, 3]` and "segmentation" uint8 `[N, H, W]`, void as 255.
     Raises: DataError if a file is missing, is no image, differs in size, or has other classes.
     """
-    folder = pathlib.Path(folder)
     folders = {"train": "train", "test": "val", "held_out": "test"}
     if not (folder / "test").is_dir():
         del folders["held_out"]
@@ -124,7 +125,8 @@ def _read_pair(
     return np.asarray(image), np.where(classes == len(CAMVID), UNLABELLED, classes).astype(np.uint8)
 
 
-def read_voc_masks(folder: str | pathlib.Path, size: Sequence[int] = (320, 320)) -> Splits:
+@from_anywhere
+def read_voc_masks(folder: pathlib.Path, size: Sequence[int] = (320, 320)) -> Splits:
     """Reads `JPEGImages/X.jpg` with classes in `SegmentationClass/X.png`, 0 background to 20.
 
     >>> from PIL import Image
@@ -146,7 +148,6 @@ def read_voc_masks(folder: str | pathlib.Path, size: Sequence[int] = (320, 320))
         none, and "segmentation" uint8 `[N, H, W]`, void as 255.
     Raises: DataError if a file is missing, is no image, differs in size, or has other classes.
     """
-    folder = pathlib.Path(folder)
     splits = {}
     for split, name in (("train", "train"), ("test", "val")):
         path = folder / "ImageSets" / "Segmentation" / f"{name}.txt"

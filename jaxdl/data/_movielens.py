@@ -7,13 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jaxdl.data._archives import from_anywhere
 from jaxdl.data._builders import Builder, prepare
 from jaxdl.data._interactions import Interactions, interactions
 from jaxdl.data._numbers import integer, number
 from jaxdl.data._splits import DataError, Split
 
 
-def read_movielens(folder: str | pathlib.Path) -> Interactions:
+@from_anywhere
+def read_movielens(folder: pathlib.Path) -> Interactions:
     r"""Reads a MovieLens folder: u.data (100K), ratings.dat (1M, 10M) or ratings.csv (later ones).
 
     Titles come from u.item, movies.dat or movies.csv, if that is there.
@@ -26,7 +28,6 @@ def read_movielens(folder: str | pathlib.Path) -> Interactions:
 
     Raises: DataError if no such file is there, or a line is malformed (named by its number).
     """
-    folder = pathlib.Path(folder)
     kinds = (
         ("u.data", "\t", "u.item", "|"),
         ("ratings.dat", "::", "movies.dat", "::"),
@@ -186,8 +187,8 @@ def load_interactions(
 
     Args:
         name: "low_rank" or "movielens".
-        data_dir: the folder of a MovieLens set of any size; without one MovieLens 100K is fetched
-            once by TFDS.
+        data_dir: the folder or archive of a MovieLens set of any size; without one MovieLens 100K
+            is fetched once by TFDS.
     Raises: DataError if the name is unknown, there is no such folder, or nothing can be fetched.
     """
     if name == "low_rank" and data_dir is None:
@@ -197,11 +198,11 @@ def load_interactions(
         raise DataError("low_rank is embedded and reads no folder; leave data_dir out")
     if name != "movielens":
         raise DataError(f"unknown ratings {name!r}; known are low_rank, movielens")
-    if data_dir is not None and pathlib.Path(data_dir).is_dir():
+    if data_dir is not None and pathlib.Path(data_dir).exists():
         return read_movielens(data_dir)
     try:
         if data_dir is not None:
-            raise DataError(f"{data_dir}: no such folder")
+            raise DataError(f"{data_dir}: no such folder or archive")
         items = prepare(MOVIELENS_TITLES)["items"]
         names = [bytes(row).rstrip().decode(errors="ignore") for row in items["title"]]
         titles = dict(zip(items["item"].tolist(), names, strict=True))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdl.data._archives import from_anywhere
 from jaxdl.data._splits import DataError, Split
 
 CIFAR10 = (
@@ -14,7 +15,8 @@ CIFAR10 = (
 _RECORD = 1 + 3 * 32 * 32  # a label, then 1,024 bytes each of red, green and blue
 
 
-def read_cifar10(folder: str | pathlib.Path) -> dict[str, Split]:
+@from_anywhere
+def read_cifar10(folder: pathlib.Path) -> dict[str, Split]:
     """Reads `data_batch_*.bin` and `test_batch.bin`: "image" `[N, 32, 32, 3]` uint8, "label" `[N]`.
 
     They may lie in `cifar-10-batches-bin` below the folder; fewer training batches will do.
@@ -28,7 +30,6 @@ def read_cifar10(folder: str | pathlib.Path) -> dict[str, Split]:
 
     Raises: DataError if there are none, or one is not whole records with labels 0 to 9.
     """
-    folder = pathlib.Path(folder)
     inner = folder / "cifar-10-batches-bin"
     folder = inner if inner.is_dir() else folder
     train = sorted(folder.glob("data_batch_*.bin"))
@@ -52,7 +53,8 @@ def _read_batches(paths: list[pathlib.Path]) -> Split:
     return Split({"image": np.ascontiguousarray(images), "label": table[:, 0].astype(np.int32)})
 
 
-def read_image_folders(folder: str | pathlib.Path, size: int = 224) -> dict[str, Split]:
+@from_anywhere
+def read_image_folders(folder: pathlib.Path, size: int = 224) -> dict[str, Split]:
     """Reads `{train,val}/CLASS/*.{jpg,png}`: "image" `[N, size, size, 3]` uint8, "label" `[N]`.
 
     The shorter side becomes `size * 8 / 7` pixels, as usual, and the centre is cut out. Labels
@@ -68,7 +70,6 @@ def read_image_folders(folder: str | pathlib.Path, size: int = 224) -> dict[str,
 
     Raises: DataError if folders are missing, classes differ, or an image cannot be read.
     """
-    folder = pathlib.Path(folder)
     held_out = folder / "val" if (folder / "val").is_dir() else folder / "test"
     classes = _classes(folder / "train")
     if _classes(held_out) != classes:

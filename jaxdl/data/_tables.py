@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdl.data._archives import from_anywhere
 from jaxdl.data._builders import Builder
 from jaxdl.data._csv import read_csv
 from jaxdl.data._splits import DataError, Split
@@ -111,6 +112,7 @@ def whole(splits: Mapping[str, Split]) -> Split:
     return Split(columns).take(order)
 
 
+@from_anywhere
 def read_airfoil(folder: pathlib.Path) -> dict[str, Split]:
     """UCI Airfoil Self-Noise: five numbers a row and the sound level in dB."""
     table = _matrix(_only_file(folder, "airfoil_self_noise*.dat"), 6)
@@ -118,6 +120,7 @@ def read_airfoil(folder: pathlib.Path) -> dict[str, Split]:
     return _held_out({"features": table[:, :5], "target": table[:, 5]})
 
 
+@from_anywhere
 def read_face_attributes(folder: pathlib.Path) -> dict[str, Split]:
     """Gender by face attributes: seven columns and the column "Male" or "gender"."""
     path = _only_file(folder, "gender_classification*.csv")
@@ -132,6 +135,7 @@ def read_face_attributes(folder: pathlib.Path) -> dict[str, Split]:
     return _held_out({"features": features, "label": np.asarray(label).astype(np.int32)})
 
 
+@from_anywhere
 def read_sms_spam(folder: pathlib.Path) -> dict[str, Split]:
     """SMS Spam Collection: "ham" or "spam", a tab and the message on each line."""
     path = folder / "SMSSpamCollection"
@@ -171,16 +175,19 @@ def manual_paragraphs() -> dict[str, Split]:
     return _held_out({"text": np.array(list(texts)), "label": labels})
 
 
+@from_anywhere
 def read_house_prices(folder: pathlib.Path) -> dict[str, Split]:
-    """Ames house prices: the columns of the competition's train.csv; its test.csv has no prices."""
-    path = _only_file(folder, "*train.csv")
-    table = read_csv(path)
-    if "SalePrice" not in table.columns:
-        raise DataError(f'{path}: expected a column "SalePrice"')
+    """A table of any columns, text and numbers: the competition's train.csv, or the only CSV file.
+
+    Ames's column "Id" is left out; its test.csv has no prices.
+    """
+    named = list(folder.glob("*train.csv"))
+    table = read_csv(_only_file(folder, "*train.csv" if named else "*.csv"))
     columns = {name: column for name, column in table.columns.items() if name != "Id"}
     return _held_out(columns)
 
 
+@from_anywhere
 def read_ecg5000(folder: pathlib.Path) -> dict[str, Split]:
     """UCR ECG5000: a class from 1 to 5 and 140 samples a row, in *TRAIN*.txt and *TEST*.txt.
 

@@ -14,11 +14,11 @@ import collections
 import dataclasses
 import json
 import pathlib
-import zipfile
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from jaxdl.data._archives import ENDINGS, from_anywhere
 from jaxdl.data._batches import host_batch, num_batches, shuffled
 from jaxdl.data._splits import DataError, Split
 
@@ -282,9 +282,9 @@ def load_text(
 
     Args:
         name: "manual", the language reference that ships with CPython, needs no file; "text", a
-            plain UTF-8 file, or all `*.txt` of a folder in the order of their names; "ptb", the
-            Penn Treebank in Mikolov's preprocessing, the zip or the folder with its three files.
-        data_dir: the file or folder.
+            plain UTF-8 file, or all `*.txt` of a folder (or archive) in the order of their names;
+            "ptb", the Penn Treebank in Mikolov's preprocessing, three files.
+        data_dir: the file, the folder, an archive or a folder that holds it.
         held_out: share of the lines, at the end, that become "test" ("manual" and "text").
     Returns: "train" and "test", for "ptb" "valid" as well.
     Raises: DataError if files are missing or empty; ValueError if `held_out` is not in (0, 1).
@@ -304,11 +304,21 @@ def load_text(
         raise DataError(f"{path}: no such file or folder")
     if name == "ptb":
         return _read_ptb(path)
-    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    if path.is_dir() or path.name.lower().endswith(ENDINGS):
+        return _hold_out(_read_texts(path), held_out)
+    text = _decode(path.read_bytes(), path)
+    if not text.strip():
+        raise DataError(f"{path}: no text")
+    return _hold_out(text, held_out)
+
+
+@from_anywhere
+def _read_texts(folder: pathlib.Path) -> str:
+    files = sorted(folder.glob("*.txt"))
     text = "\n".join(_decode(file.read_bytes(), file) for file in files)
     if not text.strip():
-        raise DataError(f"{path}: no text, or no *.txt file in the folder")
-    return _hold_out(text, held_out)
+        raise DataError(f"{folder}: no text, or no *.txt file in the folder")
+    return text
 
 
 def _hold_out(text: str, share: float) -> dict[str, str]:
@@ -317,25 +327,15 @@ def _hold_out(text: str, share: float) -> dict[str, str]:
     return {"train": "".join(lines[:cut]), "test": "".join(lines[cut:])}
 
 
-def _read_ptb(path: pathlib.Path) -> dict[str, str]:
-    if path.is_dir() and list(path.glob("ptb*.zip")):
-        path = next(iter(sorted(path.glob("ptb*.zip"))))
+@from_anywhere
+def _read_ptb(folder: pathlib.Path) -> dict[str, str]:
     texts = {}
     for split in ("train", "valid", "test"):
         file = f"ptb.{split}.txt"
-        if path.is_dir():
-            found = sorted(path.rglob(file))
-            content = found[0].read_bytes() if found else None
-        else:
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    inside = [n for n in archive.namelist() if n.endswith(file)]
-                    content = archive.read(inside[0]) if inside else None
-            except zipfile.BadZipFile as error:
-                raise DataError(f"{path}: expected a zip or a folder, {error}") from error
-        if not content:
-            raise DataError(f"{path}: expected {file}, found none")
-        texts[split] = _decode(content, path)
+        found = sorted(folder.rglob(file))
+        if not found or not found[0].stat().st_size:
+            raise DataError(f"{folder}: expected {file}, found none")
+        texts[split] = _decode(found[0].read_bytes(), found[0])
     return texts
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxdl.data._archives import from_anywhere
 from jaxdl.data._numbers import number
 from jaxdl.data._photos import open_image
 from jaxdl.data._splits import DataError, Info, Split, Splits
@@ -22,8 +23,9 @@ class _Objects(NamedTuple):
     clipped: int
 
 
+@from_anywhere
 def read_voc(
-    folder: str | pathlib.Path,
+    folder: pathlib.Path,
     size: Sequence[int] = (240, 320),
     class_names: Sequence[str] | None = None,
 ) -> Splits:
@@ -45,12 +47,14 @@ def read_voc(
     array([[[0. , 0. , 0.5, 1. ]]], dtype=float32)
 
     Args:
-        folder: with the three folders, or with one folder that has them.
+        folder: with the three folders, with one folder that has them, or their archive. They may be
+            called `images` and `annotations`, images be JPEG or PNG, and the lists be missing.
         size: height and width that every image is stretched to; shares stay what they are.
         class_names: names of the classes 0, 1, ...; None takes those of the training images in
             alphabetical order.
     Returns: splits "train" and "test" from `trainval.txt` and `test.txt`, or from `train.txt` and
-        `val.txt` where there is no `test.txt`; columns
+        `val.txt` where there is no `test.txt`, or (without `ImageSets/Main`) with a fifth of the
+        images for testing, drawn once and for all; columns
         image       uint8 `[N, H, W, 3]`
         boxes       float32 `[N, M, 4]`, M the most objects in an image, 0 on padding
         classes     int32 `[N, M]`, -1 on padding
@@ -63,17 +67,15 @@ def read_voc(
     """
     if min(size) < 1:
         raise ValueError(f"size must be positive, got {tuple(size)}")
-    folder = _with_annotations(pathlib.Path(folder))
-    lists = folder / "ImageSets" / "Main"
-    held_out = "test" if (lists / "test.txt").is_file() else "val"
-    training = "trainval" if held_out == "test" and (lists / "trainval.txt").is_file() else "train"
-    stems = {"train": _stems(lists / f"{training}.txt"), "test": _stems(lists / f"{held_out}.txt")}
+    folder = _with_annotations(folder)
+    image_folder, annotations = _of_any(folder, IMAGES), _of_any(folder, ANNOTATIONS)
+    stems = _splits(folder, annotations)
     images: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     objects: dict[str, list[_Objects]] = {"train": [], "test": []}
     for split, names in stems.items():
         for name in names:  # one by one: originals of all at once would not fit
-            image = open_image(folder / "JPEGImages" / f"{name}.jpg")
-            path = folder / "Annotations" / f"{name}.xml"
+            image = open_image(_picture(image_folder, name))
+            path = annotations / f"{name}.xml"
             objects[split].append(_read_objects(path, image.size))
             images[split].append(np.asarray(image.resize((size[1], size[0]))))
     if class_names is None:
@@ -81,7 +83,7 @@ def read_voc(
     most = max(1, *(len(one.names) for split in objects.values() for one in split))
     columns = {}
     for split, names in stems.items():
-        paths = [folder / "Annotations" / f"{name}.xml" for name in names]
+        paths = [annotations / f"{name}.xml" for name in names]
         columns[split] = Split(
             {"image": np.stack(images[split]), **_table(objects[split], paths, class_names, most)}
         )
@@ -89,14 +91,49 @@ def read_voc(
     return Splits(columns, info)
 
 
+IMAGES = ("JPEGImages", "images", "Images")
+ANNOTATIONS = ("Annotations", "annotations")
+
+
 def _with_annotations(folder: pathlib.Path) -> pathlib.Path:
-    inner = sorted(path.parent for path in folder.glob("*/Annotations"))
-    if not (folder / "Annotations").is_dir() and len(inner) == 1:
-        folder = inner[0]
-    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
-        if not (folder / name).is_dir():
-            raise DataError(f"{folder}: expected JPEGImages, Annotations and ImageSets/Main")
+    inner = {path.parent for name in ANNOTATIONS for path in folder.glob(f"*/{name}")}
+    if not any((folder / name).is_dir() for name in ANNOTATIONS) and len(inner) == 1:
+        return inner.pop()
     return folder
+
+
+def _of_any(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
+    for name in names:
+        if (folder / name).is_dir():
+            return folder / name
+    raise DataError(
+        f"{folder}: expected JPEGImages (or images) and Annotations (or annotations), no {names[0]}"
+    )
+
+
+def _picture(folder: pathlib.Path, name: str) -> pathlib.Path:
+    for ending in (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"):
+        if (folder / f"{name}{ending}").is_file():
+            return folder / f"{name}{ending}"
+    return folder / f"{name}.jpg"  # which `open_image` will miss by name
+
+
+def _splits(folder: pathlib.Path, annotations: pathlib.Path) -> dict[str, list[str]]:
+    """Names of the images; without lists a fifth of them, drawn once, is for testing."""
+    lists = folder / "ImageSets" / "Main"
+    if not lists.is_dir():
+        stems = sorted(path.stem for path in annotations.glob("*.xml"))
+        if len(stems) < 2:
+            raise DataError(f"{annotations}: expected two files .xml at least, found {len(stems)}")
+        order = np.random.default_rng(0).permutation(len(stems))
+        held = set(order[: max(1, len(stems) // 5)].tolist())
+        return {
+            "train": [stem for i, stem in enumerate(stems) if i not in held],
+            "test": [stem for i, stem in enumerate(stems) if i in held],
+        }
+    held_out = "test" if (lists / "test.txt").is_file() else "val"
+    training = "trainval" if held_out == "test" and (lists / "trainval.txt").is_file() else "train"
+    return {"train": _stems(lists / f"{training}.txt"), "test": _stems(lists / f"{held_out}.txt")}
 
 
 def _stems(path: pathlib.Path) -> list[str]:

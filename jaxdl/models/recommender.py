@@ -126,8 +126,10 @@ class NeuMF(nn.Module):
 class AutoRec(nn.Module):
     """An auto-encoder of the ratings of an item over users (I-AutoRec), or of a user over items.
 
-    `W sigmoid(V r + mu) + b` with dropout on the hidden layer. What unobserved cells hold has no
-    part in anything: they enter as 0, and the loss is for the caller to take where observed.
+    `mean + W sigmoid(V (r - mean) + mu) + b` with dropout on the hidden layer. What unobserved
+    cells hold has no part in anything: they enter as the mean, which says nothing of the rating,
+    and the loss is for the caller to take where observed. Sedhain et al. have `mean=0`, with which
+    a row of few ratings is read as one of low ratings.
 
     >>> model, observed = AutoRec(num_ratings=3, hidden=2), jnp.array([[True, False, True]])
     >>> a, b = jnp.array([[5.0, 1.0, 2.0]]), jnp.array([[5.0, 4.0, 2.0]])
@@ -139,6 +141,7 @@ class AutoRec(nn.Module):
     num_ratings: int  # users for I-AutoRec, items for U-AutoRec
     hidden: int = 500
     dropout: float = 0.05
+    mean: float = 0.0  # of the training ratings
 
     @nn.compact
     def __call__(self, ratings: jax.Array, observed: jax.Array, *, train: bool) -> jax.Array:
@@ -147,10 +150,10 @@ class AutoRec(nn.Module):
             raise ValueError(f"need one shape [B, N]: {ratings.shape}, {observed.shape}")
         if ratings.shape[1] != self.num_ratings:
             raise ValueError(f"need {self.num_ratings} ratings a row, got {ratings.shape[1]}")
-        x = jnp.where(observed, ratings, 0.0)
+        x = jnp.where(observed, ratings - self.mean, 0.0)
         h = nn.sigmoid(nn.Dense(self.hidden, name="encode")(x))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        return nn.Dense(self.num_ratings, name="decode")(h)
+        return self.mean + nn.Dense(self.num_ratings, name="decode")(h)
 
 
 def _check_pairs(users: jax.Array, items: jax.Array) -> None:

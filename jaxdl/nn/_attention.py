@@ -14,6 +14,8 @@ from jax.typing import ArrayLike
 
 from jaxdl import ops
 from jaxdl.nn._dense import Dense
+from jaxdl.ops._activations import check_mask
+from jaxdl.ops._attention import blank_blind, blank_unseen
 
 Attended = tuple[jax.Array, jax.Array]  # outputs [..., T, E], weights [..., T, S]
 
@@ -44,7 +46,8 @@ class _ProjectedKeys(nn.Module):
         mask: jax.Array | None = None,
     ) -> Attended:
         """Queries `[..., T, D]`, keys `[..., S, D']`, values `[..., S, E]`, mask `[..., T, S]`."""
-        return self.attend(queries, self.project_keys(keys), values, mask)
+        projected = self.project_keys(blank_unseen(keys, mask))
+        return self.attend(queries, projected, values, mask)
 
 
 class AdditiveAttention(_ProjectedKeys):
@@ -66,6 +69,7 @@ class AdditiveAttention(_ProjectedKeys):
     def attend(
         self, queries: jax.Array, projected: jax.Array, values: jax.Array, mask: jax.Array | None
     ) -> Attended:
+        queries, projected = blank_blind(queries, mask), blank_unseen(projected, mask)
         return ops.attend(ops.additive_scores(self.query(queries), projected, self.v), values, mask)
 
 
@@ -139,6 +143,11 @@ class MultiHeadAttention(nn.Module):
             x = Dense(width, name=name)(x)
             return jnp.swapaxes(x.reshape(*x.shape[:2], self.num_heads, -1), 1, 2)
 
+        if mask is not None:
+            check_mask(mask.shape, (len(queries), self.num_heads, queries.shape[1], keys.shape[1]))
+            every = jnp.any(mask, axis=1)  # of all heads, [B, T, S]
+            queries = blank_blind(queries, every)
+            keys, values = blank_unseen(keys, every), blank_unseen(values, every)
         q, k, v = heads(queries, "query"), heads(keys, "key"), heads(values, "value")
         outputs, weights = ops.dot_product_attention(q, k, v, mask=mask)
         if self.dropout and train:

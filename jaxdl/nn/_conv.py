@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxdl import ops
 from jaxdl.nn._initialisers import Initialiser, constant
-from jaxdl.ops._convolution import Padding, channels_first_hint, per_axis
+from jaxdl.ops._convolution import Padding, add_bias, channels_first_hint, per_axis
 
 # Kaiming's rule for rectifiers; torch's own default is a third of this variance.
 default_kernel_init = nn.initializers.he_normal()
@@ -82,7 +82,7 @@ class ConvTranspose(nn.Module):
             x, kernel, strides=self.strides, padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
-        return y if bias is None else y + jnp.expand_dims(bias, tuple(range(y.ndim - 1)))
+        return add_bias(y, bias)
 
 
 def _parameters(layer: Any, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:

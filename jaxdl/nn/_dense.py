@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 from jax import lax
 
+from jaxdl.ops._convolution import add_bias
+
 
 def _flat_dot(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) -> jax.Array:
     """`lax.dot_general` over the last axis, with the leading axes of x as one on a CPU.
@@ -32,6 +34,8 @@ def contract_last(x: jax.Array, kernel: jax.Array) -> jax.Array:
 class Dense(nn.Dense):
     """Flax's `Dense`, its parameters and its numbers; faster on a CPU where x is `[..., T, D]`.
 
+    In half precision the bias' gradient, a sum over all rows, is added up in float32.
+
     >>> key, x = jax.random.key(0), jnp.zeros((2, 3, 4))
     >>> y, variables = jax.eval_shape(Dense(5).init_with_output, key, x)
     >>> y.shape, variables["params"]["kernel"].shape
@@ -39,3 +43,17 @@ class Dense(nn.Dense):
     """
 
     dot_general: Any = _flat_dot
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Maps `[..., D]` to `[..., features]`."""
+        shape = (inputs.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        assert x is not None  # as flax types it
+        dimensions = (((x.ndim - 1,), (0,)), ((), ()))
+        dot = self.dot_general if self.dot_general_cls is None else self.dot_general_cls()
+        return add_bias(dot(x, kernel, dimensions, precision=self.precision), bias)

@@ -50,8 +50,8 @@ class BatchNorm(nn.Module):
 
         Args:
             x: `[B, ..., C]`.
-            mask: boolean `[B]` up to `[B, ...]`: False is left out of the statistics. A batch with
-                nothing in it changes no running average.
+            mask: boolean `[B]` up to `[B, ...]`: False is left out of the statistics, and may
+                hold NaN without harm. A batch with nothing in it changes no running average.
             train: normalise by the batch and update the averages, or by the averages.
         Raises: ValueError if the mask does not lead the shape, or momentum is outside [0, 1].
         """
@@ -74,6 +74,8 @@ class BatchNorm(nn.Module):
             batch_mean, batch_var = mean.value, var.value
         factor = scale * jax.lax.rsqrt(batch_var + self.epsilon)
         spread = (None,) * (x.ndim - 1)
+        if mask is not None:  # padding may hold NaN, and 0 NaN in the gradient of scale is NaN
+            x = jnp.where(_spread(mask, x) == 0, 0, x)
         y = (x - batch_mean[spread]) * factor[spread] + bias[spread]
         return y.astype(x.dtype)
 
@@ -103,9 +105,7 @@ def batch_statistics(
         weights = jnp.ones((), x.dtype)
         count = jnp.asarray(x.size // max(x.shape[-1], 1), x.dtype)
     else:
-        if mask.shape != x.shape[:-1][: mask.ndim]:
-            raise ValueError(f"mask {mask.shape} must lead the shape of x {x.shape}")
-        weights = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)).astype(x.dtype)
+        weights = _spread(mask, x).astype(x.dtype)
         count = jnp.sum(jnp.broadcast_to(weights[..., 0], x.shape[:-1]))
         x = jnp.where(weights == 0, 0, x)  # padding may hold anything
 
@@ -118,3 +118,10 @@ def batch_statistics(
     mean = total(x) / safe
     var = total(jnp.square(x - mean[(None,) * (x.ndim - 1)])) / safe
     return mean, var, count
+
+
+def _spread(mask: jax.Array, x: jax.Array) -> jax.Array:
+    """The mask with as many axes as x, after a check that it leads its shape."""
+    if mask.shape != x.shape[:-1][: mask.ndim]:
+        raise ValueError(f"mask {mask.shape} must lead the shape of x {x.shape}")
+    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))

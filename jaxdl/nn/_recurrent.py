@@ -6,8 +6,8 @@ three things:
   - the backward pass is written by hand, and the gradient of a weight is one product after it;
   - the loop carries each step's inputs, fetched one step ahead. Read in place they would be fused
     into the step as a dynamic slice, which is slow on a CPU.
-The hand-written backward is itself differentiable in reverse mode; forward mode (`jax.jvp`) is not
-available.
+The hand-written backward is the transpose of the layer's tangent (see `jaxdl.ops._linear`), so that
+forward mode and derivatives of any order work too.
 """
 
 import functools
@@ -23,6 +23,7 @@ from jax.typing import ArrayLike
 
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell, State, Weights, outer_sum
 from jaxdl.nn._initialisers import uniform
+from jaxdl.ops._linear import bilinear_jvp, linear_map, vary_with
 
 
 def recurrent_scan(
@@ -64,11 +65,31 @@ def recurrent_scan(
     return _scan(cell, reverse, weights, a, tuple(s.astype(a.dtype) for s in state), mask)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _scan(
     cell: Cell, reverse: bool, w: Weights, a: jax.Array, state: State, mask: jax.Array | None
 ) -> tuple[jax.Array, State]:
     return _scan_forward(cell, reverse, w, a, state, mask)[0]
+
+
+@_scan.defjvp
+def _scan_jvp(cell: Cell, reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    w, a, state, mask = primals
+    outputs, saved = _scan_forward(cell, reverse, w, a, state, mask)
+
+    def apply(residuals: Any, tangents: Any) -> Any:
+        arguments, (*_, mask) = residuals
+
+        def plain(w: Weights, a: jax.Array, state: State) -> tuple[jax.Array, State]:
+            return _scan_forward(cell, reverse, w, a, state, mask)[0]
+
+        return jax.jvp(plain, arguments, tangents)[1]
+
+    def transpose(residuals: Any, d_outputs: Any) -> Any:
+        return _scan_backward(cell, reverse, residuals[1], d_outputs)
+
+    # The mask, whose tangent has no value, is among `saved`.
+    return outputs, linear_map(apply, transpose, ((w, a, state), saved), tuple(tangents[:-1]))
 
 
 def _scan_forward(
@@ -76,10 +97,14 @@ def _scan_forward(
 ) -> tuple[tuple[jax.Array, State], Any]:
     def step(state: State, inputs: Any) -> tuple[State, Any]:
         a, keep = inputs
+        a = _where(
+            keep, a, jnp.zeros_like(a)
+        )  # padding may hold NaN, and 0 NaN in gradients is NaN
         new, saved = cell.step(w, a + jnp.broadcast_to(w["bias"], a.shape), state)
         new = _where(keep, new, state)
         return new, (new, saved)
 
+    state = vary_with((w, a, state, mask), state)
     final, (states, saved) = _prefetched_scan(step, state, (a, mask), reverse)
     return (states[0], final), (w, state, states, saved, mask)
 
@@ -103,10 +128,7 @@ def _scan_backward(cell: Cell, reverse: bool, residuals: Any, d_outputs: Any) ->
     inputs = (d_hs, saved, before, mask)
     d_state, grads = _prefetched_scan(step, d_final, inputs, not reverse)
     d_w, d_a = cell.pull_back(saved, before[0], grads)
-    return {**d_w, "bias": jnp.sum(d_a, axis=(0, 1))}, d_a, d_state, None
-
-
-_scan.defvjp(_scan_forward, _scan_backward)
+    return {**d_w, "bias": jnp.sum(d_a, axis=(0, 1))}, d_a, d_state
 
 
 def _where(keep: jax.Array | None, new: Any, old: Any) -> Any:
@@ -135,18 +157,17 @@ def _prefetched_scan(
     return carry, outputs
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def _project(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`x @ kernel` for `[T, B, D]`, whose transposed products XLA for CPU runs without a copy."""
     return x @ kernel
 
 
-def _project_backward(residuals: Any, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    return d @ kernel.T, outer_sum(x, d)
-
-
-_project.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _project_backward)
+@functools.partial(_project.defjvp, symbolic_zeros=True)
+def _project_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    return bilinear_jvp(
+        _project, lambda d, kernel: _project(d, kernel.T), outer_sum, primals, tangents
+    )
 
 
 class _Layer(nn.Module):
@@ -272,6 +293,7 @@ class Recurrent(nn.Module):
             if lengths.shape != (B,):
                 raise ValueError(f"lengths need shape {(B,)}, got {lengths.shape}")
             mask = jnp.arange(T)[:, None] < lengths[None, :]
+            x = jnp.where(mask[..., None], x, 0)  # before the product: 0 NaN in a gradient is NaN
         default = uniform(self.hidden_size**-0.5)
         finals = []
         for layer in range(self.num_layers):

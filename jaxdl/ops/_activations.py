@@ -13,8 +13,10 @@ The smooth ones come from `jax.nn`, which is stable at logits of +-1e4 and beyon
 
 import jax
 import jax.numpy as jnp
-from jax.nn import elu, gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus
+from jax.nn import elu, gelu, log_sigmoid, relu, sigmoid, silu, softplus
 from jax.typing import ArrayLike
+
+from jaxdl import _checks
 
 __all__ = [
     "absolute",
@@ -99,7 +101,7 @@ def parametric_relu(x: ArrayLike, slope: ArrayLike) -> jax.Array:
     x, slope = jnp.asarray(x), jnp.asarray(slope)
     if slope.ndim and slope.shape != x.shape[-1:]:
         raise ValueError(f"slope must have shape () or {x.shape[-1:]}, got {slope.shape}")
-    slope = jnp.broadcast_to(slope.astype(x.dtype), x.shape)
+    slope = jnp.broadcast_to(_checks.wide(slope), x.shape).astype(x.dtype)  # sums of its gradient
     return jnp.where(x > 0, x, slope * x)
 
 
@@ -121,6 +123,26 @@ def maxout(x: ArrayLike, pieces: int) -> jax.Array:
     return jnp.max(x.reshape(*x.shape[:-1], -1, pieces), axis=-1)
 
 
+def softmax(x: ArrayLike, axis: int = -1) -> jax.Array:
+    """`e^x_k / sum_j e^x_j` along an axis, in the dtype of x; half precision is added in float32.
+
+    >>> softmax(jnp.array([0.0, 0.0]))
+    Array([0.5, 0.5], dtype=float32)
+    """
+    x = jnp.asarray(x)
+    return jax.nn.softmax(_checks.wide(x), axis=axis).astype(jnp.result_type(x, 1.0))
+
+
+def log_softmax(x: ArrayLike, axis: int = -1) -> jax.Array:
+    """`x_k - log sum_j e^x_j` along an axis, in the dtype of x; half precision is added in float32.
+
+    >>> log_softmax(jnp.array([0.0, 0.0]))
+    Array([-0.693, -0.693], dtype=float32)
+    """
+    x = jnp.asarray(x)
+    return jax.nn.log_softmax(_checks.wide(x), axis=axis).astype(jnp.result_type(x, 1.0))
+
+
 def masked_softmax(logits: ArrayLike, mask: ArrayLike, axis: int = -1) -> jax.Array:
     """Softmax over the places where `mask` is true; exact zeros elsewhere.
 
@@ -137,13 +159,17 @@ def masked_softmax(logits: ArrayLike, mask: ArrayLike, axis: int = -1) -> jax.Ar
     Raises: ValueError if the mask would broadcast the logits.
     """
     logits, mask = jnp.asarray(logits), jnp.asarray(mask).astype(bool)
-    if mask.ndim != logits.ndim or any(
-        m not in (1, n) for m, n in zip(mask.shape, logits.shape, strict=True)
-    ):
-        raise ValueError(f"mask {mask.shape} does not fit logits {logits.shape}")
+    dtype, logits = logits.dtype, _checks.wide(logits)
+    check_mask(mask.shape, logits.shape)
     mask = jnp.broadcast_to(mask, logits.shape)
     safe = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
     top = jax.lax.stop_gradient(jnp.max(safe, axis=axis, keepdims=True))
     weights = jnp.where(mask, jnp.exp(jnp.where(mask, safe - top, 0)), 0)
     total = jnp.sum(weights, axis=axis, keepdims=True)
-    return weights / jnp.where(total == 0, 1, total)
+    return (weights / jnp.where(total == 0, 1, total)).astype(dtype)
+
+
+def check_mask(mask: tuple[int, ...], logits: tuple[int, ...]) -> None:
+    """Raises ValueError unless a mask has the axes of the logits, each equal or 1."""
+    if len(mask) != len(logits) or any(m not in (1, n) for m, n in zip(mask, logits, strict=True)):
+        raise ValueError(f"mask {mask} does not fit logits {logits}")

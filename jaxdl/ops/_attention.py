@@ -4,15 +4,20 @@ T queries attend to S keys, which carry S values; leading axes `[...]` (examples
 A boolean mask is True where a query may look, as in torch's `scaled_dot_product_attention` (the
 `attn_mask` of torch's `MultiheadAttention` is the other way round). It has as many axes as the
 scores, each equal or 1: padding is `mask[:, None, :]`, heads add one more axis. A query that may
-look nowhere gets zeros, with zero gradients.
+look nowhere gets zeros, with zero gradients. What no query may look at may hold NaN.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxdl.ops._activations import masked_softmax
+from jaxdl.ops._activations import check_mask, masked_softmax, softmax
+
+_DOT = functools.partial(jnp.einsum, "...td,...sd->...ts")
+_MEAN = functools.partial(jnp.einsum, "...ts,...sd->...td")
 
 
 def dot_scores(queries: jax.Array, keys: jax.Array, *, scale: float = 1.0) -> jax.Array:
@@ -29,7 +34,7 @@ def dot_scores(queries: jax.Array, keys: jax.Array, *, scale: float = 1.0) -> ja
     Raises: ValueError if the shapes differ in more than T and S.
     """
     _check(queries, keys)
-    return jnp.einsum("...td,...sd->...ts", queries * scale, keys)
+    return _summed(_DOT, queries * scale, keys)
 
 
 def additive_scores(queries: jax.Array, keys: jax.Array, v: jax.Array) -> jax.Array:
@@ -48,7 +53,7 @@ def additive_scores(queries: jax.Array, keys: jax.Array, v: jax.Array) -> jax.Ar
     _check(queries, keys)
     if v.shape != queries.shape[-1:]:
         raise ValueError(f"v needs shape {queries.shape[-1:]}, got {v.shape}")
-    return jnp.tanh(queries[..., :, None, :] + keys[..., None, :, :]) @ v
+    return _summed(jnp.matmul, jnp.tanh(queries[..., :, None, :] + keys[..., None, :, :]), v)
 
 
 def attend(
@@ -67,10 +72,7 @@ def attend(
     Returns: outputs `[..., T, D]`, and the weights `[..., T, S]`, which are the attention map.
     Raises: ValueError if scores and values do not fit, or the mask would broadcast the scores.
     """
-    if scores.shape[:-2] != values.shape[:-2] or scores.shape[-1] != values.shape[-2]:
-        raise ValueError(f"scores {scores.shape} do not fit values {values.shape}")
-    weights = jax.nn.softmax(scores) if mask is None else masked_softmax(scores, mask)
-    return jnp.einsum("...ts,...sd->...td", weights, values), weights
+    return _attend(scores, values, mask, scores.dtype)
 
 
 def dot_product_attention(
@@ -94,7 +96,46 @@ def dot_product_attention(
     Returns: outputs `[..., T, E]`, and the weights `[..., T, S]`.
     """
     scale = 1 / math.sqrt(queries.shape[-1]) if scaled else 1.0
-    return attend(dot_scores(queries, keys, scale=scale), values, mask)
+    _check(queries, keys)
+    if mask is not None:
+        check_mask(mask.shape, (*queries.shape[:-1], keys.shape[-2]))
+    queries, keys = blank_blind(queries, mask), blank_unseen(keys, mask)
+    scores = _DOT(queries * scale, keys, preferred_element_type=_wide(queries, keys))
+    return _attend(scores, values, mask, jnp.result_type(queries, keys))
+
+
+# Padding may hold NaN. It is put out before the products: zero times NaN is NaN, in the output of a
+# weighted mean and in the gradients of a masked score.
+
+
+def blank_unseen(keys: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Keys or values `[..., S, D]`, zero where no query may look."""
+    return keys if mask is None else jnp.where(jnp.any(mask, axis=-2)[..., None], keys, 0)
+
+
+def blank_blind(queries: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Queries `[..., T, D]`, zero where one may look nowhere."""
+    return queries if mask is None else jnp.where(jnp.any(mask, axis=-1)[..., None], queries, 0)
+
+
+def _attend(
+    scores: jax.Array, values: jax.Array, mask: jax.Array | None, dtype: jnp.dtype
+) -> tuple[jax.Array, jax.Array]:
+    """`attend` with weights of another dtype than the scores, which may be kept in float32."""
+    if scores.shape[:-2] != values.shape[:-2] or scores.shape[-1] != values.shape[-2]:
+        raise ValueError(f"scores {scores.shape} do not fit values {values.shape}")
+    weights = softmax(scores) if mask is None else masked_softmax(scores, mask)
+    weights = weights.astype(dtype)
+    return _summed(_MEAN, weights, blank_unseen(values, mask)), weights
+
+
+def _wide(*arrays: jax.Array) -> jnp.dtype:
+    return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+
+
+def _summed(product: Callable[..., jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
+    """The product in its own dtype, added up in float32 or wider."""
+    return product(x, y, preferred_element_type=_wide(x, y)).astype(jnp.result_type(x, y))
 
 
 def _check(queries: jax.Array, keys: jax.Array) -> None:

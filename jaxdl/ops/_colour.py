@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxdl.ops._filters import check_image, to_uint8
+from jaxdl.ops._filters import check_image, in_dtype, to_compute, to_uint8
 
 _GREY_WEIGHTS = {"601": (0.299, 0.587, 0.114), "709": (0.2125, 0.7154, 0.0721)}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -33,8 +33,9 @@ def grey(image: ArrayLike, *, weights: Literal["601", "709"] = "601") -> jax.Arr
         return x
     x = _rgb(x)
     r, g, b = _GREY_WEIGHTS[weights]
-    luma = r * x[..., :1] + g * x[..., 1:2] + b * x[..., 2:3]
-    return to_uint8(luma) if x.dtype == jnp.uint8 else luma
+    levels = to_compute(x)
+    luma = r * levels[..., :1] + g * levels[..., 1:2] + b * levels[..., 2:3]
+    return in_dtype(luma, x.dtype)
 
 
 def normalise(

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxdl.ops._linear import bilinear_jvp, linear_map, vary_with
+
 Pads = tuple[tuple[int, int], ...]  # of the two axes
 
 PIXELS = 2048  # output pixels to a product, channels last: patches of some megabytes
@@ -28,6 +30,22 @@ def xla_conv(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Ar
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
+
+
+def xla_input_gradient(
+    g: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], stride: int, pads: Pads
+) -> jax.Array:
+    """The transpose of `xla_conv` in x; of its x only the shape is of importance."""
+    x = vary_with((g, kernel), jnp.zeros(x_shape, g.dtype))
+    return jax.linear_transpose(lambda x: xla_conv(x, kernel, stride, pads), x)(g)[0]
+
+
+def xla_kernel_gradient(
+    x: jax.Array, g: jax.Array, kernel_size: tuple[int, int], stride: int, pads: Pads
+) -> jax.Array:
+    """The transpose of `xla_conv` in the kernel."""
+    kernel = vary_with((x, g), jnp.zeros((*kernel_size, x.shape[-1], g.shape[-1]), x.dtype))
+    return jax.linear_transpose(lambda w: xla_conv(x, w, stride, pads), kernel)(g)[0]
 
 
 def forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
@@ -56,8 +74,7 @@ def input_gradient(
         return input_gradient_batch_last(g, kernel, x_shape, pads)
     if (64 if stride == 1 else 128) >= O:
         return input_gradient_channels_last(g, kernel, x_shape, stride, pads)
-    x = jax.ShapeDtypeStruct(x_shape, g.dtype)
-    return jax.linear_transpose(lambda x: xla_conv(x, kernel, stride, pads), x)(g)[0]
+    return xla_input_gradient(g, kernel, x_shape, stride, pads)
 
 
 def kernel_gradient(
@@ -72,13 +89,12 @@ def kernel_gradient(
         return kernel_gradient_batch_last(x, g, kernel_size, pads)
     if C <= 128:
         return kernel_gradient_channels_last(x, g, kernel_size, stride, pads)
-    kernel = jax.ShapeDtypeStruct((kh, kw, C, O), x.dtype)
-    return jax.linear_transpose(lambda w: xla_conv(x, w, stride, pads), kernel)(g)[0]
+    return xla_kernel_gradient(x, g, kernel_size, stride, pads)
 
 
-def bias_gradient(x: jax.Array, g: jax.Array, stride: int) -> jax.Array:
+def bias_gradient(x_shape: tuple[int, ...], g: jax.Array, stride: int) -> jax.Array:
     """What the output gradient `g` is at the bias."""
-    if few_channels(x.shape, g.shape[-1], stride):  # a sum would pull `g` out of its layout
+    if few_channels(x_shape, g.shape[-1], stride):  # a sum would pull `g` out of its layout
         g = _to_batch_last(g).reshape(g.shape[-1], -1)
         return g @ jnp.ones(g.shape[1:], g.dtype)
     return jnp.sum(g, (0, 1, 2))
@@ -136,7 +152,7 @@ def forward_channels_last(x, kernel, stride, pads):
         block = (patches @ weights).reshape(images, rows, ow, O)
         return lax.dynamic_update_slice(y, block, (n, r, 0, 0))
 
-    y = jnp.zeros((N, oh, ow, O), x.dtype)
+    y = vary_with((x, kernel), jnp.zeros((N, oh, ow, O), x.dtype))
     return _loop_blocks(x, (kh, kw), stride, pads, (oh, ow), y, visit)
 
 
@@ -149,7 +165,7 @@ def kernel_gradient_channels_last(x, g, kernel_size, stride, pads):
         block = lax.dynamic_slice(g, (n, r, 0, 0), (images, rows, ow, O)).reshape(-1, O)
         return dw + lax.dot_general(patches, block, (((0,), (0,)), ((), ())))
 
-    dw = jnp.zeros((kh * kw * x.shape[-1], O), x.dtype)
+    dw = vary_with((x, g), jnp.zeros((kh * kw * x.shape[-1], O), x.dtype))
     dw = _loop_blocks(x, kernel_size, stride, pads, (oh, ow), dw, visit)
     return dw.reshape(kh, kw, -1, O)
 
@@ -222,8 +238,8 @@ def forward_batch_last(x, kernel, pads):
         block = weights @ _patches(block, (kh, kw), rows, ow)
         return lax.dynamic_update_slice_in_dim(y, block.reshape(O, rows, ow, N), b * rows, axis=1)
 
-    y = lax.fori_loop(0, oh // rows, body, jnp.zeros((O, oh, ow, N), x.dtype))
-    return _to_batch_last(y)
+    y = vary_with((x, kernel), jnp.zeros((O, oh, ow, N), x.dtype))
+    return _to_batch_last(lax.fori_loop(0, oh // rows, body, y))
 
 
 def kernel_gradient_batch_last(x, g, kernel_size, pads):
@@ -239,7 +255,8 @@ def kernel_gradient_batch_last(x, g, kernel_size, pads):
         slopes = lax.dynamic_slice_in_dim(g, b * rows, rows, axis=1).reshape(O, -1)
         return dw + lax.dot_general(patches, slopes, (((1,), (1,)), ((), ())))
 
-    dw = lax.fori_loop(0, oh // rows, body, jnp.zeros((kh * kw * C, O), x.dtype))
+    dw = vary_with((x, g), jnp.zeros((kh * kw * C, O), x.dtype))
+    dw = lax.fori_loop(0, oh // rows, body, dw)
     return dw.reshape(kh, kw, C, O)
 
 
@@ -262,6 +279,7 @@ def input_gradient_batch_last(g, kernel, x_shape, pads):
         return lax.dynamic_update_slice_in_dim(dx, block, b * rows, axis=1)
 
     dx = jnp.zeros((C, H + top + bottom, W + left + right, N), g.dtype)
+    dx = vary_with((g, kernel), dx)
     dx = lax.fori_loop(0, oh // rows, body, dx)
     return _to_batch_last(dx[:, top : top + H, left : left + W])
 
@@ -274,45 +292,101 @@ def _out_size(x_shape, kernel_shape, stride, pads) -> tuple[int, int]:
     return h, w
 
 
-# The three as one differentiable function; other backends keep XLA's own convolution.
+# The three as functions with derivatives in both modes; other backends keep XLA's own convolution.
+# Each is linear in both arguments, and the transpose of each is one of the other two.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def conv(
     x: jax.Array, kernel: jax.Array, bias: jax.Array | None, stride: int, pads: Pads
 ) -> jax.Array:
-    """`xla_conv` plus bias, with the formulations above on CPU, values and gradients."""
-    y = lax.platform_dependent(
+    """`xla_conv` plus bias, with the formulations above on CPU, values and derivatives."""
+    y = _product(x, kernel, stride, pads)
+    if bias is None:
+        return y
+    bias = bias.astype(jnp.result_type(y, bias))  # its gradient is summed in the greater precision
+
+    def spread(_: tuple[()], bias: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(bias[None, None, None], y.shape)
+
+    def gather(_: tuple[()], g: jax.Array) -> jax.Array:
+        return lax.platform_dependent(
+            g,
+            cpu=lambda g: bias_gradient(x.shape, g, stride),
+            default=lambda g: jnp.sum(g, (0, 1, 2)),
+        )
+
+    return y + linear_map(spread, gather, (), bias)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _product(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+    return lax.platform_dependent(
         x,
         kernel,
         cpu=lambda x, kernel: forward(x, kernel, stride, pads),
         default=lambda x, kernel: xla_conv(x, kernel, stride, pads),
     )
-    return y if bias is None else y + bias[None, None, None]
 
 
-def _conv_fwd(x, kernel, bias, stride, pads):
-    return conv(x, kernel, bias, stride, pads), (x, kernel, bias)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _at_input(
+    g: jax.Array, kernel: jax.Array, size: tuple[int, int], stride: int, pads: Pads
+) -> jax.Array:
+    shape = (g.shape[0], *size, kernel.shape[2])
+    return lax.platform_dependent(
+        g,
+        kernel,
+        cpu=lambda g, kernel: input_gradient(g, kernel, shape, stride, pads),
+        default=lambda g, kernel: xla_input_gradient(g, kernel, shape, stride, pads),
+    )
 
 
-def _conv_bwd(stride, pads, residuals, g):
-    x, kernel, bias = residuals
-
-    def cpu(x, kernel, g):
-        return (
-            input_gradient(g, kernel, x.shape, stride, pads),
-            kernel_gradient(x, g, kernel.shape[:2], stride, pads),
-            None if bias is None else bias_gradient(x, g, stride),
-        )
-
-    def default(x, kernel, g):
-        dx, dw = jax.vjp(lambda x, kernel: xla_conv(x, kernel, stride, pads), x, kernel)[1](g)
-        return dx, dw, None if bias is None else jnp.sum(g, (0, 1, 2))
-
-    return lax.platform_dependent(x, kernel, g, cpu=cpu, default=default)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _at_kernel(
+    x: jax.Array, g: jax.Array, size: tuple[int, int], stride: int, pads: Pads
+) -> jax.Array:
+    return lax.platform_dependent(
+        x,
+        g,
+        cpu=lambda x, g: kernel_gradient(x, g, size, stride, pads),
+        default=lambda x, g: xla_kernel_gradient(x, g, size, stride, pads),
+    )
 
 
-conv.defvjp(_conv_fwd, _conv_bwd)
+@functools.partial(_product.defjvp, symbolic_zeros=True)
+def _(stride, pads, primals, tangents):
+    x, kernel = primals
+    return bilinear_jvp(
+        lambda x, w: _product(x, w, stride, pads),
+        lambda g, w: _at_input(g, w, x.shape[1:3], stride, pads),
+        lambda x, g: _at_kernel(x, g, kernel.shape[:2], stride, pads),
+        primals,
+        tangents,
+    )
+
+
+@functools.partial(_at_input.defjvp, symbolic_zeros=True)
+def _(size, stride, pads, primals, tangents):
+    kernel_size = primals[1].shape[:2]
+    return bilinear_jvp(
+        lambda g, w: _at_input(g, w, size, stride, pads),
+        lambda x, w: _product(x, w, stride, pads),
+        lambda g, x: _at_kernel(x, g, kernel_size, stride, pads),
+        primals,
+        tangents,
+    )
+
+
+@functools.partial(_at_kernel.defjvp, symbolic_zeros=True)
+def _(size, stride, pads, primals, tangents):
+    x_size = primals[0].shape[1:3]
+    return bilinear_jvp(
+        lambda x, g: _at_kernel(x, g, size, stride, pads),
+        lambda w, g: _at_input(g, w, x_size, stride, pads),
+        lambda x, w: _product(x, w, stride, pads),
+        primals,
+        tangents,
+    )
 
 
 def gains(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], stride: int, pads: Pads) -> bool:

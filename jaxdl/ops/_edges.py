@@ -205,7 +205,7 @@ def canny(
         return jnp.zeros(x.shape, bool)
 
     def one(x: jax.Array) -> jax.Array:
-        x = x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+        x = to_compute(x) / 255 if x.dtype == jnp.uint8 else to_compute(x)
         slope = gradient(_smooth(x, sigma, border))
         slope, magnitude = jax.lax.optimization_barrier(
             (slope, gradient_magnitude(slope, norm=norm))

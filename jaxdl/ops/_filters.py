@@ -1,8 +1,8 @@
 """Smoothing and sharpening of images `[..., H, W, C]`, each channel on its own.
 
 Floats keep their dtype and may hold any range. Smoothing and sharpening filters return uint8 for
-uint8, computed in float32, rounded half to even and clipped to 0..255; filters whose result can be
-negative return float32 in grey levels.
+uint8, rounded half to even and clipped to 0..255; filters whose result can be negative return
+float32 in grey levels for uint8 and for half precision. All is computed in float32 or wider.
 
 Borders, in scipy's words (OpenCV's beside them), seen from pixels a b c d:
     reflect   c b a a | a b c d | d d c b    BORDER_REFLECT
@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+
+from jaxdl import _checks
 
 Border = Literal["reflect", "mirror", "nearest", "wrap", "constant"]
 _NUMPY_MODE = {
@@ -239,9 +241,8 @@ def check_image(image: ArrayLike) -> jax.Array:
 
 
 def to_compute(image: ArrayLike) -> jax.Array:
-    """The image as floats in its own units: uint8 becomes float32 in 0..255."""
-    x = check_image(image)
-    return x.astype(jnp.float32) if x.dtype == jnp.uint8 else x
+    """The image in its own units as floats that sums can be taken in: at least float32."""
+    return _checks.wide(check_image(image))
 
 
 def to_uint8(levels: jax.Array) -> jax.Array:
@@ -249,10 +250,14 @@ def to_uint8(levels: jax.Array) -> jax.Array:
     return jnp.clip(jnp.round(levels), 0, 255).astype(jnp.uint8)
 
 
+def in_dtype(levels: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Levels computed in float32 in the dtype of an image: uint8 rounded and clipped."""
+    return to_uint8(levels) if dtype == jnp.uint8 else levels.astype(dtype)
+
+
 def _in_own_dtype(image: ArrayLike, apply: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """`apply` in floats; uint8 comes back as uint8."""
-    x = check_image(image)
-    return to_uint8(apply(x.astype(jnp.float32))) if x.dtype == jnp.uint8 else apply(x)
+    """`apply` in float32 or wider; the result in the dtype of the image."""
+    return in_dtype(apply(to_compute(image)), check_image(image).dtype)
 
 
 def odd(name: str, size: int) -> int:

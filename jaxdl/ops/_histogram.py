@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxdl.ops._filters import check_image, to_uint8
+from jaxdl import _checks
+from jaxdl.ops._filters import check_image, in_dtype, to_compute, to_uint8
 
 
 def equalise(
@@ -55,15 +56,14 @@ def stretch_contrast(image: ArrayLike, *, low: float = 0.0, high: float = 100.0)
     x = check_image(image)
     if not 0 <= low < high <= 100:
         raise ValueError(f"need 0 <= low < high <= 100, got {low} and {high}")
-    levels = x.astype(jnp.float32) if x.dtype == jnp.uint8 else x
+    levels = to_compute(x)
     if (low, high) == (0, 100):  # no need to sort
         least, most = (f(levels, axis=(-3, -2), keepdims=True) for f in (jnp.min, jnp.max))
     else:
         least, most = (jnp.percentile(levels, p, axis=(-3, -2), keepdims=True) for p in (low, high))
     flat = most == least
     unit = jnp.clip((levels - least) / jnp.where(flat, 1, most - least), 0, 1)
-    if x.dtype == jnp.uint8:
-        return jnp.where(flat, x, to_uint8(unit * 255))
+    unit = in_dtype(unit * 255 if x.dtype == jnp.uint8 else unit, x.dtype)
     return jnp.where(flat, x, unit)
 
 
@@ -84,7 +84,8 @@ def quantise(image: ArrayLike, levels: int) -> jax.Array:
     if x.dtype == jnp.uint8:
         step = 255 / (levels - 1)
         return to_uint8(jnp.round(x.astype(jnp.float32) / step) * step)
-    return jnp.round(jnp.clip(x, 0, 1) * (levels - 1)) / (levels - 1)
+    unit = jnp.clip(to_compute(x), 0, 1)
+    return (jnp.round(unit * (levels - 1)) / (levels - 1)).astype(x.dtype)
 
 
 def _each_plane(apply, x: jax.Array) -> jax.Array:
@@ -108,6 +109,7 @@ def _equalise_levels(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Ar
 
 
 def _equalise_floats(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Array:
+    dtype, pixels = pixels.dtype, _checks.wide(pixels)  # half precision cannot count its pixels
     least, most = jnp.min(pixels), jnp.max(pixels)
     width = (most - least) / bins
     place = (pixels - least) / jnp.where(width == 0, 1, width)
@@ -119,4 +121,4 @@ def _equalise_floats(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Ar
     low = jnp.minimum(at.astype(int), bins - 1)
     high = jnp.minimum(low + 1, bins - 1)
     equal = cdf[low] + (at - low) * (cdf[high] - cdf[low])
-    return jnp.where(width == 0, pixels if from_zero else 1.0, equal)
+    return jnp.where(width == 0, pixels if from_zero else 1.0, equal).astype(dtype)

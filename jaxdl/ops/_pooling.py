@@ -2,7 +2,8 @@
 
 On CPU maxima are taken over shifted slices (XLA's `reduce_window` is a scalar loop there), and the
 gradient follows the index of the first maximum, as in torch. Other backends keep `reduce_window`,
-whose gradient picks the first maximum too.
+whose gradient picks the first maximum too. A NaN is a window's maximum and takes its gradient; of
+several the last one does on CPU, as in torch.
 """
 
 import functools
@@ -14,8 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
+from jaxdl import _checks
 from jaxdl.ops._convolution import Padding, explicit_padding, per_axis
+from jaxdl.ops._linear import linear_map
 
 
 def max_pool(
@@ -64,21 +68,25 @@ def avg_pool(
     window, strides, pads = _geometry(x, window, strides, padding, ceil_mode, "avg_pool")
     given = explicit_padding(padding, x.shape[1:-1], window, strides)  # without the overhang
 
+    dtype, x = jnp.result_type(x, 1.0), _checks.wide(x)  # sums in float32
+
     def total(x: jax.Array, pads: Sequence[tuple[int, int]]) -> jax.Array:
         x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
         return functools.reduce(jnp.add, _taps(x, window, strides))
 
     if pads == given and (count_include_pad or not any(sum(pads, ()))):
-        return total(x, pads) / math.prod(window)
+        return (total(x, pads) / math.prod(window)).astype(dtype)
     counted = given if count_include_pad else ((0, 0),) * len(window)
     sizes = [n + lo + hi for n, (lo, hi) in zip(x.shape[1:-1], counted, strict=True)]
     rest = [(a - c, b - d) for (a, b), (c, d) in zip(pads, counted, strict=True)]
     sums, counts = total(x, pads), total(jnp.ones((1, *sizes, 1), x.dtype), rest)
-    return sums / jnp.broadcast_to(counts, sums.shape)
+    return (sums / jnp.broadcast_to(counts, sums.shape)).astype(dtype)
 
 
 def global_max_pool(x: jax.Array) -> jax.Array:
     """Maximum over all positions: `[B, spatial..., C]` to `[B, C]`.
+
+    Equal maxima share the gradient, as in torch's `amax`.
 
     >>> global_max_pool(jnp.arange(4.0).reshape(1, 2, 2, 1))
     Array([[3.]], dtype=float32)
@@ -110,14 +118,27 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
 def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """Maximum over `output_size` bins an axis, the bins of `adaptive_avg_pool`.
 
+    A gradient goes to the first maximum of a bin, or to its last NaN, as in torch.
+
     >>> adaptive_max_pool(jnp.arange(6.0).reshape(1, 6, 1), 2)[0, :, 0]
     Array([2., 5.], dtype=float32)
     """
-    return _adaptive(x, output_size, jnp.max)
+    return _adaptive(x, output_size, _max_of_first)
+
+
+def _max_of_first(x: jax.Array, axis: int) -> jax.Array:
+    """Maximum along an axis, whose gradient goes to the first one alone, or to the last NaN."""
+    place = jnp.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - axis - 1))
+    place = jnp.broadcast_to(place, x.shape)
+    nan = jnp.max(jnp.where(jnp.isnan(x), place, -1), axis, keepdims=True)
+    first = jnp.where(nan >= 0, nan, jnp.argmax(x, axis, keepdims=True))
+    return jnp.sum(jnp.where(place == first, x, 0), axis, dtype=x.dtype)
 
 
 def _adaptive(x, output_size, reduce):
-    for axis, n in enumerate(per_axis(output_size, x.ndim - 2, "output_size"), start=1):
+    sizes = per_axis(output_size, x.ndim - 2, "output_size")
+    for axis in range(x.ndim - 2, 0, -1):  # the last one first: ties then go row by row
+        n = sizes[axis - 1]
         size = x.shape[axis]
         if size != n:
             bins = [(i * size // n, -((i + 1) * size // -n)) for i in range(n)]
@@ -144,10 +165,11 @@ def _geometry(
     for size, k, s, (lo, hi) in zip(x.shape[1:-1], window, strides, given, strict=True):
         if 2 * max(lo, hi) > k and not isinstance(padding, str):
             raise ValueError(f"{name}: padding {padding} exceeds half the window {window}")
-        if size + lo + hi < k:
+        free = size + lo + hi - k
+        if free < 0 and not (ceil_mode and free > -s):  # a last window may hang over the edge
             raise ValueError(f"{name}: window {window} does not fit into shape {x.shape}")
         if ceil_mode:
-            steps = -((size + lo + hi - k) // -s)
+            steps = -(free // -s)
             if steps * s >= size + lo:  # torch drops windows that would start in the padding
                 steps -= 1
             hi = max(hi, steps * s + k - size - lo)
@@ -183,7 +205,7 @@ def _window_max(x, window, strides, pads):
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x, window, strides, pads):
     if window != strides:
         return _window_max(x, window, strides, pads)
@@ -201,28 +223,71 @@ def _max_pool(x, window, strides, pads):
     )
 
 
-def _max_pool_fwd(x, window, strides, pads):
-    return _max_pool(x, window, strides, pads), x
+@functools.partial(_max_pool.defjvp, symbolic_zeros=True)
+def _(window, strides, pads, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    y = _max_pool(x, window, strides, pads)
+    if isinstance(dx, SymbolicZero):
+        return y, jnp.zeros_like(y)
+    take = functools.partial(_take_first, window=window, strides=strides, pads=pads)
+    give = functools.partial(_give_first, window=window, strides=strides, pads=pads)
+    return y, linear_map(take, give, x, dx)
 
 
-def _max_pool_bwd(window, strides, pads, x, g):
+def _take_first(x, dx, window, strides, pads):
+    """The values of `dx` where `x` has the first maximum of each window."""
+
+    def cpu(x, dx):
+        swap = _swap(x)
+        first = _first(swap(x), window, strides, pads)
+        dx = jnp.pad(swap(dx), ((0, 0), *pads, (0, 0)))
+        taps = enumerate(_taps(dx, window, strides))
+        return swap(functools.reduce(jnp.add, (jnp.where(first == t, tap, 0) for t, tap in taps)))
+
+    def default(x, dx):
+        return jax.jvp(lambda x: _window_max(x, window, strides, pads), (_order(x),), (dx,))[1]
+
+    return lax.platform_dependent(x, dx, cpu=cpu, default=default)
+
+
+def _give_first(x, g, window, strides, pads):
+    """The transpose of `_take_first`: sends `g` to the first maximum of each window of `x`."""
+
     def cpu(x, g):
         swap = _swap(x)
         x, g = swap(x), swap(g)
-        padded = _pad_lowest(x, pads)
-        first = jnp.zeros(g.shape, jnp.int32)  # index of the first maximum in its window
-        top = None
-        for t, tap in enumerate(_taps(padded, window, strides)):
-            first = first if top is None else jnp.where(tap > top, t, first)
-            top = tap if top is None else jnp.maximum(top, tap)
+        first = _first(x, window, strides, pads)
         if window == strides and not any(sum(pads, ())):
             return swap(_spread(g, first, x.shape, window))
         return swap(_scatter_to_first(g, first, x.shape, window, strides, pads))
 
     def default(x, g):
-        return jax.vjp(lambda x: _window_max(x, window, strides, pads), x)[1](g)[0]
+        return jax.vjp(lambda x: _window_max(x, window, strides, pads), _order(x))[1](g)[0]
 
-    return (lax.platform_dependent(x, g, cpu=cpu, default=default),)
+    return lax.platform_dependent(x, g, cpu=cpu, default=default)
+
+
+def _order(x):
+    """`x` without what the gradient of `reduce_window` cannot compare: NaN, and -inf as padding."""
+    lowest = jnp.finfo(x.dtype).min
+    return jnp.maximum(jnp.where(jnp.isnan(x), jnp.inf, x), lowest)
+
+
+def _first(x, window, strides, pads):
+    """Index in its window of the first maximum, the last NaN if there is one, and never padding."""
+    taps = _taps(_pad_lowest(x, pads), window, strides)
+    if any(sum(pads, ())):  # where all is -inf the first value of the image still counts
+        inside = np.pad(np.ones((1, *x.shape[1:-1], 1), bool), ((0, 0), *pads, (0, 0)))
+        first = np.argmax(np.stack(list(_taps(inside, window, strides))), axis=0).astype(np.int32)
+        top = jnp.full((), _lowest(x.dtype))
+        remaining = enumerate(taps)
+    else:
+        first, top = np.zeros((1,) * x.ndim, np.int32), next(taps)
+        remaining = enumerate(taps, start=1)
+    for t, tap in remaining:
+        first = jnp.where((tap > top) | jnp.isnan(tap), t, first)
+        top = jnp.maximum(tap, top)
+    return first
 
 
 def _swap(x):
@@ -290,6 +355,3 @@ def _interleave(phases, strides):
         shape = phases[0].shape
         phases = [p.reshape(*shape[:axis], shape[axis] * s, *shape[axis + 2 :]) for p in phases]
     return phases[0]
-
-
-_max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxdl.ops._filters import check_image, to_uint8
+from jaxdl import _checks
+from jaxdl.ops._filters import check_image, in_dtype, to_compute
 
 Method = Literal["nearest", "linear", "cubic", "lanczos3"]
 
@@ -49,9 +50,9 @@ def resize(
     shape = (*x.shape[:-3], height, width, x.shape[-1])
     if x.shape == shape:
         return x
-    if x.dtype == jnp.uint8 and method != "nearest":
-        return to_uint8(jax.image.resize(x.astype(jnp.float32), shape, method, antialias))
-    return jax.image.resize(x, shape, method, antialias)
+    if method == "nearest":
+        return jax.image.resize(x, shape, method, antialias)
+    return in_dtype(jax.image.resize(to_compute(x), shape, method, antialias), x.dtype)
 
 
 def letterbox(
@@ -132,7 +133,7 @@ def warp(
     Returns: `[height, width, C]` in the dtype of `image`; with
         gradients in image and matrix for 'linear'.
     """
-    image, matrix = jnp.asarray(image), jnp.asarray(matrix)
+    image, matrix = jnp.asarray(image), _checks.wide(matrix)  # bfloat16 has no place 257
     if image.ndim != 3 or matrix.shape != (2, 3):
         raise ValueError(f"need image [H, W, C], matrix [2, 3]: {image.shape}, {matrix.shape}")
     H, W, _ = image.shape
@@ -155,7 +156,7 @@ def warp(
     above = at(i, j) * (1 - right_share) + at(i, j + 1) * right_share
     below = at(i + 1, j) * (1 - right_share) + at(i + 1, j + 1) * right_share
     moved = above * (1 - below_share) + below * below_share
-    return to_uint8(moved) if image.dtype == jnp.uint8 else moved
+    return in_dtype(moved, image.dtype)
 
 
 def _checked(size: Sequence[int]) -> tuple[int, int]:

@@ -123,9 +123,11 @@ def _align(
         return jnp.mean(hat.reshape(num_bins, sampling_ratio, num_cells), axis=1)
 
     x1, y1, x2, y2 = corners
-    rows = weights(y1, y2, size[0], image.shape[0]).astype(image.dtype)
-    columns = weights(x1, x2, size[1], image.shape[1]).astype(image.dtype)
-    return jnp.einsum("ph,hwc,qw->pqc", rows, image, columns, precision=jax.lax.Precision.HIGHEST)
+    rows = weights(y1, y2, size[0], image.shape[0])
+    columns = weights(x1, x2, size[1], image.shape[1])
+    wide = image.astype(rows.dtype)  # means of bfloat16 are added up in float32
+    means = jnp.einsum("ph,hwc,qw->pqc", rows, wide, columns, precision=jax.lax.Precision.HIGHEST)
+    return means.astype(image.dtype)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -61,7 +61,11 @@ def batched_matmul(x: ArrayLike, y: ArrayLike) -> jax.Array:
     x, y = jnp.asarray(x), jnp.asarray(y)
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[1]:
         raise ValueError(f"need [n, a, b] and [n, b, c], got {x.shape} and {y.shape}")
-    return jnp.einsum("nab,nbc->nac", x, y, precision=jax.lax.Precision.HIGHEST)
+    dtype = jnp.result_type(x, y)
+    wide = jnp.promote_types(dtype, jnp.float32) if jnp.issubdtype(dtype, jnp.inexact) else dtype
+    highest = jax.lax.Precision.HIGHEST
+    products = jnp.einsum("nab,nbc->nac", x, y, precision=highest, preferred_element_type=wide)
+    return products.astype(dtype)
 
 
 def convolve(f: ArrayLike, g: ArrayLike) -> jax.Array:
@@ -82,4 +86,8 @@ def convolve(f: ArrayLike, g: ArrayLike) -> jax.Array:
     f, g = jnp.asarray(f), jnp.asarray(g)
     if f.ndim != g.ndim or f.size == 0 or g.size == 0:
         raise ValueError(f"need grids with as many axes and no empty one: {f.shape}, {g.shape}")
-    return jax.scipy.signal.convolve(f, g, mode="full", precision=jax.lax.Precision.HIGHEST)
+    dtype = jnp.result_type(f, g, 1.0)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    f, g = f.astype(wide), g.astype(wide)
+    full = jax.scipy.signal.convolve(f, g, mode="full", precision=jax.lax.Precision.HIGHEST)
+    return full.astype(dtype)

@@ -191,7 +191,8 @@ def test_naive_bayes_agrees_with_scikit_learn(smoothing):
         (classical.bernoulli_bayes, naive_bayes.BernoulliNB, (x > 0).astype(float)),
     ]
     for fit, reference, x in pairs:
-        params = fit(x, y, num_classes=10, smoothing=smoothing)
+        params, report = fit(x, y, num_classes=10, smoothing=smoothing)
+        assert report.converged
         want = reference(alpha=smoothing).fit(x, y)
         np.testing.assert_allclose(
             jax.nn.log_softmax(classical.linear(params, x)), want.predict_log_proba(x), atol=2e-3

@@ -141,15 +141,56 @@ def test_every_choice_of_formulation_is_the_same_function():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-2), got, want)
 
 
-def test_conv_lifts_over_vmap_and_forward_mode_needs_xla():
-    x, w = normal(3, 64, 12, 12, 4), normal(5, 5, 4, 6)
-    got = jax.jit(jax.vmap(lambda x: ops.conv(x, w)))(x)
-    want = jnp.stack([ops.conv(x[i], w, formulation="xla") for i in range(3)])
-    np.testing.assert_allclose(got, want, atol=2e-5)
-    tangent = jax.jvp(lambda w: ops.conv(x[0], w, formulation="xla"), (w,), (w,))[1]
-    np.testing.assert_allclose(tangent, want[0], atol=2e-5)
-    with pytest.raises(TypeError, match="forward-mode"):
-        jax.jvp(lambda w: ops.conv(x[0], w), (w,), (w,))
+@pytest.mark.parametrize(
+    "N, H, C, O, k, stride",
+    [(32, 12, 4, 6, 5, 1), (32, 20, 20, 24, 3, 2), (8, 16, 8, 65, 3, 1), (32, 16, 40, 32, 1, 2)],
+)
+def test_conv_has_derivatives_in_both_modes_of_any_order_and_lifts_over_vmap(N, H, C, O, k, stride):
+    """T32: forward, reverse, each over the other, and reverse twice; batched gradients."""
+    arrays = normal(2, N, H, H, C), normal(k, k, C, O) / (k * k * C), normal(O)
+    directions = (
+        normal(*arrays[0].shape, seed=1),
+        normal(*arrays[1].shape, seed=1),
+        normal(O, seed=1),
+    )
+    pad = k // 2
+    assert cpu.gains((N, H, H, C), (k, k, C, O), stride, ((pad, pad),) * 2)
+
+    def derivatives(formulation, arrays, directions):
+        def loss(x, w, b):
+            y = ops.conv(x, w, b, strides=stride, padding=pad, formulation=formulation)
+            return jnp.mean(jnp.sin(y))
+
+        (x, *params), (dx, *d_params) = arrays, directions
+        one, along = (x[0], *params), (dx[0], *d_params)
+        grad = jax.grad(loss, (0, 1, 2))
+        dot = lambda a, b: sum(map(jnp.vdot, a, b))  # noqa: E731
+        return (
+            jax.jvp(loss, one, along)[1],
+            jax.jvp(grad, one, along),
+            jax.grad(lambda *a: jax.jvp(loss, a, along)[1], (0, 1, 2))(*one),
+            jax.grad(lambda *a: dot(grad(*a), along), (0, 1, 2))(*one),
+            jax.vmap(grad, (0, None, None))(x, *params),
+            jax.vmap(lambda d: jax.jvp(lambda x: loss(x, *params), one[:1], (d,))[1])(dx),
+        )
+
+    got, want = (
+        jax.jit(derivatives, static_argnums=0)(f, arrays, directions) for f in ("fastest", "xla")
+    )
+    for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-4, atol=2e-5 * float(np.max(np.abs(w))))
+
+
+@pytest.mark.parametrize("formulation", ["fastest", "xla"])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_a_bias_of_another_dtype_gets_its_gradient_summed_in_float32(dtype, formulation):
+    x, w, b = normal(64, 12, 12, 4), normal(5, 5, 4, 6), jnp.ones(6, dtype)
+    conv = functools.partial(ops.conv, x, w, formulation=formulation)
+    y, vjp = jax.vjp(conv, b)
+    assert y.dtype == jnp.float32
+    (got,) = vjp(jnp.ones_like(y) / 64)
+    assert got.dtype == dtype
+    np.testing.assert_array_equal(got, jnp.full(6, 64.0, dtype))  # 64 images of 8 x 8
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -196,3 +237,26 @@ def test_wrong_shapes_are_named():
         ops.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), padding="FULL")
     with pytest.raises(ValueError, match="output_padding"):
         ops.conv_transpose(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), output_padding=1)
+
+
+@pytest.mark.parametrize("N, C, O", [(64, 4, 8), (48, 20, 24), (48, 8, 65)])
+def test_gradients_add_up_over_devices(N, C, O):
+    """The loops and the hand-written transposes under shard_map, which checks what varies."""
+    mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, copied = jax.sharding.PartitionSpec("d"), jax.sharding.PartitionSpec()
+    x, params = normal(N, 14, 14, C), (normal(5, 5, C, O) / (25 * C), normal(O))
+    assert cpu.gains((N // 2, 14, 14, C), (5, 5, C, O), 1, ((0, 0),) * 2)
+
+    def loss(params, x):
+        return jnp.mean(jnp.sin(ops.max_pool(ops.conv(x, *params), 2)))
+
+    def derivatives(loss, params, x):
+        slope = jax.grad(lambda p: loss(p, x))
+        return jax.jvp(slope, (params,), (params,))
+
+    def on_each(params, x):
+        return derivatives(lambda p, x: jax.lax.pmean(loss(p, x), "d"), params, x)
+
+    each = jax.shard_map(on_each, mesh=mesh, in_specs=(copied, split), out_specs=copied)
+    got, want = jax.jit(each)(params, x), jax.jit(functools.partial(derivatives, loss))(params, x)
+    jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-6), got, want)

@@ -181,3 +181,35 @@ def test_thin_lens():
 def test_mistakes_name_the_argument(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call(jnp.asarray(CROP))
+
+
+KEEPING = {
+    "average_filter": lambda x: ops.average_filter(x),
+    "gaussian_filter": lambda x: ops.gaussian_filter(x, 1.0),
+    "bilateral_filter": lambda x: ops.bilateral_filter(x, sigma_colour=0.1, sigma_space=1.0),
+    "high_pass": lambda x: ops.high_pass(x),
+    "unsharp_mask": lambda x: ops.unsharp_mask(x),
+    "median_filter": lambda x: ops.median_filter(x),
+    "equalise": lambda x: ops.equalise(x),
+    "stretch_contrast": lambda x: ops.stretch_contrast(x, low=5, high=95),
+    "quantise": lambda x: ops.quantise(x, 7),
+    "grey": lambda x: ops.grey(x),
+    "resize": lambda x: ops.resize(x, (5, 30)),
+    "letterbox": lambda x: ops.letterbox(x, (12, 12)).image,
+    "warp": lambda x: ops.warp(x, np.array([[1.0, 0.1, 0.3], [0.0, 0.9, 0.2]], np.float32)),
+    "warp-matrix": lambda x: ops.warp(x, jnp.array([[1.0, 0, 0.5], [0, 1, 0]], x.dtype)),
+}
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.uint8])
+@pytest.mark.parametrize("name", KEEPING)
+def test_images_keep_their_dtype_and_are_computed_in_float32(name, dtype):
+    x = np.random.default_rng(0).uniform(size=(9, 300, 3))
+    x = jnp.asarray(255 * x if dtype == jnp.uint8 else x).astype(dtype)
+    if name == "warp-matrix" and dtype == jnp.uint8:
+        pytest.skip("a matrix of integers moves no half pixels")
+    got = KEEPING[name](x)
+    assert got.dtype == dtype
+    if dtype != jnp.uint8:
+        want = KEEPING[name](x.astype(jnp.float32)).astype(dtype)
+        np.testing.assert_array_equal(got.astype(np.float32), want.astype(np.float32))
