@@ -116,12 +116,14 @@ OPS_WITHOUT_SUMS = {
     "IMAGENET_MEAN", "IMAGENET_STD", "AnchorTargets", "Border", "Detections", "Gradient", "Kernel",
     "Letterbox", "ReceptiveField", "absolute", "adaptive_max_pool", "anchor_boxes",
     "anchor_targets", "backward_difference", "box_center_to_corner", "box_corner_to_center",
-    "cell_anchor_boxes", "centre_crop", "clip_boxes", "conv_output_size", "decode_boxes", "elu",
+    "cell_anchor_boxes", "centre_crop", "choose_vectorize", "clip_boxes",
+    "conv_output_size", "decode_boxes", "elu",
     "encode_boxes", "forward_difference", "gaussian_noise", "gelu", "global_max_pool",
     "gradient_angle", "gradient_magnitude", "hysteresis", "image_distance", "leaky_relu", "linear",
     "log_sigmoid", "match_anchors", "max_pool", "maxout", "median_filter", "multiclass_nms", "nms",
     "normalise", "pyramid_anchor_boxes", "receptive_field", "relu", "roi_pool", "salt_and_pepper",
     "sigmoid", "silu", "soft_nms", "softplus", "step", "tanh", "thin_edges",
+    "vectorized", "Vectorize",
 }  # fmt: skip
 NN = {
     "Dense": lambda c: gradient(
