@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from jaxdl import data, plots, runs, train
+from jaxdl import data, plots, runs, train, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Config:
     window: int = 5  # largest distance of a context
     epochs: int = 5  # passes over the text
     learning_rate: float = 0.025  # at the start; falls to nothing in a line
-    words: tuple[str, ...] = ("class", "function", "string", "list")  # their neighbours are shown
-    similarities: tuple[pathlib.Path, ...] = ()  # files of word pairs and people's judgements
+    words: tuple[str, ...] = ("class", "function", "string", "list")  # their neighbors are shown
+    similarities: tuple[pathlib.Path, ...] = ()  # files of word pairs and people's judgments
     questions: pathlib.Path | None = None  # file of analogies
     seed: int = 0  # of everything random
     smoke: bool = False  # a few seconds: little text, few dimensions
@@ -31,8 +31,8 @@ class Config:
 class Texts:
     """What is read, and what the vectors are judged by."""
 
-    vocabulary: data.Vocabulary  # 0 is the unknown word
-    corpus: data.Corpus
+    vocabulary: data.text.Vocabulary  # 0 is the unknown word
+    corpus: word_vectors.Corpus
     similarities: Mapping[str, Any]
     questions: Mapping[str, Any]
 
@@ -43,14 +43,14 @@ class Texts:
 def load(config: Config) -> Texts:
     if config.epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {config.epochs}")
-    vocabulary, corpus = data.load_corpus(
+    vocabulary, corpus = word_vectors.load_corpus(
         config.data,
         config.data_dir,
         min_count=config.min_count,
         characters=100_000 if config.smoke else None,
     )
-    similarities = {path.stem: data.read_similarities(path) for path in config.similarities}
-    questions = data.read_questions(config.questions) if config.questions else {}
+    similarities = {path.stem: word_vectors.read_similarities(path) for path in config.similarities}
+    questions = word_vectors.read_questions(config.questions) if config.questions else {}
     return Texts(vocabulary, corpus, similarities, questions)
 
 
@@ -59,7 +59,7 @@ def learn(
     texts: Texts,
     step: Callable[[Any, int], tuple[Any, Any, float]],
     carry: Any,
-    vectors_of: Callable[[Any], data.WordVectors],
+    vectors_of: Callable[[Any], word_vectors.WordVectors],
     *,
     epochs: int,
     blocks: int = 1,
@@ -90,7 +90,7 @@ def learn(
 
 
 def show(
-    run: runs.Run, texts: Texts, vectors: data.WordVectors, words: tuple[str, ...]
+    run: runs.Run, texts: Texts, vectors: word_vectors.WordVectors, words: tuple[str, ...]
 ) -> dict[str, float]:
     """Neighbors and a map; returns how many questions were answered, if there are any."""
     for word in (word for word in words if word in vectors):

@@ -37,9 +37,7 @@ def main(config: Config) -> dict[str, float]:
         "tanh": ops.tanh,
         "ReLU": ops.relu,
         "leaky ReLU": ops.leaky_relu,
-        f"parametric ReLU ({config.slope})": functools.partial(
-            ops.parametric_relu, slope=config.slope
-        ),
+        f"parametric ReLU ({config.slope})": functools.partial(ops.prelu, slope=config.slope),
         "absolute": ops.absolute,
         "maxout(x, -x / 2)": lambda x: ops.maxout(jnp.stack([x, -x / 2]), 2)[0],
         "softmax([x, 0, 1])[0]": lambda x: ops.softmax(jnp.append(x, others))[0],

@@ -1,4 +1,4 @@
-"""How anchors are laid, assigned to objects, and suppressed, on scattered digits.
+"""How anchors are placed, assigned to objects, and suppressed, on scattered digits.
 
     python -m experiments.anchors
 
@@ -39,7 +39,7 @@ def main(config: Config) -> dict[str, float]:
     if config.smoke:
         config = dataclasses.replace(config, height=64, width=96, images=4)
     size = config.height, config.width
-    split = data.scatter_digits(config.images, split="test", size=size, seed=config.seed)
+    split = data.images.scatter_digits(config.images, split="test", size=size, seed=config.seed)
     grids = [(config.height // cell, config.width // cell) for cell in config.maps]
     levels = [[s, s * 2**0.5] for s in config.sizes], [[1.0, 2.0, 0.5]] * len(grids)
     anchors = ops.pyramid_anchor_boxes(grids, *levels, aspect=config.width / config.height)

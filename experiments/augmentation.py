@@ -46,7 +46,7 @@ def main(config: Config) -> dict[str, float]:
         )
     small = splits["train"].take(slice(config.examples))
     move = functools.partial(
-        data.random_affine,
+        data.images.random_affine,
         degrees=config.degrees,
         translate=config.translate,
         scale=(0.9, 1.1),
@@ -57,7 +57,7 @@ def main(config: Config) -> dict[str, float]:
         run.figure("versions", versions(config.seed))
         accuracy: dict[str, list[float]] = {"plain": [], "augmented": []}
         for seed in range(config.seed, config.seed + (1 if config.smoke else config.seeds)):
-            for name, augment in (("plain", None), ("augmented", data.augmentation(move))):
+            for name, augment in (("plain", None), ("augmented", data.images.augmentation(move))):
                 part = run.part(f"{name}-{seed}")
                 accuracy[name].append(
                     train_and_test(config, seed, small, splits["test"], augment, part)
@@ -69,8 +69,8 @@ def main(config: Config) -> dict[str, float]:
 def train_and_test(
     config: Config,
     seed: int,
-    small: data.Split,
-    test: data.Split,
+    small: data.Dataset,
+    test: data.Dataset,
     augment: Any,
     run: train.Recorder,
 ) -> float:
@@ -81,7 +81,9 @@ def train_and_test(
         models.LeNet(num_classes=10),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=functools.partial(data.to_unit, size=(16, 16)),  # twice as large as they are
+        preprocess=functools.partial(
+            data.images.to_unit, size=(16, 16)
+        ),  # twice as large as they are
         augment=augment,
     )
     trainer = train.make(
@@ -98,26 +100,26 @@ def versions(seed: int):
     from sklearn.datasets import load_sample_images
 
     photo = jnp.asarray(load_sample_images().images[1][::4, 50:590:4]) / 255.0
-    crop = functools.partial(data.random_resized_crop, size=photo.shape[:2])
-    turn = functools.partial(data.random_affine, degrees=30, translate=0.1, scale=(0.8, 1.2))
+    crop = functools.partial(data.images.random_resized_crop, size=photo.shape[:2])
+    turn = functools.partial(data.images.random_affine, degrees=30, translate=0.1, scale=(0.8, 1.2))
     transforms: dict[str, Callable[..., dict[str, jax.Array]]] = {
-        "flip": data.random_flip,
+        "flip": data.images.random_flip,
         "crop": crop,
         "turn, move, scale": turn,
-        "colour": data.random_colour,
-        "noise": functools.partial(data.random_noise, sigma=0.1, specks=0.02),
-        "cutout": functools.partial(data.cutout, size=40),
+        "color": data.images.random_color,
+        "noise": functools.partial(data.images.random_noise, sigma=0.1, specks=0.02),
+        "cutout": functools.partial(data.images.cutout, size=40),
     }
     panels: dict[str, jax.Array] = {"as it is": photo}
     for number, (name, transform) in enumerate(transforms.items()):
         batch = {"image": jnp.stack([photo] * 2)}
         key = jax.random.fold_in(jax.random.key(seed), number)
-        for version, image in enumerate(data.augmentation(transform)(key, batch)["image"]):
+        for version, image in enumerate(data.images.augmentation(transform)(key, batch)["image"]):
             panels[f"{name} {version + 1}"] = image
-    every = data.augmentation(data.random_flip, crop, data.random_colour)
+    every = data.images.augmentation(data.images.random_flip, crop, data.images.random_color)
     batch = {"image": jnp.stack([photo] * 3)}
     for version, image in enumerate(every(jax.random.key(seed), batch)["image"]):
-        panels[f"flip, crop, colour {version + 1}"] = image
+        panels[f"flip, crop, color {version + 1}"] = image
     return plots.gallery(panels)
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import cli, data, losses, models, nn, ops, plots, runs, train
+from jaxdl import cli, data, inspect, losses, models, nn, ops, plots, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ def main(config: Config) -> dict[str, float]:
     examples = 8 if config.smoke else config.examples
     width = 8 if config.smoke else config.width
     digits = data.load("digits", limit=examples)["train"]
-    images = data.to_unit({"image": jnp.asarray(digits["image"])})["image"]
+    images = data.images.to_unit({"image": jnp.asarray(digits["image"])})["image"]
     labels = jnp.asarray(digits["label"])
     key = jax.random.key(config.seed)
     with runs.open(config, name="backprop", out=config.out) as run:
@@ -51,14 +51,14 @@ def main(config: Config) -> dict[str, float]:
             logits = lenet.apply(variables, images[:8], train=True)
             return jnp.mean(losses.softmax_cross_entropy(logits, labels[:8]))
 
-        report = train.check_gradients(loss, variables, samples=config.samples)
+        report = inspect.check_gradients(loss, variables, samples=config.samples)
         run.note(f"LeNet on 8 digits, loss against differences\n{report}")
 
         # Deltas of deep networks before any training, layer by layer.
         sizes: dict[str, dict[str, list[float]]] = {}
         for depth in config.depths:
             for name, activation in ACTIVATIONS.items():
-                init = nn.he() if name == "ReLU" else nn.xavier()
+                init = nn.he_normal() if name == "ReLU" else nn.xavier_uniform()
                 model = models.MLP((width,) * depth + (10,), activation, kernel_init=init)
                 sizes.setdefault(f"{depth} hidden layers", {})[name] = flow(
                     model, key, images, labels
@@ -80,7 +80,7 @@ def flow(model: models.MLP, key: jax.Array, images: jax.Array, labels: jax.Array
         def loss(logits):
             return losses.softmax_cross_entropy(logits, labels)
 
-        return train.gradient_flow(train.deltas(model, variables, loss, images, train=True)[1])
+        return inspect.gradient_flow(inspect.deltas(model, variables, loss, images, train=True)[1])
 
     variables = jax.jit(lambda key: model.init(key, images[:1], train=False))(key)
     names = [f"dense{i + 1}" for i in range(len(model.features) - 1)] + ["head"]
@@ -99,7 +99,7 @@ def coffee(key: jax.Array, run: runs.Run) -> None:
     def loss(logits):
         return losses.sigmoid_cross_entropy(logits[:, 0], good)
 
-    logits, deltas = jax.jit(lambda v: train.deltas(model, v, loss, x, train=True))(variables)
+    logits, deltas = jax.jit(lambda v: inspect.deltas(model, v, loss, x, train=True))(variables)
     run.note("coffee roasting before training: p(good), then dE/du of each neuron")
     for i in range(len(x)):
         hidden = " ".join(f"{d:8.4f}" for d in deltas["dense1"][i])

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import jax
 import optax
 
+from experiments import workloads
 from jaxdl import bench, cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
@@ -39,12 +40,14 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    unknown = set(config.workloads) - set(bench.WORKLOADS)
+    unknown = set(config.workloads) - set(workloads.WORKLOADS)
     if unknown:
-        raise ValueError(f"no workload {sorted(unknown)}; there are {', '.join(bench.WORKLOADS)}")
+        raise ValueError(
+            f"no workload {sorted(unknown)}; there are {', '.join(workloads.WORKLOADS)}"
+        )
     if config.repeats < 1 or config.batch_size < 0 or config.studies < 0:
         raise ValueError("repeats must be at least 1, batch_size and studies at least 0")
-    names = config.workloads or tuple(bench.WORKLOADS)
+    names = config.workloads or tuple(workloads.WORKLOADS)
     if config.suite == "quick" and not config.workloads:
         names = tuple(name for name in names if name != "resnet50")
     if config.smoke:
@@ -80,7 +83,7 @@ def main(config: Config) -> dict[str, float]:
 
 def variants(config: Config, name: str) -> list[tuple[str, int]]:
     """Precisions and numbers of devices a workload is run at."""
-    if not bench.WORKLOADS[name].trains:
+    if not workloads.WORKLOADS[name].trains:
         return [("float32", 1)]
     return [(precision, devices) for precision in config.precisions for devices in config.devices]
 
@@ -95,7 +98,7 @@ def row(
     probe: Callable[[], float],
 ) -> bench.Row:
     """Builds one workload and measures it between two probes."""
-    workload = bench.WORKLOADS[name]
+    workload = workloads.WORKLOADS[name]
     batch = config.batch_size or (workload.large if config.suite == "full" else workload.batch)
     if config.smoke:
         batch = min(batch, 32)
@@ -149,7 +152,7 @@ def seconds_to_target(studies: int, target: float) -> float:
         models.LeNet(10),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=data.to_unit,
+        preprocess=data.images.to_unit,
     )
     trainer = train.make(objective, optax.adam(1e-3))
     columns, steps = splits["train"].columns, data.num_batches(len(splits["train"]), 128)

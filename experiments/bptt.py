@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdl import cli, data, losses, nn, plots, runs
+from jaxdl import cli, data, inspect, losses, nn, plots, runs
 
 CELLS: dict[str, nn.Cell] = {
     "RNN tanh": nn.RNNCell(),
@@ -40,9 +40,9 @@ def main(config: Config) -> dict[str, float]:
     H, T, B = config.hidden_size, config.num_steps, config.batch_size
     if config.smoke:
         H, T, B = 8, 12, 2
-    text = data.letters(data.load_text()["train"][: 50 * B * T])
-    vocabulary = data.Vocabulary.build(data.characters(text), reserved=("<unk>",))
-    windows = data.windows(vocabulary.encode(data.characters(text)), T).take(slice(B))
+    text = data.text.letters(data.text.load_text()["train"][: 50 * B * T])
+    vocabulary = data.text.Vocabulary.build(data.text.characters(text), reserved=("<unk>",))
+    windows = data.text.windows(vocabulary.encode(data.text.characters(text)), T).take(slice(B))
     x = jax.nn.one_hot(windows["tokens"], len(vocabulary))  # [B, T, V]
 
     with runs.open(config, name="bptt", out=config.out) as run:
@@ -62,7 +62,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def explicit_against_automatic(x: jax.Array, targets: jax.Array, hidden_size: int) -> float:
-    """The greatest difference between the sums of the notes and `jax.grad`, in any entry."""
+    """The greatest difference between the explicit sums and `jax.grad`, in any entry."""
     keys = jax.random.split(jax.random.key(0), 3)
     D, H = x.shape[-1], hidden_size
     params = {
@@ -77,9 +77,9 @@ def explicit_against_automatic(x: jax.Array, targets: jax.Array, hidden_size: in
     def loss(outputs: jax.Array) -> jax.Array:  # L = (1/T) sum_t l(o_t, y_t)
         return jnp.mean(losses.softmax_cross_entropy(outputs, targets))
 
-    outputs, _ = nn.rnn_outputs(params, x, h0)
-    explicit = nn.rnn_gradients(params, x, h0, jax.grad(loss)(outputs))
-    automatic = jax.grad(lambda p: loss(nn.rnn_outputs(p, x, h0)[0]))(params)
+    outputs, _ = inspect.rnn_outputs(params, x, h0)
+    explicit = inspect.rnn_gradients(params, x, h0, jax.grad(loss)(outputs))
+    automatic = jax.grad(lambda p: loss(inspect.rnn_outputs(p, x, h0)[0]))(params)
     differences = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), explicit, automatic)
     return float(max(jax.tree.leaves(differences)))
 
@@ -103,7 +103,7 @@ def linear_norms(radius: float, hidden_size: int, num_steps: int, key: jax.Array
     W = radius * jax.random.orthogonal(key, hidden_size)
     direction = jnp.ones((1, hidden_size)) * hidden_size**-0.5
     d_outputs = jnp.zeros((num_steps, 1)).at[-1].set(1.0)
-    return jnp.linalg.norm(nn.linear_state_gradients(W, direction, d_outputs), axis=-1)[::-1]
+    return jnp.linalg.norm(inspect.linear_state_gradients(W, direction, d_outputs), axis=-1)[::-1]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""RNN, GRU or LSTM over characters: memorising ten thousand, or reading on in a held-out text.
+"""RNN, GRU or LSTM over characters: memorizing ten thousand, or reading on in a held-out text.
 
     python -m experiments.char_lm                            # the manual of CPython
     python -m experiments.char_lm --data text --data-dir timemachine.txt
     python -m experiments.char_lm --data text --data-dir timemachine.txt --first 10000 \\
-        --epochs 500 --optimizer sgd --learning-rate 1       # the book's recipe: memorising
+        --epochs 500 --optimizer sgd --learning-rate 1       # the book's recipe: memorizing
 
-The book's recipe memorises its 10,000 characters (published perplexity 1.0 to 1.5) and is lost on
+The book's recipe memorizes its 10,000 characters (published perplexity 1.0 to 1.5) and is lost on
 the last tenth of the text, which is held out.
 Samples are printed as it learns. Zhang et al., Dive into deep learning, sec. 9.5 and 10.2.
 """
@@ -54,12 +54,16 @@ class Config:
 
 def main(config: Config) -> dict[str, float]:
     # Text: split by lines before anything is cut out of it; letters, space and <unk>.
-    texts = data.load_text(config.data, config.data_dir)
-    text = {name: data.letters(text, ascii_only=config.ascii_only) for name, text in texts.items()}
+    texts = data.text.load_text(config.data, config.data_dir)
+    text = {
+        name: data.text.letters(text, ascii_only=config.ascii_only) for name, text in texts.items()
+    }
     text["train"] = text["train"][: 2000 if config.smoke else config.first]
-    vocabulary = data.Vocabulary.build(data.characters(text["train"]), reserved=("<unk>",))
+    vocabulary = data.text.Vocabulary.build(
+        data.text.characters(text["train"]), reserved=("<unk>",)
+    )
     B, T = config.batch_size, config.num_steps
-    splits = {name: data.streams(vocabulary.encode(t), T, B) for name, t in text.items()}
+    splits = {name: data.text.streams(vocabulary.encode(t), T, B) for name, t in text.items()}
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
 
     # Model and optimizer; the recurrent state is part of the state of the run.
@@ -100,11 +104,11 @@ def main(config: Config) -> dict[str, float]:
     with runs.open(
         config, name="char_lm", out=config.out, resume=config.resume, data=splits
     ) as run:
-        unknown = vocabulary.count_unknown(data.characters(text["test"]))
+        unknown = vocabulary.count_unknown(data.text.characters(text["test"]))
         run.note(f"{len(text['train'])} characters to train on, {len(vocabulary)} different")
         run.note(f"{len(text['test'])} held out, {unknown} of them unknown")
         vocabulary.save(run.folder / "vocabulary.json")
-        prompt = jnp.asarray(vocabulary.encode(data.characters(config.prompt)))
+        prompt = jnp.asarray(vocabulary.encode(data.text.characters(config.prompt)))
 
         def show(state: train.TrainState, row: dict[str, float]) -> None:
             if row["epoch"] % max(1, epochs // 10) and row["epoch"] != epochs:

@@ -1,7 +1,7 @@
 """ResNet-18 with the small stem on CIFAR-10: the recipe that everybody compares with.
 
     python -m experiments.cifar --data-dir DIR        # the binary version, 50,000 images
-    python -m experiments.cifar --smoke               # digits in colour, seconds on a CPU
+    python -m experiments.cifar --smoke               # digits in color, seconds on a CPU
 
 SGD at 0.1 with Nesterov momentum 0.9 and decay 5e-4, a cosine to zero over 200 epochs, crops after
 padding by 4 pixels, and flips; published results of this recipe lie above 95 %.
@@ -31,13 +31,13 @@ class Config:
     width: int = 64  # channels of the first stage
     bfloat16: bool = False  # compute in bfloat16, parameters in float32
     seed: int = 0  # of the weights, the order of the data and the augmentation
-    smoke: bool = False  # a few seconds: digits in colour, a narrow network, two epochs
+    smoke: bool = False  # a few seconds: digits in color, a narrow network, two epochs
     out: pathlib.Path | None = None  # run folder; runs/cifar/DATE-TIME if not given
     resume: bool = True  # continue the run that --out holds; --no-resume starts it over
 
 
 def preprocess(batch: dict) -> dict:
-    image = data.to_unit(batch)["image"]
+    image = data.images.to_unit(batch)["image"]
     image = jnp.broadcast_to(image, (*image.shape[:-1], 3))
     mean, deviation = (jnp.asarray(v)[None, None, None] for v in (MEAN, DEVIATION))
     return {**batch, "image": (image - mean) / deviation}

@@ -14,7 +14,7 @@ import functools
 import pathlib
 from typing import Any, Literal
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import optax
@@ -24,19 +24,19 @@ from jaxdl.models import weights
 from jaxdl.nn import BatchNorm, Conv
 
 
-class LeNetBN(nn.Module):
+class LeNetBN(linen.Module):
     """LeNet's published form with batch norm before every activation, as in the book."""
 
     num_classes: int
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
         conv = functools.partial(Conv, kernel_size=5, dtype=self.dtype)
-        dense = functools.partial(nn.Dense, dtype=self.dtype)
+        dense = functools.partial(linen.Dense, dtype=self.dtype)
 
         def activate(x: jax.Array) -> jax.Array:
-            return nn.sigmoid(BatchNorm()(x, mask, train=train))
+            return linen.sigmoid(BatchNorm()(x, mask, train=train))
 
         x = ops.avg_pool(activate(conv(6, padding="SAME")(x)), 2)
         x = ops.avg_pool(activate(conv(16)(x)), 2).reshape(len(x), -1)
@@ -110,7 +110,7 @@ def main(config: Config) -> dict[str, float]:
         model,
         functools.partial(losses.softmax_cross_entropy, label_smoothing=0.1 if modern else 0.0),
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=functools.partial(data.to_unit, size=(size, size)),
+        preprocess=functools.partial(data.images.to_unit, size=(size, size)),
     )
     trainer = train.make(objective, tx)
     with runs.open(

@@ -32,7 +32,7 @@ def main(config: Config) -> dict[str, float]:
         photo = photo[100:164, 200:280]
     if not 0 <= config.low <= config.high:
         raise ValueError(f"need 0 <= low <= high, got {config.low} and {config.high}")
-    luma = ops.grey(photo).astype(np.float32) / 255
+    luma = ops.rgb_to_grayscale(photo).astype(np.float32) / 255
     smooth = ops.gaussian_filter(luma, config.sigma, border="nearest")
     slope = ops.sobel(smooth)
     magnitude = ops.gradient_magnitude(slope)
@@ -40,7 +40,7 @@ def main(config: Config) -> dict[str, float]:
     weak, strong = thin >= max(config.low, 1e-9), thin >= max(config.high, 1e-9)
     edges = ops.hysteresis(weak, strong)
     steps = {
-        "grey": luma,
+        "gray": luma,
         f"smooth, sigma {config.sigma}": smooth,
         "central differences": ops.gradient_magnitude(ops.central_difference(smooth)),
         "Prewitt": ops.gradient_magnitude(ops.prewitt(smooth)),

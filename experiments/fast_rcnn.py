@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, metrics, models, nn, objectives, plots, runs, train
+from jaxdl import cli, data, metrics, models, nn, objectives, ops, plots, runs, train
 
 NAMES = tuple("0123456789")
 
@@ -50,9 +50,9 @@ def main(config: Config) -> dict[str, float]:
         anchor_sizes=(0.15, 0.2, 0.27, 0.36) if own else (), anchor_ratios=(0.6, 0.4, 0.9),
     )  # fmt: skip
 
-    def average_precision(said: Any, proposals: Any, mask: Any, batch: Any) -> Any:
+    def average_precision(outputs: Any, proposals: Any, mask: Any, batch: Any) -> Any:
         return metrics.MeanAveragePrecision.from_batch(
-            models.detect_regions(said, proposals, mask, max_outputs=50), batch["boxes"],
+            ops.detect_regions(outputs, proposals, mask, max_outputs=50), batch["boxes"],
             batch["classes"], batch["mask"], num_classes=len(NAMES), thresholds=(0.5,),
             capacity=50 * len(splits["test"]),
         )  # fmt: skip
@@ -86,20 +86,21 @@ def main(config: Config) -> dict[str, float]:
         return run.finish({"test/mAP@0.5": found.compute()["mAP@0.5"], "time/train": seconds})
 
 
-def load(config: Config) -> dict[str, data.Split]:
+def load(config: Config) -> dict[str, data.Dataset]:
     """Training and test split, with the proposals of selective search if it is to make them."""
     if config.smoke:
         splits = {
-            name: data.scatter_digits(16, split=name, size=(64, 96)) for name in ("train", "test")
+            name: data.images.scatter_digits(16, split=name, size=(64, 96))
+            for name in ("train", "test")
         }
     else:
         both = data.load("scattered_digits")
         splits = {"train": both["train"].take(slice(config.images)), "test": both["test"]}
     if config.proposals == "selective_search":
         for name, split in splits.items():
-            boxes, mask = models.selective_search(split["image"], config.num_proposals)
+            boxes, mask = data.images.selective_search(split["image"], config.num_proposals)
             given = {"proposals": boxes, "proposal_mask": mask}
-            splits[name] = data.Split({**split.columns, **given})
+            splits[name] = data.Dataset({**split.columns, **given})
     return splits
 
 
@@ -112,7 +113,7 @@ def fold(batch: dict) -> dict:
 
 
 def pictures(
-    model: models.FastRCNN, config: Config, state: train.TrainState, split: data.Split
+    model: models.FastRCNN, config: Config, state: train.TrainState, split: data.Dataset
 ) -> Any:
     """The first test images with the boxes of a probability above one half, truth dashed."""
     some = split.take(slice(8))

@@ -1,4 +1,4 @@
-"""fastText: skip-gram over parts of words, with vectors for words never seen, or misspelt.
+"""fastText: skip-gram over parts of words, with vectors for words never seen, or misspelled.
 
     python -m experiments.fasttext                           # the manual of CPython
     python -m experiments.fasttext --data ptb --data-dir ptb.zip --unseen presidant
@@ -14,8 +14,7 @@ import jax
 import numpy as np
 
 from experiments import _word_vectors
-from jaxdl import cli, data, runs, train
-from jaxdl.models import fasttext, word2vec
+from jaxdl import cli, runs, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Config(_word_vectors.Config):
     shortest: int = 3  # letters in a part, with the marks of a word's ends
     longest: int = 6  # letters in a part
     combine: Literal["mean", "sum"] = "mean"  # of a word's rows
-    unseen: tuple[str, ...] = ("functoin", "iterrator", "subclassed")  # neighbours are shown
+    unseen: tuple[str, ...] = ("functoin", "iterrator", "subclassed")  # neighbors are shown
 
 
 def main(config: Config) -> dict[str, float]:
@@ -35,13 +34,13 @@ def main(config: Config) -> dict[str, float]:
     vocabulary, corpus, V = texts.vocabulary, texts.corpus, len(texts)
 
     # A word is the rows of its parts; tables, and one compiled program for a pass over the text.
-    subwords = fasttext.Subwords(
+    subwords = word_vectors.fasttext.Subwords(
         vocabulary.tokens,
         buckets=1000 if config.smoke else config.buckets,
         lengths=(config.shortest, config.longest),
         combine=config.combine,
     )
-    descend = train.make_word2vec(
+    descend = word_vectors.make_word2vec(
         corpus.counts(vocabulary),
         window=config.window,
         negatives=config.negatives,
@@ -49,7 +48,9 @@ def main(config: Config) -> dict[str, float]:
         subwords=subwords.table(),
     )
     key = jax.random.key(config.seed)
-    params = word2vec.init(key, subwords.num_rows, 16 if config.smoke else config.dim, V)
+    params = word_vectors.word2vec.init(
+        key, subwords.num_rows, 16 if config.smoke else config.dim, V
+    )
     tokens, sentences = jax.device_put((corpus.tokens, corpus.sentences))
 
     def step(params: Any, k: int) -> tuple[Any, Any, int]:
@@ -57,9 +58,9 @@ def main(config: Config) -> dict[str, float]:
         params, loss = descend(params, tokens, sentences, jax.random.fold_in(key, k), start, end)
         return params, loss, len(corpus)
 
-    def vectors_of(params: Any) -> data.WordVectors:
+    def vectors_of(params: Any) -> word_vectors.WordVectors:
         rows = subwords.vectors(np.asarray(params["input"]))
-        return data.WordVectors(vocabulary.tokens[1:], rows[1:])
+        return word_vectors.WordVectors(vocabulary.tokens[1:], rows[1:])
 
     with runs.open(config, name="fasttext", out=config.out, resume=config.resume) as run:
         run.note(f"{subwords.buckets:,} buckets")

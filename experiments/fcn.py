@@ -2,7 +2,7 @@
 
     python -m experiments.fcn                                      # digits over photographs
     python -m experiments.fcn --data camvid --data-dir DIR --body resnet18 --width 16 --levels 5 \\
-        --crop 160 192 --no-zoom --no-colour --flip --epochs 60 --batch-size 8
+        --crop 160 192 --no-zoom --no-color --flip --epochs 60 --batch-size 8
     python -m experiments.fcn --data voc_masks --data-dir DIR --body resnet18 --width 64 \\
         --weights resnet18.pth
 
@@ -39,7 +39,7 @@ class Config:
     size: tuple[int, int] = (180, 240)  # height and width that images are read at (CamVid, VOC)
     crop: tuple[int, int] = (96, 96)  # height and width of the random crops to train on
     zoom: bool = True  # crops of other scales too, stretched to that size; else cut out as they are
-    colour: bool = True  # shift the colours of training images
+    color: bool = True  # shift the colors of training images
     flip: bool = False  # mirror half of the training images; digits have a right way round
     epochs: int = 14  # passes over the training set
     batch_size: int = 16  # images per step
@@ -64,8 +64,8 @@ def main(config: Config) -> dict[str, float]:
     model = models.fcn.fcn(body, len(names), levels=config.levels)
     steps = data.num_steps(len(splits["train"]), config.batch_size, config.epochs)
     tx = optim.muon(
-        optim.cosine(config.learning_rate, decay_steps=steps),
-        adam_learning_rate=optim.cosine(config.learning_rate / 10, decay_steps=steps),
+        optim.cosine_decay(config.learning_rate, decay_steps=steps),
+        adam_learning_rate=optim.cosine_decay(config.learning_rate / 10, decay_steps=steps),
         adam=("score_*", "up_*"),
     )
     trainer = train.make(segmentation(model, augmentation(config)), tx)
@@ -96,23 +96,23 @@ def main(config: Config) -> dict[str, float]:
         return run.finish(results)
 
 
-def read(config: Config) -> data.Splits:
+def read(config: Config) -> data.DatasetDict:
     if config.data == "scattered_digits" or config.data_dir is None:
         splits = data.load(config.data, config.data_dir, limit=32 if config.smoke else None)
         names = ("background", *splits.info.class_names)
-        return data.Splits(dict(splits), dataclasses.replace(splits.info, class_names=names))
-    reader = data.read_camvid if config.data == "camvid" else data.read_voc_masks
+        return data.DatasetDict(dict(splits), dataclasses.replace(splits.info, class_names=names))
+    reader = data.readers.read_camvid if config.data == "camvid" else data.readers.read_voc_masks
     return reader(config.data_dir, config.size)
 
 
 def augmentation(config: Config) -> Any:
-    crop = functools.partial(data.random_crop, size=config.crop)
+    crop = functools.partial(data.images.random_crop, size=config.crop)
     if config.zoom:
         crop = functools.partial(
-            data.random_resized_crop, size=config.crop, area=(0.35, 1.0), ratio=(0.8, 1.25)
+            data.images.random_resized_crop, size=config.crop, area=(0.35, 1.0), ratio=(0.8, 1.25)
         )
-    optional = [data.random_flip] * config.flip + [data.random_colour] * config.colour
-    return data.augmentation(crop, *optional)
+    optional = [data.images.random_flip] * config.flip + [data.images.random_color] * config.color
+    return data.images.augmentation(crop, *optional)
 
 
 def segmentation(model: Any, augment: Any) -> objectives.Objective:
@@ -120,8 +120,8 @@ def segmentation(model: Any, augment: Any) -> objectives.Objective:
 
     def score(forward: Any, batch: Any, *, key: Any, train: bool) -> tuple[metrics.Mean, Any]:
         labels = batch["segmentation"].astype(jnp.int32)
-        logits = forward(ops.normalise(batch["image"]))
-        real = batch["mask"][:, None, None] & (labels != data.UNLABELLED)
+        logits = forward(ops.normalize(batch["image"]))
+        real = batch["mask"][:, None, None] & (labels != data.images.UNLABELED)
         mean = metrics.Mean.from_values(losses.softmax_cross_entropy(logits, labels), real)
         # Counting pixels of every class takes time in training.
         return mean, {} if train else {"iou": metrics.MeanIoU.from_batch(logits, labels, real)}
@@ -130,7 +130,7 @@ def segmentation(model: Any, augment: Any) -> objectives.Objective:
         model,
         score,
         inputs=lambda batch: (batch["image"],),
-        preprocess=data.to_unit,
+        preprocess=data.images.to_unit,
         augment=augment,
     )
 
@@ -150,13 +150,13 @@ def with_body(state: train.TrainState, body: Any, path: pathlib.Path) -> train.T
 
 def logits_of(model: Any, state: train.TrainState, images: jax.Array) -> jax.Array:
     variables = {"params": state.params, **state.model_state}
-    return model.apply(variables, ops.normalise(images), train=False)
+    return model.apply(variables, ops.normalize(images), train=False)
 
 
-def most_frequent_class(split: data.Split, num_classes: int) -> dict[str, float]:
+def most_frequent_class(split: data.Dataset, num_classes: int) -> dict[str, float]:
     """What the most frequent class everywhere would reach."""
     labels = split["segmentation"]
-    counts = np.bincount(labels[labels != data.UNLABELLED], minlength=num_classes)
+    counts = np.bincount(labels[labels != data.images.UNLABELED], minlength=num_classes)
     share = counts.max() / counts.sum()
     return {"test/pixel_accuracy_one_class": share, "test/iou_one_class": share / num_classes}
 

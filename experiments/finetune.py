@@ -72,7 +72,7 @@ def main(config: Config) -> dict[str, float]:
         for way in WAYS:
             variables = start(model, fresh_key, size, channels)  # every way has the same new head
             if way != "scratch":
-                params, _ = train.transfer(variables["params"], body["params"], fresh=head)
+                params, _ = train.load_pretrained(variables["params"], body["params"], fresh=head)
                 variables = {**body, "params": params}
             part = run.part(way)
             _, histories[way] = learn(config, model, new, variables, epochs, part, way)
@@ -96,11 +96,11 @@ def start(model: Any, key: jax.Array, size: int, channels: int) -> dict:
     return {"params": params, **state}
 
 
-def some(split: data.Split, classes: range, most: int) -> data.Split:
+def some(split: data.Dataset, classes: range, most: int) -> data.Dataset:
     """At most so many examples of each class, labels counted from 0."""
     labels = split["label"]
     rows = np.concatenate([np.flatnonzero(labels == k)[:most] for k in classes])
-    return data.Split({"image": split["image"][rows], "label": labels[rows] - classes[0]})
+    return data.Dataset({"image": split["image"][rows], "label": labels[rows] - classes[0]})
 
 
 def learn(
@@ -117,14 +117,14 @@ def learn(
     params, model_state = variables["params"], {k: v for k, v in variables.items() if k != "params"}
     tx, head = optax.adam(config.learning_rate), HEAD[config.data]
     if way == "frozen":
-        tx = optim.freeze(tx, *(f"{name}/*" for name in params if name not in head))
+        tx = optim.freeze_paths(tx, *(f"{name}/*" for name in params if name not in head))
     elif way == "slow":
         tx = optax.chain(tx, optim.scale_by_path({**{f"{name}/*": 1.0 for name in head}, "*": 0.1}))
     objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=functools.partial(data.to_unit, size=(size, size)),
+        preprocess=functools.partial(data.images.to_unit, size=(size, size)),
     )
     trainer = train.make(objective, tx)
     params = jax.tree.map(jnp.array, params)  # the state's buffers are donated

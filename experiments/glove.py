@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import _word_vectors
-from jaxdl import cli, data, runs, train
-from jaxdl.models import glove
+from jaxdl import cli, runs, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +32,9 @@ def main(config: Config) -> dict[str, float]:
     vocabulary, corpus, V = texts.vocabulary, texts.corpus, len(texts)
 
     # The table, and one compiled program for a pass over its cells.
-    cells = glove.count_cells(corpus.tokens, corpus.sentences, V, window=config.window)
+    cells = word_vectors.glove.count_cells(corpus.tokens, corpus.sentences, V, window=config.window)
     num_cells = len(cells.counts)
-    descend = train.make_glove(
+    descend = word_vectors.make_glove(
         num_cells,
         batch_size=min(config.batch_size, num_cells),
         learning_rate=config.learning_rate,
@@ -43,7 +42,9 @@ def main(config: Config) -> dict[str, float]:
         power=config.power,
         seed=config.seed,
     )
-    params = glove.init(jax.random.key(config.seed), V, 16 if config.smoke else config.dim)
+    params = word_vectors.glove.init(
+        jax.random.key(config.seed), V, 16 if config.smoke else config.dim
+    )
     squares = jax.tree.map(jnp.ones_like, params)
     cells = jax.device_put(cells)
 
@@ -51,8 +52,10 @@ def main(config: Config) -> dict[str, float]:
         params, squares, loss = descend(*carry, cells, k)
         return (params, squares), loss, num_cells
 
-    def vectors_of(carry: Any) -> data.WordVectors:
-        return data.WordVectors(vocabulary.tokens[1:], np.asarray(glove.vectors(carry[0]))[1:])
+    def vectors_of(carry: Any) -> word_vectors.WordVectors:
+        return word_vectors.WordVectors(
+            vocabulary.tokens[1:], np.asarray(word_vectors.glove.vectors(carry[0]))[1:]
+        )
 
     with runs.open(config, name="glove", out=config.out, resume=config.resume) as run:
         run.note(f"{num_cells:,} pairs of words meet")

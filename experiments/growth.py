@@ -1,9 +1,9 @@
-"""How time and memory of a program grow with its size: ten times as large, how much dearer?
+"""How time and memory of a program grow with its size: ten times as large, at what cost?
 
-    python -m experiments.growth               # batch, width, sequence, vocabulary, catalogue
+    python -m experiments.growth               # batch, width, sequence, vocabulary, catalog
 
 What should grow in proportion is the batch, the sequence and the vocabulary (its share of the
-step); a dense layer's cost grows with the square of its width, and a catalogue's with users times
+step); a dense layer's cost grows with the square of its width, and a catalog's with users times
 items. Points above their line are where something is lost; below it, where the fixed part of a
 call still counts.
 """
@@ -12,6 +12,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
+from experiments import workloads
 from jaxdl import bench, cli, models, nn, plots, runs
 
 
@@ -23,27 +24,29 @@ class Config:
     out: pathlib.Path | None = None  # run folder; runs/growth/DATE-TIME if not given
 
 
-def language(batch: int = 32, steps: int = 32, words: int = 1000, hidden: int = 128) -> bench.Work:
-    return bench.language_training(nn.GRUCell(), hidden, steps, words)(batch, "float32", 1)
+def language(
+    batch: int = 32, steps: int = 32, words: int = 1000, hidden: int = 128
+) -> workloads.Work:
+    return workloads.language_training(nn.GRUCell(), hidden, steps, words)(batch, "float32", 1)
 
 
-def dense(batch: int = 128, width: int = 256) -> bench.Work:
-    return bench.image_training(models.MLP((width, width, 10)), 28, 1)(batch, "float32", 1)
+def dense(batch: int = 128, width: int = 256) -> workloads.Work:
+    return workloads.image_training(models.MLP((width, width, 10)), 28, 1)(batch, "float32", 1)
 
 
-def catalogue(items: int = 1000, users: int = 256) -> bench.Work:
-    return bench.catalogue_ranking(users, items, per_user=50)(64, "float32", 1)
+def catalog(items: int = 1000, users: int = 256) -> workloads.Work:
+    return workloads.catalog_ranking(users, items, per_user=50)(64, "float32", 1)
 
 
 # axis -> smallest size and what builds the program of a size
-AXES: dict[str, tuple[int, Callable[[int], bench.Work]]] = {
+AXES: dict[str, tuple[int, Callable[[int], workloads.Work]]] = {
     "batch (MLP)": (128, lambda size: dense(batch=size)),
     "batch (GRU)": (32, lambda size: language(batch=size)),
     "width (MLP)": (256, lambda size: dense(width=size)),
     "sequence (GRU)": (32, lambda size: language(steps=size)),
     "vocabulary (GRU)": (1000, lambda size: language(words=size)),
-    "items (ranking)": (1000, lambda size: catalogue(items=size)),
-    "users (ranking)": (256, lambda size: catalogue(users=size)),
+    "items (ranking)": (1000, lambda size: catalog(items=size)),
+    "users (ranking)": (256, lambda size: catalog(users=size)),
 }
 
 
@@ -73,7 +76,7 @@ def main(config: Config) -> dict[str, float]:
         return run.finish(numbers)
 
 
-def point(build: Callable[[int], bench.Work], size: int, repeats: int) -> tuple[float, ...]:
+def point(build: Callable[[int], workloads.Work], size: int, repeats: int) -> tuple[float, ...]:
     """Size, seconds of a call and bytes of device memory."""
     work = build(size)
     timing = bench.measure(work.call, repeats=repeats)

@@ -73,12 +73,12 @@ def main(config: Config) -> dict[str, float]:
         return run.finish({**train.scalars(final, "test/"), "largest_class": float(largest)})
 
 
-def signals(split: data.Split) -> data.Split:
+def signals(split: data.Dataset) -> data.Dataset:
     """Columns "signal" `[N, T, 1]` and "label" of the split."""
     if "signal" in split.columns:
         return split
     signal = split["image"].reshape(len(split), -1, 1).astype(np.float32) / 255
-    return data.Split({"signal": signal, "label": split["label"]})
+    return data.Dataset({"signal": signal, "label": split["label"]})
 
 
 if __name__ == "__main__":

@@ -38,11 +38,11 @@ def main(config: Config) -> dict[str, float]:
     columns, target = table(config)
     numeric = {name: c for name, c in columns.items() if c.dtype.kind in "iuf"}
     text = {name: c for name, c in columns.items() if c.dtype.kind not in "iuf"}
-    summary = data.describe(numeric)
+    summary = data.tabular.describe(numeric)
     kept = [name for name in numeric if summary[name]["missing"] <= config.max_missing]
     numbers = np.stack([numeric[name] for name in kept], axis=1).astype(np.float32)
     # A missing category is a category of its own ("").
-    one_hot = [data.Categories.fit(column).one_hot(column) for column in text.values()]
+    one_hot = [data.tabular.OneHotEncoder.fit(column).one_hot(column) for column in text.values()]
     indicators = jnp.asarray(np.concatenate([np.zeros((len(target), 0)), *one_hot], axis=1))
 
     y = jnp.log(target)
@@ -50,10 +50,10 @@ def main(config: Config) -> dict[str, float]:
     penalties = jnp.logspace(-1, 4, config.penalties)
 
     def design(x, weights):  # everything fitted on the training rows of the fold
-        x = data.fit_bounds(x, weights, rule="iqr", factor=config.outliers).clip(x)
+        x = data.tabular.fit_bounds(x, weights, rule="iqr", factor=config.outliers).clip(x)
         missing = jnp.isnan(x).astype(x.dtype)
-        x = data.fit_standard(x, weights).apply(x)
-        x = data.fit_fill(x, weights, how="median").apply(x)
+        x = data.tabular.fit_standard(x, weights).apply(x)
+        x = data.tabular.fit_imputer(x, weights, how="median").apply(x)
         return jnp.concatenate([x, missing, indicators], axis=1)
 
     def fit(x, y, weights):
@@ -69,8 +69,8 @@ def main(config: Config) -> dict[str, float]:
     mean = np.asarray(scores.validation.mean(axis=0))
     best = int(mean.argmin())
     with runs.open(config, name="house_prices", out=config.out) as run:
-        run.note(data.format_table({name: summary[name] for name in list(summary)[:12]}))
-        whole = int(data.complete_rows(numbers).sum())
+        run.note(data.tabular.format_table({name: summary[name] for name in list(summary)[:12]}))
+        whole = int(data.tabular.complete_rows(numbers).sum())
         run.note(f"rows that miss no number: {whole} of {len(numbers)}; the others are filled")
         run.note("published 0.170 on house prices")
         first = dict(list({name: numeric[name] for name in kept}.items())[:18])
@@ -92,7 +92,9 @@ def table(config: Config) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of numbers and text, and a positive target."""
     limit = 200 if config.smoke else None
     if config.data == "house_prices":
-        columns = dict(data.whole(data.load("house_prices", config.data_dir, limit)).columns)
+        columns = dict(
+            data.tabular.whole(data.load("house_prices", config.data_dir, limit)).columns
+        )
         if config.target not in columns:
             raise ValueError(f"target {config.target!r} is none of the columns {sorted(columns)}")
         target = columns.pop(config.target)
@@ -101,7 +103,7 @@ def table(config: Config) -> tuple[dict[str, np.ndarray], np.ndarray]:
             raise ValueError(f"target {config.target!r} must be a positive number in every row")
         columns |= {name: columns[name].astype(str) for name in config.codes if name in columns}
         return columns, target.astype(np.float64)
-    split = data.whole(data.load("diabetes", limit=limit))
+    split = data.tabular.whole(data.load("diabetes", limit=limit))
     rng = np.random.default_rng(config.seed)
     holes = rng.random(split["features"].shape) < 0.1
     features = np.where(holes, np.nan, split["features"])

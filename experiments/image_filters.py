@@ -43,10 +43,10 @@ def main(config: Config) -> dict[str, float]:
         photo = photo[100:164, 200:280]
     key = jax.random.key(config.seed)
     speckled = ops.salt_and_pepper(key, photo, config.noise)
-    luma = ops.grey(photo)
+    luma = ops.rgb_to_grayscale(photo)
     images = {
         "photo": photo,
-        "average 9 x 9": ops.average_filter(photo, 9),
+        "average 9 x 9": ops.box_blur(photo, 9),
         "Gaussian, sigma 3": ops.gaussian_filter(photo, 3.0),
         "high frequencies": ops.high_frequencies(luma),
         "high-pass": ops.high_pass(photo),
@@ -54,18 +54,18 @@ def main(config: Config) -> dict[str, float]:
         "Laplacian": ops.laplacian(luma),
         "salt and pepper": speckled,
         "median 3 x 3": ops.median_filter(speckled),
-        "bilateral": ops.bilateral_filter(photo, 9, sigma_colour=75.0, sigma_space=3.0),
+        "bilateral": ops.bilateral_filter(photo, 9, sigma_color=75.0, sigma_space=3.0),
         "Sobel magnitude": ops.gradient_magnitude(ops.sobel(luma)),
         "Prewitt angle": ops.gradient_angle(ops.prewitt(luma)),
         "Canny": ops.canny(luma, 1.5),
-        "equalised": ops.equalise(photo),
-        "contrast stretched": ops.stretch_contrast(photo, low=2, high=98),
-        "four levels": ops.quantise(photo, 4),
+        "equalized": ops.equalize_hist(photo),
+        "contrast stretched": ops.rescale_intensity(photo, low=2, high=98),
+        "four levels": ops.quantize(photo, 4),
     }
     with runs.open(config, name="image_filters", out=config.out) as run:
         run.figure("filters", plots.gallery(images))
         size = 32 if config.smoke else config.size
-        fitted = ops.resize(ops.grey(photos[0]), (size, size))
+        fitted = ops.resize(ops.rgb_to_grayscale(photos[0]), (size, size))
         batch = np.stack([np.asarray(fitted)] * config.batch_size)
         numbers: dict[str, float] = {}
         for name, functions in contenders(batch).items():

@@ -2,7 +2,7 @@
 
     python -m experiments.learning_curves
 
-Note 001's study: 600 points of `y = (e^x + e^-x + sin x) / 10` in three inputs (here with noise, so
+The study has 600 points of `y = (e^x + e^-x + sin x) / 10` in three inputs (here with noise, so
 that there is something to over-fit), 5 folds x 40 sizes, all trained in one program a degree.
 """
 
@@ -40,7 +40,7 @@ def main(config: Config) -> dict[str, float]:
     sizes = np.linspace(0.1 * most, most, number).round().astype(int).tolist()
 
     def least_squares(x, y, weights):
-        return classical.least_squares(x, y, weights)[0]
+        return classical.fit_least_squares(x, y, weights)[0]
 
     def mean_squared_error(params, x, y, weights):
         return classical.mean_squared_error(classical.linear(params, x), y, weights)
@@ -48,7 +48,9 @@ def main(config: Config) -> dict[str, float]:
     results, panels = {}, {}
     with runs.open(config, name="learning_curves", out=config.out) as run:
         for name, degree in DEGREES.items():
-            wide = data.polynomial_features(data.fit_min_max(x, low=-1, high=1).apply(x), degree)
+            wide = data.tabular.polynomial_features(
+                data.tabular.fit_min_max(x, low=-1, high=1).apply(x), degree
+            )
 
             @jax.jit
             def curves(x, y):

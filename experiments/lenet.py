@@ -65,7 +65,7 @@ def main(config: Config) -> dict[str, float]:
             "accuracy": metrics.Accuracy.from_batch,
             "confusion": metrics.ConfusionMatrix.from_batch,
         },
-        preprocess=functools.partial(data.to_unit, size=(size, size)),
+        preprocess=functools.partial(data.images.to_unit, size=(size, size)),
         augment=augment if config.max_shift else None,
     )
     compute_dtype = None if config.precision == "float32" else jnp.dtype(config.precision)

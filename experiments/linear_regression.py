@@ -3,7 +3,7 @@
     python -m experiments.linear_regression                              # diabetes
     python -m experiments.linear_regression --data airfoil --data-dir DIR
 
-Five-fold validation R2 of least squares, and half the mean squared error (of the standardised
+Five-fold validation R2 of least squares, and half the mean squared error (of the standardized
 target) that each form of descent reaches on all rows. Published: R2 .4892 on diabetes
 (scikit-learn), a loss of .242 to .250 by every optimizer on airfoil (Dive into Deep Learning,
 chapter 12).
@@ -33,7 +33,7 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    table = data.whole(data.load(config.data, config.data_dir))
+    table = data.tabular.whole(data.load(config.data, config.data_dir))
     features, target = table["features"], table["target"]
     epochs = min(config.epochs, 5) if config.smoke else config.epochs
 
@@ -44,14 +44,14 @@ def main(config: Config) -> dict[str, float]:
         return classical.r_squared(classical.linear(params, x), y, weights)
 
     def fit(x, y, weights):
-        return classical.least_squares(x, y, weights)[0]
+        return classical.fit_least_squares(x, y, weights)[0]
 
     scores = classical.cross_validate(fit, r_squared, features, target, folds)
 
-    # Descent on standardised columns, against the exact answer.
-    x = data.fit_standard(features).apply(features)
-    y = data.fit_standard(target[:, None]).apply(target[:, None])[:, 0]
-    exact, _ = classical.least_squares(x, y)
+    # Descent on standardized columns, against the exact answer.
+    x = data.tabular.fit_standard(features).apply(features)
+    y = data.tabular.fit_standard(target[:, None]).apply(target[:, None])[:, 0]
+    exact, _ = classical.fit_least_squares(x, y)
 
     def half_square(prediction, y):
         return losses.squared_error(prediction, y) / 2
@@ -80,7 +80,7 @@ def main(config: Config) -> dict[str, float]:
                 key=jax.random.key(config.seed),
             )
             results[f"loss/{name}"] = mean_loss(params)
-        # One point after another, by its error or by the sign of it (note 004's two tricks).
+        # One point after another, by its error or by the sign of it.
         order = np.random.default_rng(config.seed).permutation(np.tile(np.arange(len(y)), epochs))
         for name, trick in (
             ("square_trick", classical.square_trick),

@@ -34,20 +34,20 @@ class Config:
 
 def main(config: Config) -> dict[str, float]:
     splits = data.load(config.data, config.data_dir, limit=200 if config.smoke else None)
-    table = data.whole(splits)
+    table = data.tabular.whole(splits)
     x, y = table["features"], table["label"]
     folds = classical.k_folds(len(y), 5, seed=config.seed, labels=y)
 
     def fit(x, y, weights):  # both scalers see the training rows of the fold only
-        scaler = data.fit_standard(x, weights)
-        wide = data.polynomial_features(scaler.apply(x), config.degree)
-        wide_scaler = data.fit_standard(wide, weights)
-        params, report = classical.logistic(wide_scaler.apply(wide), y, config.penalty, weights)
+        scaler = data.tabular.fit_standard(x, weights)
+        wide = data.tabular.polynomial_features(scaler.apply(x), config.degree)
+        wide_scaler = data.tabular.fit_standard(wide, weights)
+        params, report = classical.fit_logistic(wide_scaler.apply(wide), y, config.penalty, weights)
         return (scaler, wide_scaler), params, report
 
     def logits(fitted, x):
         (scaler, wide_scaler), params, _ = fitted
-        wide = data.polynomial_features(scaler.apply(x), config.degree)
+        wide = data.tabular.polynomial_features(scaler.apply(x), config.degree)
         return classical.linear(params, wide_scaler.apply(wide))
 
     def score(fitted, x, y, weights):

@@ -19,7 +19,7 @@ from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, t
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    task: Literal["one", "ten", "attributes"] = "one"  # what is asked about a digit
+    task: Literal["one", "ten", "attributes"] = "one"  # the question about a digit
     hidden: tuple[int, ...] = (25, 15)  # widths of the hidden layers
     epochs: int = 60  # passes over the training set
     batch_size: int = 32  # examples per step
@@ -47,7 +47,7 @@ def main(config: Config) -> dict[str, float]:
     targets, loss, measures = TASKS[config.task]
 
     def preprocess(batch: dict) -> dict:
-        return {**data.to_unit(batch), "label": targets(batch["label"])}
+        return {**data.images.to_unit(batch), "label": targets(batch["label"])}
 
     outputs = {"one": 1, "ten": 10, "attributes": len(ATTRIBUTES)}[config.task]
     model = models.MLP((*config.hidden, outputs), dropout=config.dropout)
@@ -94,7 +94,7 @@ TASKS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         lambda logits, y: losses.sigmoid_cross_entropy(logits[:, 0], y),
         {
             "accuracy": lambda z, y, mask: metrics.Accuracy.from_batch(z[:, 0] > 0, y, mask),
-            "auc": lambda z, y, mask: metrics.ROCAUC.from_batch(z[:, 0], y, mask, capacity=2048),
+            "auc": lambda z, y, mask: metrics.AUROC.from_batch(z[:, 0], y, mask, capacity=2048),
         },
     ),
     "ten": (

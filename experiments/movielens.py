@@ -1,4 +1,4 @@
-"""Ratings predicted by means, neighbours, matrix factorisation and AutoRec: one table of RMSE.
+"""Ratings predicted by means, neighbors, matrix factorization and AutoRec: one table of RMSE.
 
     python -m experiments.movielens                                    # an embedded low-rank world
     python -m experiments.movielens --data movielens --data-dir DIR --models mf --split folds
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import classical, cli, data, models, objectives, optim, plots, runs, train
+from jaxdl import cli, data, objectives, optim, plots, recommenders, runs, train
 
 Name = Literal["users", "items", "mf", "autorec"]
 ONCE = ("factors", "epochs")  # what a pass over the data does not depend on
@@ -26,7 +26,7 @@ PUBLISHED = {("mf", "last"): 1.036, ("mf", "folds"): 0.944, ("autorec", "random"
 
 
 @dataclasses.dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     k: int = 40  # nearest who rated the item, or nearest items
     shrinkage: float = 100.0  # of correlations over few common ratings
 
@@ -59,8 +59,8 @@ class Config:
     split_seed: int = 0  # of what "random" and "folds" hold out
     choose: bool = False  # hold out a part of the training set: to choose settings
     seeds: int = 5  # of the weights, the order of the data and the dropout
-    neighbours: Neighbours = Neighbours()  # users, items
-    mf: Factors = Factors()  # matrix factorisation
+    neighbors: Neighbors = Neighbors()  # users, items
+    mf: Factors = Factors()  # matrix factorization
     autorec: AutoRec = AutoRec()  # auto-encoder of items
     smoke: bool = False  # a few seconds: two epochs, two seeds
     out: pathlib.Path | None = None  # run folder; runs/movielens/DATE-TIME if not given
@@ -75,14 +75,14 @@ def main(config: Config) -> dict[str, float]:
         mf = dataclasses.replace(config.mf, epochs=2, factors=4)
         small = dataclasses.replace(config.autorec, epochs=2, hidden=16)
         config = dataclasses.replace(config, seeds=2, mf=mf, autorec=small)
-    world = data.load_interactions(config.data, config.data_dir)
+    world = recommenders.load_interactions(config.data, config.data_dir)
     with runs.open(
         config, name="movielens", out=config.out, resume=config.resume, data={"all": world.ratings}
     ) as run:
         run.note(f"{world.num_users} users, {world.num_items} items, sparsity {world.sparsity:.4f}")
         fits: dict[str, Any] = {
-            "users": functools.partial(neighbours, "user"),
-            "items": functools.partial(neighbours, "item"),
+            "users": functools.partial(neighbors, "user"),
+            "items": functools.partial(neighbors, "item"),
             "mf": factors,
             "autorec": autoencoder,
         }
@@ -116,13 +116,13 @@ def main(config: Config) -> dict[str, float]:
         return run.finish(results | {f"spread/{name}": v.std() for name, v in rmse.items()})
 
 
-def held_out(config: Config, ratings: data.Split) -> list[tuple[data.Split, data.Split]]:
-    def cut(ratings: data.Split) -> list[tuple[data.Split, data.Split]]:
+def held_out(config: Config, ratings: data.Dataset) -> list[tuple[data.Dataset, data.Dataset]]:
+    def cut(ratings: data.Dataset) -> list[tuple[data.Dataset, data.Dataset]]:
         if config.split == "folds":
-            return data.split_folds(ratings, 5, config.split_seed)
+            return recommenders.split_folds(ratings, 5, config.split_seed)
         if config.split == "last":
-            return [data.split_last(ratings)]
-        return [data.split_random(ratings, config.share, config.split_seed)]
+            return [recommenders.split_last(ratings)]
+        return [recommenders.split_random(ratings, config.share, config.split_seed)]
 
     return [cut(train_set)[0] for train_set, _ in cut(ratings)] if config.choose else cut(ratings)
 
@@ -135,7 +135,7 @@ def below(name: str, error: float, mean: float, biases: float) -> str:
     return ""
 
 
-def means(world: Any, train_set: data.Split, test_set: data.Split) -> dict[str, np.ndarray]:
+def means(world: Any, train_set: data.Dataset, test_set: data.Dataset) -> dict[str, np.ndarray]:
     """What needs no model: the mean of all ratings, that of the item, and damped biases."""
     user, item, rating = (train_set[name] for name in ("user", "item", "rating"))
     mean, size = rating.mean(dtype=np.float64), np.bincount(item, minlength=world.num_items)
@@ -153,16 +153,16 @@ def means(world: Any, train_set: data.Split, test_set: data.Split) -> dict[str, 
     }
 
 
-def neighbours(
+def neighbors(
     by: Any, config: Config, run: Any, world: Any, train_set: Any, test_set: Any
 ) -> np.ndarray:
-    options = dataclasses.asdict(config.neighbours)
-    predicted = classical.neighbour_ratings(*world.table(train_set), by=by, **options)
+    options = dataclasses.asdict(config.neighbors)
+    predicted = recommenders.neighbor_ratings(*world.table(train_set), by=by, **options)
     return np.asarray(predicted)[None, test_set["user"], test_set["item"]]
 
 
 def factors(config: Config, run: Any, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
-    model = models.MatrixFactorization(world.num_users, world.num_items, config.mf.factors)
+    model = recommenders.MatrixFactorization(world.num_users, world.num_items, config.mf.factors)
     descent = {n: v for n, v in dataclasses.asdict(config.mf).items() if n not in ONCE}
     network, pair = objectives.as_network(model), jnp.zeros(1, jnp.int32)
     seeds = jnp.arange(config.seeds)
@@ -172,7 +172,9 @@ def factors(config: Config, run: Any, world: Any, train_set: Any, test_set: Any)
     @jax.jit
     def epoch(members: Any, known: Any, k: int) -> Any:
         def one(params: Any, seed: jax.Array) -> Any:
-            return train.pointwise_sgd(params, known, seed=seed, epochs=1, first_epoch=k, **descent)
+            return recommenders.pointwise_sgd(
+                params, known, seed=seed, epochs=1, first_epoch=k, **descent
+            )
 
         return jax.vmap(one)(members, seeds)
 
@@ -185,15 +187,15 @@ def factors(config: Config, run: Any, world: Any, train_set: Any, test_set: Any)
 
     members, _ = train.run_blocks(block, jax.vmap(start)(seeds), config.mf.epochs, run=run)
     rows = members["user"][:, test_set["user"]], members["item"][:, test_set["item"]]
-    return np.asarray(mean + models.factor_scores(*rows))
+    return np.asarray(mean + recommenders.factor_scores(*rows))
 
 
 def autoencoder(config: Config, run: Any, world: Any, train_set: Any, test_set: Any) -> np.ndarray:
     options, mean = config.autorec, float(train_set["rating"].mean(dtype=np.float64))
-    model = models.AutoRec(world.num_users, hidden=options.hidden, mean=mean)
+    model = recommenders.AutoRec(world.num_users, hidden=options.hidden, mean=mean)
     table, observed = (part.T for part in world.table(train_set))  # a row for each item
-    rows = data.Split({"ratings": table, "observed": observed})
-    objective = objectives.reconstruction(model)
+    rows = data.Dataset({"ratings": table, "observed": observed})
+    objective = recommenders.reconstruction(model)
     decay = optax.add_decayed_weights(options.l2, mask=optim.weights_only)
     trainer = train.make(objective, optax.chain(decay, optax.adam(options.learning_rate)))
     fitted = train.sweep(

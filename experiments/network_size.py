@@ -1,8 +1,8 @@
-"""A small plain network, a large plain one, and a large regularised one, on few examples.
+"""A small plain network, a large plain one, and a large regularized one, on few examples.
 
     python -m experiments.network_size
 
-Note 001: a large network with regularisation does as well as a small one, or better. 200 digits to
+A large network with regularization does as well as a small one, or better. 200 digits to
 learn from, hidden layers 25-15 against 256-128-64, mean and range over seeds. (The note's own data,
 random labels for random inputs, has nothing to learn, so real digits stand in.)
 """
@@ -22,7 +22,7 @@ class Config:
     epochs: int = 150  # passes over them
     batch_size: int = 32  # examples per step
     learning_rate: float = 3e-3  # of Adam, at the start of a cosine to zero
-    weight_decay: float = 1.0  # decoupled, of the regularised network
+    weight_decay: float = 1.0  # decoupled, of the regularized network
     seeds: int = 5  # runs of each network, seeds 0, 1, ...
     smoke: bool = False  # a few seconds: one seed, two epochs
     out: pathlib.Path | None = None  # run folder; runs/network_size/DATE-TIME if not given
@@ -36,7 +36,7 @@ def main(config: Config) -> dict[str, float]:
     networks = {  # hidden layers, weight decay
         "small": ((25, 15), 0.0),
         "large": ((256, 128, 64), 0.0),
-        "large regularised": ((256, 128, 64), config.weight_decay),
+        "large regularized": ((256, 128, 64), config.weight_decay),
     }
     results, curves = {}, {}
     with runs.open(config, name="network_size", out=config.out, resume=config.resume) as run:
@@ -63,7 +63,7 @@ def main(config: Config) -> dict[str, float]:
 
 def one(
     config: Config,
-    splits: data.Splits,
+    splits: data.DatasetDict,
     layers: tuple[int, ...],
     decay: float,
     epochs: int,
@@ -79,7 +79,7 @@ def one(
         models.MLP(features=(*layers, 10)),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=data.to_unit,
+        preprocess=data.images.to_unit,
     )
     result = train.fit(
         train.make(objective, optax.adamw(schedule, weight_decay=decay)),

@@ -6,7 +6,8 @@
 Without `--smoothing` the e of each order is the best of `CANDIDATES` on validation text (the last
 tenth of the training text, or PTB's own), lower orders first; then the whole training text is
 counted.
-Additive smoothing with back-off (`classical.ngram`). Zhang et al., Dive into deep learning, 9.3.
+Additive smoothing with back-off (`classical.fit_ngram`). Zhang et al., Dive into deep learning,
+9.3.
 """
 
 import dataclasses
@@ -36,15 +37,17 @@ CANDIDATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 def main(config: Config) -> dict[str, float]:
     # Text: split by lines before anything is counted; lower-case words of letters, as in the book.
-    texts = data.load_text(config.data, config.data_dir)
+    texts = data.text.load_text(config.data, config.data_dir)
     if config.data != "ptb":
-        texts = {n: data.letters(text, ascii_only=config.ascii_only) for n, text in texts.items()}
-    words = {name: data.words(text) for name, text in texts.items()}
+        texts = {
+            n: data.text.letters(text, ascii_only=config.ascii_only) for n, text in texts.items()
+        }
+    words = {name: data.text.words(text) for name, text in texts.items()}
     if config.smoke:
         words = {name: some[:5000] for name, some in words.items()}
     smoothing = config.smoothing or choose(config, words)
     vocabulary, tokens = encode(config, words)
-    model = classical.ngram(tokens["train"], len(vocabulary), smoothing=smoothing)
+    model = classical.fit_ngram(tokens["train"], len(vocabulary), smoothing=smoothing)
 
     with runs.open(config, name="ngram", out=config.out) as run:
         unknown = vocabulary.count_unknown(words["test"])
@@ -59,7 +62,7 @@ def main(config: Config) -> dict[str, float]:
             row = {f"{n}/perplexity": model.perplexity(tokens[n], order) for n in ("train", "test")}
             run.write(order, row)
             results |= {f"{name}_{order}": value for name, value in row.items()}
-            lower = classical.ngram(
+            lower = classical.fit_ngram(
                 tokens["train"], len(vocabulary), order=order, smoothing=smoothing[:order]
             )
             some = lower.sample(config.seed, config.num_words)
@@ -70,9 +73,9 @@ def main(config: Config) -> dict[str, float]:
 
 def encode(
     config: Config, words: dict[str, list[str]]
-) -> tuple[data.Vocabulary, dict[str, np.ndarray]]:
+) -> tuple[data.text.Vocabulary, dict[str, np.ndarray]]:
     """The vocabulary of the training words, and every part as its ids."""
-    vocabulary = data.Vocabulary.build(
+    vocabulary = data.text.Vocabulary.build(
         words["train"], min_count=config.min_count, reserved=("<unk>",)
     )
     return vocabulary, {name: vocabulary.encode(some) for name, some in words.items()}
@@ -88,7 +91,7 @@ def choose(config: Config, words: dict[str, list[str]]) -> tuple[float, ...]:
     chosen: tuple[float, ...] = ()
     for order in (1, 2, 3):
         perplexities = [
-            classical.ngram(
+            classical.fit_ngram(
                 tokens["train"], len(vocabulary), order=order, smoothing=(*chosen, e)
             ).perplexity(tokens["valid"], order)
             for e in CANDIDATES

@@ -16,7 +16,7 @@ print({name: splits["train"][name].shape for name in splits["train"].columns}, s
 plots.tiles(splits["train"]["image"][:36, :, :, 0])  # a Matplotlib figure: shown as it is
 
 # %% Blocks are functions of arrays, so jit, grad and vmap compose with them.
-image = data.to_unit({"image": jnp.asarray(splits["train"]["image"][:1])})["image"][0]
+image = data.images.to_unit({"image": jnp.asarray(splits["train"]["image"][:1])})["image"][0]
 edges = jax.jit(ops.sobel)(image)
 print("steepest slope", float(ops.gradient_magnitude(edges).max()))
 slope = jax.grad(lambda z: losses.softmax_cross_entropy(z, jnp.array(1)))(jnp.zeros(3))
@@ -31,7 +31,7 @@ objective = objectives.supervised(
         "accuracy": metrics.Accuracy.from_batch,
         "confusion": metrics.ConfusionMatrix.from_batch,
     },
-    preprocess=data.to_unit,
+    preprocess=data.images.to_unit,
 )
 trainer = train.make(objective, optax.adam(3e-3))
 

@@ -42,12 +42,14 @@ def main(config: Config) -> dict[str, float]:
         raise ValueError("steps and batch_size must be at least 1")
     splits = data.load(config.data, config.data_dir, limit=200 if config.smoke else None)
     steps, batch_size = (20, 32) if config.smoke else (config.steps, config.batch_size)
-    seen = data.glyph_sheet("0123456789", [font for font in data.FONTS if font not in UNSEEN])
-    unseen = data.glyph_sheet("0123456789", UNSEEN)
+    seen = data.images.glyph_sheet(
+        "0123456789", [font for font in data.images.FONTS if font not in UNSEEN]
+    )
+    unseen = data.images.glyph_sheet("0123456789", UNSEEN)
     shape = (16, 16) if config.data == "digits" else (28, 28)
 
     def preprocess(batch: dict) -> dict:
-        return batch if batch["image"].dtype != jnp.uint8 else data.to_unit(batch, shape)
+        return batch if batch["image"].dtype != jnp.uint8 else data.images.to_unit(batch, shape)
 
     state_key, draw_key, test_key = jax.random.split(jax.random.key(config.seed), 3)
     objective = objectives.supervised(
@@ -60,7 +62,7 @@ def main(config: Config) -> dict[str, float]:
     trainer = train.make(objective, optax.adam(schedule))
     step = jax.jit(trainer.step)
     draw = jax.jit(
-        functools.partial(data.draw_text, size=shape, height=HEIGHT[config.data]),
+        functools.partial(data.images.draw_text, size=shape, height=HEIGHT[config.data]),
         static_argnames="num_examples",
     )
 
@@ -74,7 +76,7 @@ def main(config: Config) -> dict[str, float]:
         return state, train.scalars(measured, "train/")
 
     fonts = jax.device_get(draw(test_key, unseen, 200 if config.smoke else 2000))
-    tests = {"unseen_fonts": data.Split(fonts), "handwriting": splits["test"]}
+    tests = {"unseen_fonts": data.Dataset(fonts), "handwriting": splits["test"]}
     with runs.open(config, name="ocr", out=config.out, resume=config.resume, data=splits) as run:
         start = trainer.init(state_key, drawn(0))
         state, _ = train.run_blocks(block, start, -(-steps // BLOCK), run=run)

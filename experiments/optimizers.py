@@ -46,17 +46,17 @@ def optimizers(steps: int) -> dict[str, Callable[[Any], optax.GradientTransforma
         "momentum, inverse time": lambda r: optim.momentum(
             optim.inverse_time(r * steps / 5, b_steps=steps / 5), 0.9
         ),
-        "momentum, cosine": lambda r: optim.momentum(optim.cosine(r, decay_steps=steps), 0.9),
-        "AdaGrad": optim.adagrad,
+        "momentum, cosine": lambda r: optim.momentum(optim.cosine_decay(r, decay_steps=steps), 0.9),
+        "AdaGrad": optim.adagrad_from_zero,
         "RMSProp": lambda r: optax.rmsprop(r, eps_in_sqrt=False),
         "AdaDelta": optax.adadelta,
         "AdamW": lambda r: optax.adamw(r, weight_decay=0.1, mask=optim.weights_only),
         "Adam, warm-up, cosine": lambda r: optax.adam(
-            optim.warmup_cosine(r, warmup_steps=steps // 10, decay_steps=steps - steps // 10)
+            optim.warmup_cosine_decay(r, warmup_steps=steps // 10, cosine_steps=steps - steps // 10)
         ),
         "Muon, cosine": lambda r: optim.muon(
-            optim.cosine(r, decay_steps=steps),
-            adam_learning_rate=optim.cosine(r / 10, decay_steps=steps),
+            optim.cosine_decay(r, decay_steps=steps),
+            adam_learning_rate=optim.cosine_decay(r / 10, decay_steps=steps),
         ),
     }
 
@@ -76,7 +76,7 @@ def main(config: Config) -> dict[str, float]:
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=data.to_unit,
+        preprocess=data.images.to_unit,
     )
     hypers = train.grid(learning_rate=config.learning_rates, seed=range(config.seeds))
     results: dict[str, float] = {}

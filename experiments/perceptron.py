@@ -27,13 +27,13 @@ def main(config: Config) -> dict[str, float]:
     epochs = min(config.max_epochs, 10) if config.smoke else config.max_epochs
     iris = data.load("iris")["train"]
     flowers = iris["features"][:, [0, 2]]  # length of sepal and petal
-    flowers = np.asarray(data.fit_standard(flowers).apply(flowers))
+    flowers = np.asarray(data.tabular.fit_standard(flowers).apply(flowers))
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
     toys = {"iris": (flowers, iris["label"] > 0), "xor": (corners, np.array([0, 1, 1, 0]))}
 
     results, panels = {}, {}
     for name, (x, y) in toys.items():
-        params, report = classical.perceptron(x, y, max_epochs=epochs)
+        params, report = classical.fit_perceptron(x, y, max_epochs=epochs)
         fires = np.asarray(classical.linear(params, x)) > 0
         results[f"{name}/accuracy"] = float((fires == y).mean())
         results[f"{name}/epochs"] = float(report.steps)
@@ -41,7 +41,7 @@ def main(config: Config) -> dict[str, float]:
         title = f"{name}: {'separated' if report.converged else 'stopped at its limit'}"
         panels[title] = (lambda g, p=params: classical.linear(p, g) > 0, x, np.asarray(y, int))
 
-    cancer = data.whole(data.load("breast_cancer"))
+    cancer = data.tabular.whole(data.load("breast_cancer"))
     cancer = cancer.take(np.random.default_rng(config.seed).permutation(len(cancer)))
     x, y = cancer["features"], cancer["label"]
     folds = classical.k_folds(len(y), 5, seed=config.seed, labels=y)
@@ -54,9 +54,9 @@ def main(config: Config) -> dict[str, float]:
     for name, average in (("last", False), ("average", True)):
 
         def fit(x, y, weights, average=average):
-            scaler = data.fit_standard(x, weights)
+            scaler = data.tabular.fit_standard(x, weights)
             x = scaler.apply(x)
-            params, _ = classical.perceptron(x, y, weights, average=average, max_epochs=epochs)
+            params, _ = classical.fit_perceptron(x, y, weights, average=average, max_epochs=epochs)
             return scaler, params
 
         scores = classical.cross_validate(fit, accuracy, x, y, folds)

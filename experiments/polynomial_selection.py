@@ -3,7 +3,8 @@
     python -m experiments.polynomial_selection
 
 Diabetes: body mass, blood pressure and two blood values, with their products up to each degree.
-The test R2 of the choice stands beside the best test R2 of all candidates, which nobody could have
+The test R2 of the choice stands beside the best test R2 of all candidates, which could not have
+been
 chosen without looking: reporting that one would be too optimistic.
 """
 
@@ -31,7 +32,7 @@ def main(config: Config) -> dict[str, float]:
     columns = [2, 3, 7, 8]  # bmi, bp, s4, s5
     x, x_test = (splits[part]["features"][:, columns] for part in ("train", "test"))
     y, y_test = (splits[part]["target"] for part in ("train", "test"))
-    train, validation = classical.split(len(y), (0.75, 0.25), seed=config.seed)
+    train, validation = classical.train_test_split(len(y), (0.75, 0.25), seed=config.seed)
     penalties = jnp.logspace(-2, 4, config.penalties)
     max_degree = min(config.max_degree, 2) if config.smoke else config.max_degree
 
@@ -40,14 +41,14 @@ def main(config: Config) -> dict[str, float]:
         return jax.vmap(lambda p: classical.r_squared(p, y, jnp.ones(len(y))))(predictions)
 
     scores: dict[str, list[jax.Array]] = {"train": [], "validation": [], "test": []}
-    scaler = data.fit_standard(x[train])
+    scaler = data.tabular.fit_standard(x[train])
     with runs.open(config, name="polynomial_selection", out=config.out) as run:
         for degree in range(1, max_degree + 1):
 
             def expand(x, degree=degree):
-                return data.polynomial_features(scaler.apply(x), degree)
+                return data.tabular.polynomial_features(scaler.apply(x), degree)
 
-            wide = data.fit_standard(expand(x[train]))
+            wide = data.tabular.fit_standard(expand(x[train]))
             inputs = {
                 "train": (wide.apply(expand(x[train])), y[train]),
                 "validation": (wide.apply(expand(x[validation])), y[validation]),

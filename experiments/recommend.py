@@ -1,9 +1,9 @@
-"""What to see next: BPR factorisation or NeuMF, ranked over the full catalogue, with titles.
+"""What to see next: BPR factorization or NeuMF, ranked over the full catalog, with titles.
 
     python -m experiments.recommend                                    # an embedded low-rank world
     python -m experiments.recommend --data movielens --data-dir DIR --model neumf --user 196
 
-The last item of every user by time is held out; the others are taken out of the catalogue before
+The last item of every user by time is held out; the others are taken out of the catalog before
 it is ranked. Popularity and chance stand beside. With --choose it is the last but one, and the last
 is never looked at: NeuMF's epochs and weight decay were chosen so on MovieLens 100K, with one seed.
 """
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
+from jaxdl import cli, data, losses, metrics, objectives, plots, recommenders, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Config:
     data: Literal["low_rank", "movielens"] = "low_rank"  # which ratings
     data_dir: pathlib.Path | None = None  # folder of a MovieLens set (u.data, ratings.dat or .csv)
     model: Literal["mf", "neumf"] = "mf"  # what is trained
-    mf: Factors = Factors()  # matrix factorisation
+    mf: Factors = Factors()  # matrix factorization
     neumf: NeuMF = NeuMF()  # factors beside a perceptron
     choose: bool = False  # hold out the last but one of each user instead: to choose settings
     seeds: int = 5  # of the weights, the order of the data and the negatives
@@ -64,18 +64,19 @@ def main(config: Config) -> dict[str, float]:
     if config.smoke:
         parts = {n: dataclasses.replace(getattr(config, n), epochs=2) for n in ("mf", "neumf")}
         config = dataclasses.replace(config, seeds=2, **parts)
-    world = data.load_interactions(config.data, config.data_dir)
+    world = recommenders.load_interactions(config.data, config.data_dir)
     shown = world.user(config.user)
-    train_set, test_set = data.split_last(world.ratings)
+    train_set, test_set = recommenders.split_last(world.ratings)
     if config.choose:
-        train_set, test_set = data.split_last(train_set)
+        train_set, test_set = recommenders.split_last(train_set)
     known, relevant = (
-        data.ItemLists.of(part, world.num_users, world.num_items) for part in (train_set, test_set)
+        recommenders.ItemLists.of(part, world.num_users, world.num_items)
+        for part in (train_set, test_set)
     )
     users = jnp.arange(world.num_users)
 
     def ranked(score: Any, params: Any) -> dict[str, float]:
-        ranking = metrics.rank_catalogue(score, params, users, relevant, known, ks=(10, 50))
+        ranking = recommenders.rank_catalog(score, params, users, relevant, known, ks=(10, 50))
         return {name: float(value) for name, value in ranking.compute().items()}
 
     splits = {"train": train_set, "test": test_set}
@@ -108,7 +109,7 @@ def main(config: Config) -> dict[str, float]:
             run.note(f"{name:6} {own:.4f}   most popular {popular:.4f}, chance {chance:.4f}")
             if own < popular:
                 run.note(f"warning: {config.model} ranks worse than the most popular by {name}")
-        best, _ = models.recommend(score, seeds[0], jnp.array([shown]), 10, known)
+        best, _ = recommenders.recommend(score, seeds[0], jnp.array([shown]), 10, known)
         mine = train_set.take(train_set["user"] == shown)
         run.note(f"user {config.user} liked:")
         for row in np.argsort(-mine["rating"], kind="stable")[:10]:
@@ -125,21 +126,21 @@ def same_for_all(score: jax.Array, users: jax.Array) -> jax.Array:
     return jnp.broadcast_to(score[None], (len(users), len(score)))
 
 
-def catalogue(model: Any) -> Any:
-    return lambda params, users: model.apply({"params": params}, users, method="catalogue")
+def catalog(model: Any) -> Any:
+    return lambda params, users: model.apply({"params": params}, users, method="catalog")
 
 
-def fit_factors(config: Config, world: Any, known: data.ItemLists, run: runs.Run) -> Any:
-    model = models.MatrixFactorization(world.num_users, world.num_items, config.mf.factors)
+def fit_factors(config: Config, world: Any, known: recommenders.ItemLists, run: runs.Run) -> Any:
+    model = recommenders.MatrixFactorization(world.num_users, world.num_items, config.mf.factors)
     descent = {n: v for n, v in dataclasses.asdict(config.mf).items() if n not in ONCE}
     loss = {"bpr": losses.bpr_loss, "hinge": losses.pairwise_hinge_loss}[config.mf.loss]
     network, pair = objectives.as_network(model), jnp.zeros(1, jnp.int32)
     seeds = jnp.arange(config.seeds)
 
     @jax.jit
-    def epoch(members: Any, known: data.ItemLists, k: int) -> Any:
+    def epoch(members: Any, known: recommenders.ItemLists, k: int) -> Any:
         def one(params: Any, seed: jax.Array) -> Any:
-            return train.pairwise_sgd(
+            return recommenders.pairwise_sgd(
                 params, known, seed=seed, epochs=1, first_epoch=k, loss=loss, **descent
             )
 
@@ -156,20 +157,20 @@ def fit_factors(config: Config, world: Any, known: data.ItemLists, run: runs.Run
         [{"epoch": e + 1.0, "train/loss": float(loss)} for e, loss in enumerate(values)]
         for values in history
     ]
-    return catalogue(model), members, histories
+    return catalog(model), members, histories
 
 
 def fit_neumf(
     config: Config,
     world: Any,
-    train_set: data.Split,
-    known: data.ItemLists,
-    relevant: data.ItemLists,
+    train_set: data.Dataset,
+    known: recommenders.ItemLists,
+    relevant: recommenders.ItemLists,
     run: runs.Run,
 ) -> Any:
     options = config.neumf
-    model = models.NeuMF(world.num_users, world.num_items, options.factors)
-    objective, score = objectives.pairwise(model, known), catalogue(model)
+    model = recommenders.NeuMF(world.num_users, world.num_items, options.factors)
+    objective, score = recommenders.pairwise(model, known), catalog(model)
 
     def evaluate(state: train.TrainState, batch: Any) -> tuple[train.TrainState, dict[str, Any]]:
         users = batch["user"]
@@ -185,10 +186,10 @@ def fit_neumf(
     result = train.sweep(
         member,
         train.grid(seed=range(config.seeds)),
-        data.Split({name: train_set[name] for name in ("user", "item")}),
+        data.Dataset({name: train_set[name] for name in ("user", "item")}),
         epochs=options.epochs,
         batch_size=options.batch_size,
-        held_out={"test": data.Split({"user": np.arange(world.num_users, dtype=np.int32)})},
+        held_out={"test": data.Dataset({"user": np.arange(world.num_users, dtype=np.int32)})},
         eval_batch_size=64,
         run=run,
     )

@@ -68,7 +68,9 @@ def step_seconds(config: Config, devices: int, batch_size: int, repeats: int) ->
     )
     layout.check_batch(batch_size)
     model = models.LeNet(10) if config.model == "lenet" else models.MLP((1024, 1024, 10))
-    objective = objectives.supervised(model, losses.softmax_cross_entropy, preprocess=data.to_unit)
+    objective = objectives.supervised(
+        model, losses.softmax_cross_entropy, preprocess=data.images.to_unit
+    )
     trainer = train.make(objective, optax.sgd(0.01, momentum=0.9))
     rng = np.random.default_rng(0)
     columns = {

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,24 +44,24 @@ class Config:
 def main(config: Config) -> dict[str, float]:
     # Data: texts to ids [N, T], 0 where there is no word.
     if config.data == "manual":
-        raw = data.manual_paragraphs()
+        raw = data.text.manual_paragraphs()
     else:
         raw = dict(data.load("imdb", config.data_dir))
         if config.smoke:  # the files come class by class
             raw = {key: split.take(slice(None, None, 20)) for key, split in raw.items()}
-    vocabulary = data.Vocabulary.build(
-        (word for text in raw["train"]["text"] for word in data.review_words(text)),
+    vocabulary = data.text.Vocabulary.build(
+        (word for text in raw["train"]["text"] for word in data.text.review_words(text)),
         min_count=config.min_count,
     )
     length = min(config.length, 40) if config.smoke else config.length
     splits, counts = {}, {}
     for name, split in raw.items():
-        columns, counts[name] = data.encode_texts(split["text"], vocabulary, length)
-        splits[name] = data.Split({**columns, "label": split["label"]})
+        columns, counts[name] = data.text.encode_texts(split["text"], vocabulary, length)
+        splits[name] = data.Dataset({**columns, "label": split["label"]})
     table = None
     if config.vectors_file is not None:
-        vectors = data.WordVectors.load(config.vectors_file)
-        table, without = data.vector_table(vocabulary, vectors, seed=config.seed)
+        vectors = word_vectors.WordVectors.load(config.vectors_file)
+        table, without = data.text.vector_table(vocabulary, vectors, seed=config.seed)
 
     units = 8 if config.smoke else config.units
     options: dict[str, Any] = {
@@ -73,7 +73,7 @@ def main(config: Config) -> dict[str, float]:
     if config.model == "textcnn":
         model = models.TextCNN(len(vocabulary), filters=units, **options)
     else:
-        reader = {"bilstm": models.BiLSTMReader, "gru": models.GRUReader}[config.model]
+        reader = {"bilstm": models.BiLSTMClassifier, "gru": models.GRUClassifier}[config.model]
         model = reader(len(vocabulary), hidden_size=units, **options)
     objective = objectives.supervised(
         model,

@@ -4,8 +4,8 @@
     python -m experiments.softmax_regression --data mnist --data-dir DIR
 
 The rate of the descent is the one that is best on a part of the training set that is held out for
-it; all of the training set is learnt from then. Published: test accuracy .925 on MNIST, .9694 on
-digits (scikit-learn, five folds of a penalised fit).
+it; all of the training set is learned from then. Published: test accuracy .925 on MNIST, .9694 on
+digits (scikit-learn, five folds of a penalized fit).
 """
 
 import dataclasses
@@ -54,10 +54,10 @@ def main(config: Config) -> dict[str, float]:
             "accuracy": metrics.Accuracy.from_batch,
             "confusion": metrics.ConfusionMatrix.from_batch,
         },
-        preprocess=data.to_unit,
+        preprocess=data.images.to_unit,
     )
 
-    def descent(rate: float, split: data.Split) -> train.Trainer:
+    def descent(rate: float, split: data.Dataset) -> train.Trainer:
         steps = epochs * data.num_batches(len(split), config.batch_size)
         return train.make(objective, optax.sgd(optax.cosine_decay_schedule(rate, steps)))
 
@@ -97,7 +97,7 @@ def main(config: Config) -> dict[str, float]:
                 splits[part]["image"].reshape(len(splits[part]), -1).astype(np.float32) / 255
                 for part in ("train", "test")
             )
-            exact, report = classical.softmax(
+            exact, report = classical.fit_softmax(
                 x,
                 splits["train"]["label"],
                 config.penalty,

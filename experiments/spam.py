@@ -4,7 +4,7 @@
     python -m experiments.spam --data sms_spam --data-dir DIR   # SMS Spam Collection
 
 Without the messages it tells paragraphs on Python's data model from the rest of the manual. The
-words that speak loudest and the messages that fail are printed: error analysis, as in note 001.
+words that speak loudest and the messages that fail are printed: error analysis.
 """
 
 import dataclasses
@@ -32,25 +32,25 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    splits: Mapping[str, data.Split] = (
-        data.manual_paragraphs()
+    splits: Mapping[str, data.Dataset] = (
+        data.text.manual_paragraphs()
         if config.data == "manual"
         else data.load(config.data, config.data_dir)
     )
     y, y_test = (splits[part]["label"] for part in ("train", "test"))
-    vocabulary = data.fit_vocabulary(
+    vocabulary = data.text.fit_vocabulary(
         splits["train"]["text"],
         min_texts=config.min_texts,
         max_words=min(config.max_words, 300) if config.smoke else config.max_words,
     )
     counts, counts_test = (
-        data.bag_of_words(splits[part]["text"], vocabulary) for part in ("train", "test")
+        data.text.bag_of_words(splits[part]["text"], vocabulary) for part in ("train", "test")
     )
     seen, seen_test = np.minimum(counts, 1), np.minimum(counts_test, 1)
 
-    bayes, _ = classical.multinomial_bayes(counts, y, num_classes=2, smoothing=config.smoothing)
-    bernoulli, _ = classical.bernoulli_bayes(seen, y, num_classes=2, smoothing=config.smoothing)
-    weights, report = classical.logistic(seen, y, config.penalty)
+    bayes, _ = classical.fit_multinomial_bayes(counts, y, num_classes=2, smoothing=config.smoothing)
+    bernoulli, _ = classical.fit_bernoulli_bayes(seen, y, num_classes=2, smoothing=config.smoothing)
+    weights, report = classical.fit_logistic(seen, y, config.penalty)
     logits = {
         "multinomial": _difference(classical.linear(bayes, counts_test)),
         "bernoulli": _difference(classical.linear(bernoulli, seen_test)),

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, metrics, models, objectives, plots, runs, train
+from jaxdl import cli, data, metrics, models, objectives, ops, plots, runs, train
 
 # Sizes of the anchors of each scale in shares of the height, ratios of width to height.
 ANCHORS: dict[str, Any] = {
@@ -59,17 +59,17 @@ def main(config: Config) -> dict[str, float]:
 
     def average_precision(predictions: models.Predictions, anchors: Any, batch: Any) -> Any:
         return metrics.MeanAveragePrecision.from_batch(
-            models.detect(predictions, anchors, max_outputs=50), batch["boxes"], batch["classes"],
+            ops.detect(predictions, anchors, max_outputs=50), batch["boxes"], batch["classes"],
             batch["mask"], num_classes=len(names), ignore=batch.get("difficult"),
             thresholds=(0.5,), capacity=50 * len(splits["test"]),
         )  # fmt: skip
 
-    flips = data.random_flip, lambda key, x: data.random_flip(key, x, vertical=True)
+    flips = data.images.random_flip, lambda key, x: data.images.random_flip(key, x, vertical=True)
     objective = objectives.multibox(
         model,
         metrics={"boxes": average_precision},
-        preprocess=data.to_unit,
-        augment=data.augmentation(*flips) if config.data == "voc" else None,
+        preprocess=data.images.to_unit,
+        augment=data.images.augmentation(*flips) if config.data == "voc" else None,
     )
     num_steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     rate = optax.warmup_cosine_decay_schedule(0, config.learning_rate, num_steps // 10, num_steps)
@@ -100,22 +100,24 @@ def main(config: Config) -> dict[str, float]:
         )
 
 
-def load(config: Config) -> tuple[dict[str, data.Split], Sequence[str]]:
+def load(config: Config) -> tuple[dict[str, data.Dataset], Sequence[str]]:
     """The splits "train" and "test", and the names of the classes."""
     if config.data == "voc":
         if config.data_dir is None:
             raise ValueError("voc is read from files: name their folder (--data-dir)")
-        splits = data.read_voc(config.data_dir, size=config.size)
+        splits = data.readers.read_voc(config.data_dir, size=config.size)
         return dict(splits), splits.info.class_names
     if config.smoke:
-        drawn = (data.scatter_digits(16, split=name, size=(64, 96)) for name in ("train", "test"))
+        drawn = (
+            data.images.scatter_digits(16, split=name, size=(64, 96)) for name in ("train", "test")
+        )
         return dict(zip(("train", "test"), drawn, strict=True)), tuple("0123456789")
     splits = data.load("scattered_digits")
     return dict(splits), splits.info.class_names
 
 
 def pictures(
-    model: models.TinySSD, state: train.TrainState, split: data.Split, names: Sequence[str]
+    model: models.TinySSD, state: train.TrainState, split: data.Dataset, names: Sequence[str]
 ) -> Any:
     """The first test images with the boxes of a probability above one half, truth dashed."""
     some = split.take(slice(8))
@@ -124,7 +126,7 @@ def pictures(
     def find(params: Any, model_state: Any, images: jax.Array) -> Any:
         predictions: Any = model.apply({"params": params, **model_state}, images, train=False)
         anchors = model.anchors(*images.shape[1:3])
-        return models.detect(predictions, anchors, score_threshold=0.5, max_outputs=50)
+        return ops.detect(predictions, anchors, score_threshold=0.5, max_outputs=50)
 
     found = find(state.params, state.model_state, jnp.asarray(some["image"]) / 255)
     return plots.detected(some["image"], found, names, truth=some["boxes"])

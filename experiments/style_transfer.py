@@ -1,10 +1,10 @@
-"""Style transfer: the shapes of one picture in the colours and textures of another.
+"""Style transfer: the shapes of one picture in the colors and textures of another.
 
     python -m experiments.style_transfer                          # china.jpg painted as flower.jpg
     python -m experiments.style_transfer --weights vgg19-dcbb9e9d.pth
     python -m experiments.style_transfer --content A.jpg --style B.jpg C.jpg    # two paintings
 
-Without weights the body is a narrow VGG-19 whose random channels are normalised over the pictures:
+Without weights the body is a narrow VGG-19 whose random channels are normalized over the pictures:
 random features carry textures too (He, Wang & Hopcroft 2016, arXiv:1606.04801). With `--body-steps`
 it first learns to tell in which part of which picture a patch lies. `body.safetensors` in the run
 folder keeps it for `--weights`.
@@ -62,7 +62,7 @@ def main(config: Config) -> dict[str, float]:
             weights.save(run.folder / "body.safetensors", body, variables)
 
         content, styles = jnp.repeat(pictures[:1], len(pictures) - 1, axis=0), pictures[1:]
-        targets = style.targets(body, variables, content, styles)
+        targets = objectives.style.targets(body, variables, content, styles)
         start = time.perf_counter()
         painted, rows = paint(config, run, body, variables, content, targets)
         seconds = (time.perf_counter() - start) / config.steps
@@ -72,7 +72,9 @@ def main(config: Config) -> dict[str, float]:
             shown |= {f"style {k}": like, f"painted {k}": result}
         run.figure("painted", plots.gallery(shown, columns=3))
         ends = {"first": rows[0], "last": rows[-1]}
-        results = {f"{n}/{when}": ends[when][n] for when in ends for n in style.Balance._fields}
+        results = {
+            f"{n}/{when}": ends[when][n] for when in ends for n in objectives.style.Balance._fields
+        }
         return run.finish(results | {"time/step": seconds})
 
 
@@ -82,8 +84,8 @@ def read_pictures(config: Config) -> jax.Array:
     from PIL import Image, ImageOps
 
     china, flower = (Image.fromarray(p) for p in sklearn.datasets.load_sample_images().images)
-    content = data.open_image(config.content) if config.content else china
-    styles = [data.open_image(path) for path in config.style] or [flower]
+    content = data.readers.open_image(config.content) if config.content else china
+    styles = [data.readers.open_image(path) for path in config.style] or [flower]
     square = (config.size, config.size)
     fitted = [ImageOps.fit(one, square, Image.Resampling.LANCZOS) for one in (content, *styles)]
     return jnp.asarray(np.stack([np.asarray(one) for one in fitted]), jnp.float32) / 255
@@ -93,10 +95,12 @@ def paint(
     config: Config, run: runs.Run, body: Any, variables: Any, images: jax.Array, targets: Any
 ) -> tuple[jax.Array, list[dict[str, float]]]:
     """Descends on the pixels, which are the parameters; returns them and rows of the losses."""
-    balance = style.Balance(config.content_weight, config.style_weight, config.variation_weight)
+    balance = objectives.style.Balance(
+        config.content_weight, config.style_weight, config.variation_weight
+    )
 
     def objective(images: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
-        found = style.parts(body, batch["variables"], images, batch["targets"])
+        found = objectives.style.parts(body, batch["variables"], images, batch["targets"])
         weighted = (weight * found[name] for name, weight in balance._asdict().items())
         states = {name: metrics.Mean.from_values(value) for name, value in found.items()}
         total = jnp.sum(sum(weighted))  # images do not touch each other
@@ -122,23 +126,23 @@ def paint(
 
 
 def make_body(config: Config, pictures: jax.Array, run: runs.Run) -> tuple[models.VGG, Any]:
-    """A VGG-19 that learnt in which part of the pictures a patch lies, normalised over them."""
+    """A VGG-19 that learned in which part of the pictures a patch lies, normalized over them."""
     side = config.size // GRID
     cut = pictures[:, : side * GRID, : side * GRID].reshape(-1, GRID, side, GRID, side, 3)
     parts = np.asarray(cut.transpose(0, 1, 3, 2, 4, 5).reshape(-1, side, side, 3))
     repeated = np.tile(np.arange(len(parts)), 32)
-    split = data.Split({"image": np.rint(parts[repeated] * 255).astype(np.uint8),
+    split = data.Dataset({"image": np.rint(parts[repeated] * 255).astype(np.uint8),
                         "label": repeated.astype(np.int32)})  # fmt: skip
     body = style.vgg19(config.width, batch_norm=True, num_classes=len(parts))
-    crop = functools.partial(data.random_resized_crop, size=(PATCH, PATCH), area=(0.3, 1.0))
-    augment = data.augmentation(data.random_flip, crop, data.random_colour)
+    crop = functools.partial(data.images.random_resized_crop, size=(PATCH, PATCH), area=(0.3, 1.0))
+    augment = data.images.augmentation(data.images.random_flip, crop, data.images.random_color)
 
     def patches(key: jax.Array, batch: dict) -> dict:
         batch = augment(key, batch)
-        return {**batch, "image": ops.normalise(batch["image"])}
+        return {**batch, "image": ops.normalize(batch["image"])}
 
     objective = objectives.supervised(
-        body, losses.softmax_cross_entropy, preprocess=data.to_unit, augment=patches
+        body, losses.softmax_cross_entropy, preprocess=data.images.to_unit, augment=patches
     )
     trainer = train.make(objective, optax.adam(1e-3))
     step = jax.jit(trainer.step)

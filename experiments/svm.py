@@ -26,7 +26,10 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    cancer, digits = data.whole(data.load("breast_cancer")), data.whole(data.load("digits"))
+    cancer, digits = (
+        data.tabular.whole(data.load("breast_cancer")),
+        data.tabular.whole(data.load("digits")),
+    )
     x, y = cancer["features"], cancer["label"]
     kernels: dict[str, ops.Kernel] = {
         "linear": ops.linear_kernel,
@@ -45,8 +48,8 @@ def main(config: Config) -> dict[str, float]:
     for name, kernel in kernels.items():
 
         def fit(x, y, weights, kernel=kernel):
-            scaler = data.fit_standard(x, weights)
-            machine, _ = classical.kernel_svm(scaler.apply(x), y, kernel, weights, c=config.c)
+            scaler = data.tabular.fit_standard(x, weights)
+            machine, _ = classical.fit_kernel_svm(scaler.apply(x), y, kernel, weights, c=config.c)
             return scaler, machine
 
         scores = jax.jit(lambda x, y, fit=fit: classical.cross_validate(fit, accuracy, x, y, folds))
@@ -54,8 +57,8 @@ def main(config: Config) -> dict[str, float]:
         results[f"support_vectors/{name}"] = float(jnp.sum(fit(x, y, None)[1].coefficients != 0))
 
     def fit_primal(x, y, weights):  # the squared hinge, by Newton steps
-        scaler = data.fit_standard(x, weights)
-        return scaler, classical.linear_svm(scaler.apply(x), y, weights, c=config.c)[0]
+        scaler = data.tabular.fit_standard(x, weights)
+        return scaler, classical.fit_linear_svm(scaler.apply(x), y, weights, c=config.c)[0]
 
     def primal_accuracy(fitted, x, y, weights):
         decided = classical.linear(fitted[1], fitted[0].apply(x)) > 0
@@ -72,9 +75,9 @@ def main(config: Config) -> dict[str, float]:
 
     def fit_digits(x, y, weights):
         def one_class(x, y):
-            return classical.kernel_svm(x, y, kernel, weights, c=config.c)[0]
+            return classical.fit_kernel_svm(x, y, kernel, weights, c=config.c)[0]
 
-        return classical.one_vs_rest(one_class, x, y, 10)
+        return classical.fit_one_vs_rest(one_class, x, y, 10)
 
     def digit_accuracy(machines, x, y, weights):
         scores = classical.one_vs_rest_scores(classical.kernel_machine, machines, x)
@@ -87,10 +90,10 @@ def main(config: Config) -> dict[str, float]:
     results["digits/rbf"] = float(scores.validation.mean())
 
     panels = {}
-    flat = np.asarray(data.fit_standard(x).apply(x))[:, [0, 1]]  # mean radius and texture
+    flat = np.asarray(data.tabular.fit_standard(x).apply(x))[:, [0, 1]]  # mean radius and texture
     for name in ("linear", "rbf"):
         kernel = functools.partial(ops.rbf_kernel, gamma=0.5) if name == "rbf" else kernels[name]
-        machine, _ = classical.kernel_svm(flat, y, kernel, c=config.c)
+        machine, _ = classical.fit_kernel_svm(flat, y, kernel, c=config.c)
         panels[name] = (lambda g, m=machine: classical.kernel_machine(m, g) > 0, flat, y)
     with runs.open(config, name="svm", out=config.out) as run:
         run.note("published: breast cancer rbf 0.9771, linear 0.9754; digits 0.9900")

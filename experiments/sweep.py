@@ -3,7 +3,7 @@
     python -m experiments.sweep                                       # digits
     python -m experiments.sweep --data mnist --data-dir DIR --epochs 5
 
-What note 002 asks for: with and without momentum, and how rate and batch size act on accuracy and
+With and without momentum, and how rate and batch size act on accuracy and
 on the time to get there. A part of the training set is held out to choose by; the test set is read
 at the choice alone.
 """
@@ -55,7 +55,7 @@ def main(config: Config) -> dict[str, float]:
         model,
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=data.to_unit,
+        preprocess=data.images.to_unit,
     )
 
     def member(hyper: train.Hyper) -> train.Trainer:

@@ -47,25 +47,25 @@ class Config:
 def main(config: Config) -> dict[str, float]:
     # Data: ids of both languages, ended by <eos>; what no training sentence had is <unk>.
     limit = 128 if config.smoke and config.data == "dates" else config.limit
-    pairs = data.load_pairs(config.data, config.data_dir, limit=limit)
+    pairs = data.text.load_pairs(config.data, config.data_dir, limit=limit)
     letters = config.data == "dates"
-    tokenize, joint = (data.characters, "") if letters else (data.words, " ")
+    tokenize, joint = (data.text.characters, "") if letters else (data.text.words, " ")
     source, target = (
-        data.Vocabulary.build(
+        data.text.Vocabulary.build(
             [token for pair in pairs["train"] for token in tokenize(pair[side])],
             min_count=1 if letters else config.min_count,
-            reserved=data.RESERVED,
+            reserved=data.text.RESERVED,
         )
         for side in (0, 1)
     )
     length = config.length or (36 if letters else 12)
     splits, counts = {}, {}
     for name, some in pairs.items():
-        splits[name], counts[name] = data.encode_pairs(
+        splits[name], counts[name] = data.text.encode_pairs(
             some, (source, target), tokenize, length, length
         )
 
-    model = models.Translator(
+    model = models.Seq2Seq(
         len(source),
         len(target),
         embed_dim=8 if config.smoke else config.embed_dim,
@@ -73,7 +73,7 @@ def main(config: Config) -> dict[str, float]:
         attention=None if config.attention == "none" else config.attention,
         dropout=config.dropout,
     )
-    bos, eos = target.id(data.BOS), target.id(data.EOS)
+    bos, eos = target.id(data.text.BOS), target.id(data.text.EOS)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
     steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
@@ -82,7 +82,7 @@ def main(config: Config) -> dict[str, float]:
 
     @jax.jit
     def translate(params: Any, source: jax.Array) -> dict[str, jax.Array]:
-        step, carry = models.translation_step(model, params, source)
+        step, carry = models.seq2seq_step(model, params, source)
         start = jnp.full(len(source), bos)
         penalty = decode.power_penalty() if config.penalty == "power" else decode.gnmt_penalty()
         options: dict[str, Any] = {"num_steps": length, "end_id": eos, "penalty": penalty}
@@ -90,7 +90,7 @@ def main(config: Config) -> dict[str, float]:
         beam = decode.beam_search(step, carry, start, beam_size=config.beam_size, **options)
         return {"greedy": greedy.tokens, "beam": beam.tokens[:, 0]}
 
-    def sentence(ids: np.ndarray, vocabulary: data.Vocabulary) -> list[str]:
+    def sentence(ids: np.ndarray, vocabulary: data.text.Vocabulary) -> list[str]:
         ids = ids[: int(np.argmax(ids == eos))] if (ids == eos).any() else ids
         return vocabulary.decode(ids)
 

@@ -43,15 +43,15 @@ class Config:
 
 def main(config: Config) -> dict[str, float]:
     # Text: split by lines before anything is cut out of it; every line ends with <eos>.
-    texts = data.load_text(config.data, config.data_dir)
-    words = {name: data.words(text, end_of_line="<eos>") for name, text in texts.items()}
+    texts = data.text.load_text(config.data, config.data_dir)
+    words = {name: data.text.words(text, end_of_line="<eos>") for name, text in texts.items()}
     if config.smoke:
         words = {name: some[:1500] for name, some in words.items()}
     vocab_size = 200 if config.smoke else config.vocab_size
     reserved = ("<unk>", "<eos>")
-    vocabulary = data.Vocabulary.build(words["train"], max_size=vocab_size, reserved=reserved)
+    vocabulary = data.text.Vocabulary.build(words["train"], max_size=vocab_size, reserved=reserved)
     B, T = config.batch_size, config.num_steps
-    splits = {name: data.streams(vocabulary.encode(w), T, B) for name, w in words.items()}
+    splits = {name: data.text.streams(vocabulary.encode(w), T, B) for name, w in words.items()}
     unknown = {name: vocabulary.count_unknown(w) + w.count("<unk>") for name, w in words.items()}
     epochs = min(config.epochs, 1) if config.smoke else config.epochs
 

@@ -14,8 +14,7 @@ import jax
 import numpy as np
 
 from experiments import _word_vectors
-from jaxdl import cli, data, runs, train
-from jaxdl.models import word2vec
+from jaxdl import cli, runs, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +34,8 @@ def main(config: Config) -> dict[str, float]:
     # Tables, and one compiled program for every block of the text.
     key = jax.random.key(config.seed)
     num_outputs = V - 1 if config.output == "hierarchical" else V
-    params = word2vec.init(key, V, 16 if config.smoke else config.dim, num_outputs)
-    descend = train.make_word2vec(
+    params = word_vectors.word2vec.init(key, V, 16 if config.smoke else config.dim, num_outputs)
+    descend = word_vectors.make_word2vec(
         corpus.counts(vocabulary),
         method=config.method,
         output=config.output,
@@ -55,8 +54,8 @@ def main(config: Config) -> dict[str, float]:
         params, loss = descend(params, some.tokens, some.sentences, block_key, start, end)
         return params, loss, len(some.tokens)
 
-    def vectors_of(params: Any) -> data.WordVectors:
-        return data.WordVectors(vocabulary.tokens[1:], np.asarray(params["input"])[1:])
+    def vectors_of(params: Any) -> word_vectors.WordVectors:
+        return word_vectors.WordVectors(vocabulary.tokens[1:], np.asarray(params["input"])[1:])
 
     with runs.open(config, name="word_vectors", out=config.out, resume=config.resume) as run:
         params, results = _word_vectors.learn(

@@ -2,11 +2,11 @@
 
 Every sub-package is imported on first use, so that `import jaxdl` costs nothing:
 
-    from jaxdl import losses, metrics, models, train
+    from jaxdl import losses, metrics, models, objectives, train
 
 The rooms, each of which may use the ones before it: `ops`, `information`, `losses`, `metrics`,
 `nn`, `models`, `optim`, `classical`, `decode`, `data`, `parallel`, `objectives`, `train`,
-`bench`, `plots`, `runs`, `cli`.
+`inspect`, `word_vectors`, `recommenders`, `bench`, `plots`, `runs`, `cli`.
 """
 
 import importlib
@@ -21,6 +21,7 @@ __all__ = [
     "data",
     "decode",
     "information",
+    "inspect",
     "losses",
     "metrics",
     "models",
@@ -30,8 +31,10 @@ __all__ = [
     "optim",
     "parallel",
     "plots",
+    "recommenders",
     "runs",
     "train",
+    "word_vectors",
 ]
 
 

@@ -44,7 +44,7 @@ def agrees(want: str, got: str) -> bool:
 
 def modules(room: str) -> list:
     found = [importlib.import_module(f"jaxdl.{room}")]
-    names = pkgutil.iter_modules(getattr(found[0], "__path__", []), f"jaxdl.{room}.")
+    names = pkgutil.walk_packages(getattr(found[0], "__path__", []), f"jaxdl.{room}.")
     return found + [importlib.import_module(m.name) for m in names if m.name[-2:] != "__"]
 
 
@@ -61,7 +61,10 @@ def test_examples_print_what_they_say(room, tmp_path, monkeypatch):
     assert not failures, "".join(failures)
 
 
-@pytest.mark.parametrize("room", jaxdl.__all__)
+DATA = ["data.images", "data.readers", "data.tabular", "data.text"]
+
+
+@pytest.mark.parametrize("room", [*jaxdl.__all__, *DATA])
 def test_public_functions_and_classes_have_an_example(room):
     module = importlib.import_module(f"jaxdl.{room}")
     public = {name: getattr(module, name) for name in module.__all__}

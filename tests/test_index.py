@@ -30,7 +30,7 @@ def quoted_before(cell: str, mark: str) -> list[str]:
 
 
 def uses(experiment: str, block: str) -> bool:
-    room, name = block.split(".")
+    room, _, name = block.rpartition(".")
     return source.uses(f"experiments.{experiment}", room, name)
 
 
@@ -43,7 +43,7 @@ def test_what_a_row_names_exists(row):
     _, _, blocks, test, *experiment = row
     assert quoted(blocks)
     for block in quoted(blocks):
-        room, name = block.split(".")
+        room, _, name = block.rpartition(".")
         assert name in importlib.import_module(f"jaxdl.{room}").__all__, block
     assert all((ROOT / "tests" / path).is_file() for path in quoted(test))
     for name in quoted("".join(experiment)):
@@ -74,7 +74,7 @@ def test_use_is_followed_through_modules_and_not_imagined():
         ("lenet", "ops.conv"),  # by the model, whose layer is `nn.Conv`
         ("lenet", "optim.weights_only"),  # named nowhere near it
         ("activations", "ops.relu"),  # `jax.nn.relu` under our name
-        ("word_vectors", "models.word2vec"),  # a module
+        ("word_vectors", "word_vectors.word2vec"),  # a module
         ("char_lm", "nn.GRUCell"),  # from a table of cells
     ):
         assert uses(name, block) == (block != "optim.weights_only"), block

@@ -78,7 +78,10 @@ def test_a_product_left_to_the_machine_is_found():
     assert not unpinned(lambda: x.astype(np.int32) @ jnp.ones((4, 4), jnp.int32))
 
 
-@pytest.mark.parametrize("room", CALLS)
+WINGS = ("recommenders", "word_vectors")  # the functions of theirs that are listed
+
+
+@pytest.mark.parametrize("room", [room for room in CALLS if room not in WINGS])
 def test_every_public_name_is_called(room):
     module = importlib.import_module(f"jaxdl.{room}")
     names = set(module.__all__)

@@ -12,7 +12,7 @@ class Side:
     Attributes:
         work: what is timed; done when it returns, or returns JAX arrays to wait for.
         items: that one call works through.
-        result: what it learnt or computed, to be equal on both sides within `Row.tolerance`.
+        result: what it learned or computed, to be equal on both sides within `Row.tolerance`.
     """
 
     work: Callable[[], Any]

@@ -20,27 +20,27 @@ def anchors() -> np.ndarray:
     """6,000 of them: five maps with four boxes a cell, and some of the coarse ones moved."""
     sizes = [(0.1, 0.141), (0.2, 0.272), (0.37, 0.447), (0.54, 0.619), (0.88, 0.961)]
     maps = [(32, 32), (16, 16), (8, 8), (4, 4), (1, 1)]
-    laid = np.asarray(ops.pyramid_anchor_boxes(maps, sizes, [(1.0, 2.0, 0.5)] * 5))
-    return np.concatenate([laid, laid[len(laid) - 6000 :] + np.float32(0.003)])
+    placed = np.asarray(ops.pyramid_anchor_boxes(maps, sizes, [(1.0, 2.0, 0.5)] * 5))
+    return np.concatenate([placed, placed[len(placed) - 6000 :] + np.float32(0.003)])
 
 
 def truth() -> np.ndarray:
     rng = np.random.default_rng(0)
-    centre, extent = rng.uniform(0.1, 0.9, (BATCH, 20, 2)), rng.uniform(0.05, 0.4, (BATCH, 20, 2))
-    return np.concatenate([centre - extent / 2, centre + extent / 2], -1).astype(np.float32)
+    center, extent = rng.uniform(0.1, 0.9, (BATCH, 20, 2)), rng.uniform(0.05, 0.4, (BATCH, 20, 2))
+    return np.concatenate([center - extent / 2, center + extent / 2], -1).astype(np.float32)
 
 
 def predicted() -> tuple[np.ndarray, np.ndarray]:
-    rng, laid = np.random.default_rng(1), anchors()
-    boxes = (laid + 0.02 * rng.normal(size=(BATCH, *laid.shape))).astype(np.float32)
+    rng, placed = np.random.default_rng(1), anchors()
+    boxes = (placed + 0.02 * rng.normal(size=(BATCH, *placed.shape))).astype(np.float32)
     boxes[..., 2:] = np.maximum(boxes[..., 2:], boxes[..., :2] + 0.01)
     return boxes, rng.random(boxes.shape[:2]).astype(np.float32)
 
 
 def matching(smoke: bool) -> Side:
-    laid, boxes = jnp.asarray(anchors()), jnp.asarray(truth()[: 2 if smoke else BATCH])
+    placed, boxes = jnp.asarray(anchors()), jnp.asarray(truth()[: 2 if smoke else BATCH])
     match = jax.jit(ops.match_anchors)
-    return Side(lambda: match(laid, boxes), len(boxes), float(match(laid, boxes)[0].mean()))
+    return Side(lambda: match(placed, boxes), len(boxes), float(match(placed, boxes)[0].mean()))
 
 
 def suppression(smoke: bool) -> Side:
@@ -68,11 +68,11 @@ def torch_iou(a: Any, b: Any) -> Any:
 def torch_matching(smoke: bool) -> Side:
     import torch
 
-    laid, boxes = torch.tensor(anchors()), torch.tensor(truth()[: 2 if smoke else BATCH])
+    placed, boxes = torch.tensor(anchors()), torch.tensor(truth()[: 2 if smoke else BATCH])
 
     def match(truth: Any) -> Any:
-        iou = torch_iou(laid, truth)
-        answer = torch.full((len(laid),), -1)
+        iou = torch_iou(placed, truth)
+        answer = torch.full((len(placed),), -1)
         best, column = iou.max(1)
         answer[best >= 0.5] = column[best >= 0.5]
         for _ in range(len(truth)):

@@ -22,7 +22,7 @@ def side(name: str, library: str) -> Callable[[bool], Side]:
         from jaxdl import ops
 
         size = 64 if smoke else 512
-        photo = ops.resize(ops.grey(load_sample_image("china.jpg")), (size, size))
+        photo = ops.resize(ops.rgb_to_grayscale(load_sample_image("china.jpg")), (size, size))
         batch = np.stack([np.asarray(photo)] * (2 if smoke else 8))
         work = image_filters.contenders(batch)[name][library]
         jax.block_until_ready(work())

@@ -7,7 +7,7 @@ result is the loss after three of them (softmax regression: after an epoch).
 import functools
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,17 +65,17 @@ def torch_step(module: Any, x: np.ndarray, y: np.ndarray, rate: float, weights: 
 # LeNet, 28 x 28, batch 256
 
 
-class PlainLeNet(nn.Module):
+class PlainLeNet(linen.Module):
     """LeNet as Flax's own layers have it, with XLA's convolutions."""
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = nn.max_pool(nn.relu(nn.Conv(6, (5, 5), name="conv1")(x)), (2, 2), (2, 2))
-        x = nn.relu(nn.Conv(16, (5, 5), padding="VALID", name="conv2")(x))
-        x = nn.max_pool(x, (2, 2), (2, 2)).reshape(len(x), -1)
-        x = nn.relu(nn.Dense(120, name="dense1")(x))
-        x = nn.relu(nn.Dense(84, name="dense2")(x))
-        return nn.Dense(10, name="head")(x)
+        x = linen.max_pool(linen.relu(linen.Conv(6, (5, 5), name="conv1")(x)), (2, 2), (2, 2))
+        x = linen.relu(linen.Conv(16, (5, 5), padding="VALID", name="conv2")(x))
+        x = linen.max_pool(x, (2, 2), (2, 2)).reshape(len(x), -1)
+        x = linen.relu(linen.Dense(120, name="dense1")(x))
+        x = linen.relu(linen.Dense(84, name="dense2")(x))
+        return linen.Dense(10, name="head")(x)
 
 
 def lenet_variables() -> Any:
@@ -183,7 +183,7 @@ def softmax(smoke: bool) -> Side:
     x, y = mnist_shaped(smoke)
     columns = {"image": jnp.asarray(x), "label": jnp.asarray(y)}
     objective = objectives.supervised(
-        models.MLP((10,)), losses.softmax_cross_entropy, preprocess=data.to_unit
+        models.MLP((10,)), losses.softmax_cross_entropy, preprocess=data.images.to_unit
     )
     trainer, steps = train.make(objective, optax.sgd(0.01)), data.num_batches(len(x), 256)
 

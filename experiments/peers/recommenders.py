@@ -1,4 +1,4 @@
-"""BPR and full-catalogue evaluation at the size of MovieLens 100K, beside implicit, torch, a loop.
+"""BPR and full-catalog evaluation at the size of MovieLens 100K, beside implicit, torch, a loop.
 
 The data is a low-rank world of 943 users x 1,682 items with 106 items each. The results are the
 share of a user's known items that are above an unknown one after 20 epochs (AUC), and Hit@50.
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.peers._side import Row, Side
-from jaxdl import data, metrics, models, objectives, train
+from jaxdl import data, objectives, recommenders
 
 USERS, ITEMS, EACH, FACTORS, EPOCHS, RATE = 943, 1682, 106, 31, 20, 0.05
 
@@ -38,16 +38,19 @@ def auc(scores: np.ndarray) -> float:
 
 def bpr(smoke: bool) -> Side:
     users, items = world()
-    known = data.ItemLists.of(data.Split({"user": users, "item": items}), USERS, ITEMS)
-    model, one = models.MatrixFactorization(USERS, ITEMS, factors=FACTORS), jnp.zeros(1, jnp.int32)
+    known = recommenders.ItemLists.of(data.Dataset({"user": users, "item": items}), USERS, ITEMS)
+    model, one = (
+        recommenders.MatrixFactorization(USERS, ITEMS, factors=FACTORS),
+        jnp.zeros(1, jnp.int32),
+    )
     params, _ = objectives.as_network(model).init(jax.random.key(0), (one, one))
     epochs = 1 if smoke else EPOCHS
 
     def work() -> Any:
-        return train.pairwise_sgd(params, known, epochs=epochs, seed=0, learning_rate=RATE)
+        return recommenders.pairwise_sgd(params, known, epochs=epochs, seed=0, learning_rate=RATE)
 
     fitted = {"params": work()[0]}
-    scores: Any = model.apply(fitted, jnp.arange(USERS), method="catalogue")
+    scores: Any = model.apply(fitted, jnp.arange(USERS), method="catalog")
     return Side(work, epochs * len(users), auc(np.asarray(scores)))
 
 
@@ -101,7 +104,7 @@ def bpr_torch(smoke: bool) -> Side:
     return Side(work, epochs * len(users), auc(scores))
 
 
-def catalogue() -> tuple[np.ndarray, ...]:
+def catalog() -> tuple[np.ndarray, ...]:
     """Random factors, what users know, and one item each that is to be found."""
     rng = np.random.default_rng(1)
     user, item = rng.normal(size=(USERS, 32)), rng.normal(size=(ITEMS, 32))
@@ -111,26 +114,28 @@ def catalogue() -> tuple[np.ndarray, ...]:
 
 
 def evaluation(smoke: bool) -> Side:
-    user, item, known, wanted = catalogue()
+    user, item, known, wanted = catalog()
     factors = jnp.asarray(user), jnp.asarray(item)
     pairs = {"user": np.repeat(np.arange(USERS), EACH), "item": known.reshape(-1)}
     found = {"user": np.arange(USERS), "item": wanted}
     seen, relevant = (
-        data.ItemLists.of(data.Split(columns), USERS, ITEMS) for columns in (pairs, found)
+        recommenders.ItemLists.of(data.Dataset(columns), USERS, ITEMS) for columns in (pairs, found)
     )
 
     def score(factors: Any, users: jax.Array) -> jax.Array:
         return factors[0][users] @ factors[1].T
 
     def work() -> Any:
-        return metrics.rank_catalogue(score, factors, jnp.arange(USERS), relevant, seen, ks=(50,))
+        return recommenders.rank_catalog(
+            score, factors, jnp.arange(USERS), relevant, seen, ks=(50,)
+        )
 
     return Side(work, USERS, float(work().compute()["hit@50"]))
 
 
 def evaluation_loop(smoke: bool) -> Side:
     """As the D2L book does it: user by user, candidates in a list, sorted in Python."""
-    user, item, known, wanted = catalogue()
+    user, item, known, wanted = catalog()
 
     def rank(users: range) -> tuple[float, float]:
         hits, areas = [], []

@@ -31,7 +31,7 @@ def seeds(smoke: bool) -> Side:
         models.MLP((128, 10)),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=data.to_unit,
+        preprocess=data.images.to_unit,
     )
 
     trainer = train.make(objective, optax.adam(1e-3))

@@ -2,7 +2,7 @@
 
 The corpus is CPython's reference manual unless JAXDL_DATA names a folder that has Penn Treebank
 (`ptb`). Every side trains two epochs. The result of skip-gram is the mean loss of the first 20,000
-pairs of neighbours against negatives drawn alike, by one formula for both libraries' vectors; what
+pairs of neighbors against negatives drawn alike, by one formula for both libraries' vectors; what
 the other methods learn is compared in the tests.
 """
 
@@ -16,30 +16,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.peers._side import Row, Side
-from jaxdl import data, models, train
+from jaxdl import word_vectors
 
 EPOCHS, RATE = 2, 0.025
 
 
-def corpus(smoke: bool) -> tuple[list[list[str]], Any, data.Corpus]:
+def corpus(smoke: bool) -> tuple[list[list[str]], Any, word_vectors.Corpus]:
     """The text as gensim wants it, lines of known words, and as jaxdl has it."""
     folder = pathlib.Path(os.environ.get("JAXDL_DATA", ""), "ptb")
     ptb = "JAXDL_DATA" in os.environ and folder.exists()
     name, data_dir = ("ptb", folder) if ptb else ("manual", None)
-    vocabulary, text = data.load_corpus(name, data_dir, characters=100_000 if smoke else None)
+    vocabulary, text = word_vectors.load_corpus(
+        name, data_dir, characters=100_000 if smoke else None
+    )
     starts = np.flatnonzero(np.diff(text.sentences)) + 1
     lines = [vocabulary.decode(line) for line in np.split(text.tokens, starts)]
     return lines, vocabulary, text
 
 
-def mean_loss(inputs: np.ndarray, outputs: np.ndarray, text: data.Corpus) -> float:
+def mean_loss(inputs: np.ndarray, outputs: np.ndarray, text: word_vectors.Corpus) -> float:
     """-log s(v.u) of words beside each other and -log s(-v.u) of 5 words drawn by count^0.75."""
     some = slice(20_000)
-    centre, context = text.tokens[:-1][some], text.tokens[1:][some]
+    center, context = text.tokens[:-1][some], text.tokens[1:][some]
     share = np.bincount(text.tokens, minlength=len(inputs)) ** 0.75
     rng = np.random.default_rng(0)
-    negative = rng.choice(len(inputs), (len(centre), 5), p=share / share.sum())
-    v, u, n = inputs[centre], outputs[context], outputs[negative]
+    negative = rng.choice(len(inputs), (len(center), 5), p=share / share.sum())
+    v, u, n = inputs[center], outputs[context], outputs[negative]
     near, far = np.einsum("nd,nd->n", v, u), np.einsum("nd,nkd->nk", v, n)
     return float(np.mean(np.logaddexp(0, -near) + np.logaddexp(0, far).sum(1)))
 
@@ -52,14 +54,14 @@ def ours(**options: Any) -> Callable[[bool], Side]:
         if options.get("output") == "hierarchical":
             outputs -= 1
         if options.get("parts"):
-            subwords = models.fasttext.Subwords(vocabulary.tokens, buckets=200_000)
+            subwords = word_vectors.fasttext.Subwords(vocabulary.tokens, buckets=200_000)
             rows, extra["subwords"] = subwords.num_rows, subwords.table()
         kept = {k: v for k, v in options.items() if k != "parts"}
-        epoch = train.make_word2vec(text.counts(vocabulary), keep_rule="c", **kept, **extra)
+        epoch = word_vectors.make_word2vec(text.counts(vocabulary), keep_rule="c", **kept, **extra)
         tokens, sentences = jnp.asarray(text.tokens), jnp.asarray(text.sentences)
 
         def work() -> Any:
-            params = models.word2vec.init(jax.random.key(0), rows, 100, outputs)
+            params = word_vectors.word2vec.init(jax.random.key(0), rows, 100, outputs)
             for k in range(EPOCHS):
                 key = jax.random.fold_in(jax.random.key(1), k)
                 rates = (RATE * (1 - k / EPOCHS), RATE * max(1e-4, 1 - (k + 1) / EPOCHS))

@@ -2,7 +2,7 @@
 
     timing = bench.measure(step, state, batch)          # waits for results, warms up, repeats
     both = bench.interleave({"a": f, "b": g})           # in turns: A B A B
-    program = bench.analyse(step, state, batch)         # operations, bytes, memory, compile time
+    program = bench.analyze(step, state, batch)         # operations, bytes, memory, compile time
     share = bench.measure_peaks().limit(program.flops, program.xla_bytes) / timing.median
 
 Rules the measurements of this library taught:
@@ -30,7 +30,7 @@ from jaxdl.bench._plan_search import (
     with_batch,
 )
 from jaxdl.bench._processes import Side, alternate, serve
-from jaxdl.bench._program import Program, analyse
+from jaxdl.bench._program import Program, analyze
 from jaxdl.bench._report import Comparison, Row, compare, drift, read_report, write_report
 from jaxdl.bench._target import Study, median_seconds, time_to_target
 from jaxdl.bench._targets import CHIPS, Chip, Target
@@ -44,19 +44,10 @@ from jaxdl.bench._timing import (
     ratio,
     stepper,
 )
-from jaxdl.bench._workloads import (
-    WORKLOADS,
-    Work,
-    Workload,
-    catalogue_ranking,
-    image_training,
-    language_training,
-)
 
 __all__ = [
     "CHIPS",
     "NOISY",
-    "WORKLOADS",
     "Chip",
     "Collective",
     "Comparison",
@@ -71,20 +62,15 @@ __all__ = [
     "Study",
     "Target",
     "Timing",
-    "Work",
-    "Workload",
     "alternate",
-    "analyse",
-    "catalogue_ranking",
+    "analyze",
     "compare",
     "count_flops",
     "describe",
     "device_bytes",
     "drift",
     "energy_joules",
-    "image_training",
     "interleave",
-    "language_training",
     "largest_batch",
     "layout_search",
     "make_probe",

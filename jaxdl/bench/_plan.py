@@ -20,6 +20,7 @@ from jaxdl.bench._costs import costs
 from jaxdl.bench._flops import Product, needed, products
 from jaxdl.bench._hlo import Module
 from jaxdl.bench._memory import Held, held_at_peak
+from jaxdl.bench._plan_cache import key_of, write
 from jaxdl.bench._targets import Target, lay_out
 
 
@@ -187,13 +188,13 @@ def plan(
     trace_seconds = time.perf_counter() - start
     platform = {"gpu": "cuda"}.get(machine.chip.kind, machine.chip.kind)
     found = products(needed(traced.jaxpr), platform=platform)
-    key = _plan_cache.key_of(lowered.as_text(), machine, mesh, arguments)
+    key = key_of(lowered.as_text(), machine, mesh, arguments)
     if cache and (kept := _kept(key)) is not None:
         return dataclasses.replace(kept, trace_seconds=trace_seconds, cached=True)
     say(f"compiling for {target}")
     made = _planned(lowered, machine, mesh, arguments, found, trace_seconds)
     if cache:
-        _plan_cache.write(key, made.to_json())
+        write(key, made.to_json())
     return made
 
 

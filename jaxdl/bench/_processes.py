@@ -40,6 +40,7 @@ def alternate(
 ) -> dict[str, Side]:
     """Starts every command, waits until all are ready, and times them in turns.
 
+    >>> from jaxdl import bench
     >>> side = "from jaxdl import bench; bench.serve(lambda: sum(range(1000)), {'sum': 499500})"
     >>> answers = alternate({"ours": [sys.executable, "-c", side]}, repeats=3)
     >>> answers["ours"].facts, len(answers["ours"].timing.seconds)
@@ -82,7 +83,7 @@ def serve(work: Callable[[], Any], facts: Mapping[str, Any] | None = None) -> No
     """Answers `alternate` until it hangs up: the last line of a side's program.
 
     >>> from unittest import mock
-    >>> with mock.patch("sys.stdin", []):  # where nobody asks anything
+    >>> with mock.patch("sys.stdin", []):  # without any request
     ...     serve(lambda: sum(range(1000)), {"sum": 499500})
     @bench {"sum": 499500}
 

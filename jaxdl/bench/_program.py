@@ -23,7 +23,7 @@ class Program:
         xla_flops, xla_bytes: XLA's own estimates of operations and of bytes read and written. It
             counts the body of a loop once, and calls out of XLA not at all.
         argument_bytes, output_bytes, temp_bytes: device memory of a call.
-        alias_bytes: output that lies where a donated argument lay.
+        alias_bytes: output that takes the memory of a donated argument.
         heap_bytes: the compiler's own figure of the most that is in use, 0 where it gives none.
     """
 
@@ -53,7 +53,7 @@ class Program:
         return self.compiled(*args)
 
 
-def analyse(function: Callable[..., Any], *args: Any, **jit_options: Any) -> Program:
+def analyze(function: Callable[..., Any], *args: Any, **jit_options: Any) -> Program:
     """Compiles `function` for `args` and reads what the program costs.
 
     Args:
@@ -62,7 +62,7 @@ def analyse(function: Callable[..., Any], *args: Any, **jit_options: Any) -> Pro
         jit_options: of `jax.jit`: `donate_argnums`, `out_shardings` and so on.
 
     >>> import jax.numpy as jnp
-    >>> program = analyse(jnp.dot, jnp.ones((8, 16)), jnp.ones((16, 4)))
+    >>> program = analyze(jnp.dot, jnp.ones((8, 16)), jnp.ones((16, 4)))
     >>> int(program.flops), program.output_bytes
     (1024, 128)
     """

@@ -11,7 +11,7 @@ import jax
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """One training run towards the target.
+    """One training run toward the target.
 
     Attributes:
         seconds: of training until the target was reached, or until the rounds ran out.

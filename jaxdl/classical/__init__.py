@@ -1,46 +1,23 @@
 """Learners without a network, pure functions: `params, report = fit(x, y, ...)`, `f(params, x)`."""
 
-from jaxdl.classical._descent import (
-    gradient_descent,
-)
-from jaxdl.classical._diagnosis import (
-    Verdict,
-    confused_pairs,
-    diagnose,
-    worst_examples,
-)
+from jaxdl.classical._descent import gradient_descent
+from jaxdl.classical._diagnosis import Verdict, confused_pairs, diagnose, worst_examples
 from jaxdl.classical._linear import (
     Linear,
     Report,
     absolute_trick,
-    least_squares,
+    fit_least_squares,
+    fit_ridge,
     linear,
-    ridge,
     ridge_path,
     square_trick,
 )
-from jaxdl.classical._logistic import (
-    logistic,
-    softmax,
-)
-from jaxdl.classical._multiclass import (
-    classify,
-    one_vs_rest,
-    one_vs_rest_scores,
-)
-from jaxdl.classical._naive_bayes import (
-    bernoulli_bayes,
-    multinomial_bayes,
-)
-from jaxdl.classical._nearest import (
-    nearest_neighbours,
-    neighbour_votes,
-)
-from jaxdl.classical._neighbours import neighbour_ratings, rating_similarity
-from jaxdl.classical._ngram import NGram, ngram
-from jaxdl.classical._perceptron import (
-    perceptron,
-)
+from jaxdl.classical._logistic import fit_logistic, fit_softmax
+from jaxdl.classical._multiclass import classify, fit_one_vs_rest, one_vs_rest_scores
+from jaxdl.classical._naive_bayes import fit_bernoulli_bayes, fit_multinomial_bayes
+from jaxdl.classical._nearest import nearest_neighbors, neighbor_votes
+from jaxdl.classical._ngram import NGram, fit_ngram
+from jaxdl.classical._perceptron import fit_perceptron
 from jaxdl.classical._selection import (
     Folds,
     Scores,
@@ -51,20 +28,10 @@ from jaxdl.classical._selection import (
     learning_curve,
     mean_squared_error,
     r_squared,
-    split,
+    train_test_split,
 )
-from jaxdl.classical._sparse import (
-    elastic_net,
-    elastic_net_path,
-    lasso,
-    soft_threshold,
-)
-from jaxdl.classical._svm import (
-    KernelMachine,
-    kernel_machine,
-    kernel_svm,
-    linear_svm,
-)
+from jaxdl.classical._sparse import elastic_net_path, fit_elastic_net, fit_lasso, soft_threshold
+from jaxdl.classical._svm import KernelMachine, fit_kernel_svm, fit_linear_svm, kernel_machine
 
 __all__ = [
     "Folds",
@@ -76,40 +43,38 @@ __all__ = [
     "Verdict",
     "absolute_trick",
     "accuracy",
-    "bernoulli_bayes",
     "classify",
     "confused_pairs",
     "cross_validate",
     "diagnose",
-    "elastic_net",
     "elastic_net_path",
+    "fit_bernoulli_bayes",
+    "fit_elastic_net",
+    "fit_kernel_svm",
+    "fit_lasso",
+    "fit_least_squares",
+    "fit_linear_svm",
+    "fit_logistic",
+    "fit_multinomial_bayes",
+    "fit_ngram",
+    "fit_one_vs_rest",
+    "fit_perceptron",
+    "fit_ridge",
+    "fit_softmax",
     "gradient_descent",
     "growing",
     "k_folds",
     "kernel_machine",
-    "kernel_svm",
-    "lasso",
     "learning_curve",
-    "least_squares",
     "linear",
-    "linear_svm",
-    "logistic",
     "mean_squared_error",
-    "multinomial_bayes",
-    "nearest_neighbours",
-    "neighbour_ratings",
-    "neighbour_votes",
-    "ngram",
-    "one_vs_rest",
+    "nearest_neighbors",
+    "neighbor_votes",
     "one_vs_rest_scores",
-    "perceptron",
     "r_squared",
-    "rating_similarity",
-    "ridge",
     "ridge_path",
     "soft_threshold",
-    "softmax",
-    "split",
     "square_trick",
+    "train_test_split",
     "worst_examples",
 ]

@@ -25,8 +25,8 @@ def gradient_descent(
     """Plain gradient descent, `theta -= rate * gradient`, on a linear model.
 
     The objective is `(sum_i weights_i loss(z_i, y_i) + penalty/2 |w|^2) / sum_i weights_i`: the
-    optimum is that of `ridge` (with half the squared error), `logistic` and `softmax`. A batch
-    takes the first sum over its own examples, and no example is left out of an epoch.
+    optimum is that of `fit_ridge` (with half the squared error), `fit_logistic` and `fit_softmax`.
+    A batch takes the first sum over its own examples, and no example is left out of an epoch.
 
     >>> x, y = jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0])
     >>> half_square = lambda outputs, targets: (outputs - targets) ** 2 / 2

@@ -2,7 +2,7 @@
 
 Legend: N examples, D features, K targets, P penalties. Every learner takes example weights `[N]`:
 a weight of 0 leaves the example out (whatever its values), so folds and training sizes are masks
-and many fits are one `vmap`. The intercept is never penalised. Products run at full float32
+and many fits are one `vmap`. The intercept is never penalized. Products run at full float32
 precision, also where an accelerator would round their inputs.
 
 NaN or infinity in an example of positive weight raises where the values are known (NumPy arrays),
@@ -35,7 +35,7 @@ class Linear:
 class Report:
     """How a learner ended; every learner here returns `(params, report)`.
 
-    >>> _, report = least_squares(jnp.array([[0.0], [1.0]]), jnp.array([1.0, 3.0]))
+    >>> _, report = fit_least_squares(jnp.array([[0.0], [1.0]]), jnp.array([1.0, 3.0]))
     >>> int(report.steps), bool(report.converged)
     (1, True)
     """
@@ -112,7 +112,7 @@ def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     return mean + rest
 
 
-def _centred(
+def _centered(
     x: jax.Array, y: jax.Array, weights: jax.Array, intercept: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Rows scaled by the root of their weight, as matrices, with the means that were taken off."""
@@ -145,14 +145,14 @@ def _judge(
     return Report(jnp.ones((), jnp.int32), jnp.all(small | flat))
 
 
-def least_squares(
+def fit_least_squares(
     x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, intercept: bool = True
 ) -> tuple[Linear, Report]:
     """Least squares, `argmin_w sum_i weights_i |y_i - x_i w - b|^2`, by singular values.
 
-    Columns are centred and brought to one length before the factorisation, so units do not matter;
+    Columns are centered and brought to one length before the factorization, so units do not matter;
     one step of refinement follows. Where columns depend on each other the answer is the one of
-    least norm, as `numpy.linalg.lstsq` gives for the centred problem.
+    least norm, as `numpy.linalg.lstsq` gives for the centered problem.
 
     Args:
         x: `[N, D]`; N may be less than D.
@@ -162,12 +162,12 @@ def least_squares(
     Returns: `Linear` and `Report`.
     Raises: ValueError on shapes that do not belong together.
 
-    >>> params, _ = least_squares(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0]))
+    >>> params, _ = fit_least_squares(jnp.array([[0.0], [1.0], [2.0]]), jnp.array([1.0, 3.0, 5.0]))
     >>> params.coefficients
     Array([2.], dtype=float32)
     """
     x, y, weights = checked(x, y, weights)
-    a, t, mean_x, mean_y = _centred(x, y, weights, intercept)
+    a, t, mean_x, mean_y = _centered(x, y, weights, intercept)
     noise = _noise(mean_x, weights)
     w = _shortest_solution(a, t, noise)
     return _finish(w, mean_x, mean_y, y.ndim), _judge(a, t, w, noise)
@@ -179,7 +179,7 @@ def _noise(mean_x: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def _shortest_solution(a: jax.Array, t: jax.Array, noise: jax.Array) -> jax.Array:
-    """The w of least norm among those minimising |t - a w|, column norms up to `noise` being 0."""
+    """The w of least norm among those minimizing |t - a w|, column norms up to `noise` being 0."""
     eps = jnp.finfo(a.dtype).eps
     length = jnp.linalg.norm(a, axis=0)
     scale = jnp.where(length > noise, length, jnp.inf)
@@ -218,8 +218,8 @@ def ridge_path(
     One eigendecomposition (of the smaller of `X^T X` and `X X^T`) serves the whole path; a step
     of refinement against the data brings back what forming the product lost. The penalty is that
     of scikit-learn's `Ridge(alpha)`. Bring columns to one scale first: the penalty sees units,
-    and in float32 one eigendecomposition cannot resolve columns 100 times apart (`ridge` can): the
-    report then says `converged=False`.
+    and in float32 one eigendecomposition cannot resolve columns 100 times apart (`fit_ridge` can):
+    the report then says `converged=False`.
 
     >>> x, y = jnp.array([[-1.0], [0.0], [1.0]]), jnp.array([-2.0, 0.0, 2.0])
     >>> path, _ = jax.jit(ridge_path)(x, y, jnp.array([0.0, 2.0, 6.0]))
@@ -241,7 +241,7 @@ def ridge_path(
     penalties = jnp.asarray(penalties).astype(x.dtype)
     if penalties.ndim != 1:
         raise ValueError(f"penalties need shape [P], got {penalties.shape}")
-    a, t, mean_x, mean_y = _centred(x, y, weights, intercept)
+    a, t, mean_x, mean_y = _centered(x, y, weights, intercept)
     tall = a.shape[0] >= a.shape[1]
     gram = jnp.dot(a.T, a, precision=PRECISE) if tall else jnp.dot(a, a.T, precision=PRECISE)
     values, vectors = jnp.linalg.eigh(gram)
@@ -272,7 +272,7 @@ def ridge_path(
     return params, jax.vmap(_judge, (None, None, 0, None, 0))(a, t, w_PDK, noise, penalties)
 
 
-def ridge(
+def fit_ridge(
     x: ArrayLike,
     y: ArrayLike,
     penalty: ArrayLike,
@@ -283,7 +283,7 @@ def ridge(
     """Ridge for one penalty, columns in any units: least squares with D rows `sqrt(penalty) I`.
 
     >>> x, y = jnp.array([[-1.0], [0.0], [1.0]]), jnp.array([-2.0, 0.0, 2.0])
-    >>> jax.jit(ridge)(x, y, 2.0)[0].coefficients  # 4 / (2 + penalty)
+    >>> jax.jit(fit_ridge)(x, y, 2.0)[0].coefficients  # 4 / (2 + penalty)
     Array([1.], dtype=float32)
 
     Args: as in `ridge_path`; the penalty is a scalar.
@@ -296,7 +296,7 @@ def ridge(
         path = ridge_path(x, y, jnp.asarray(penalty).reshape(1), weights, intercept=intercept)
         return jax.tree.map(lambda leaf: leaf[0], path)
     x, y, weights = checked(x, y, weights)
-    a, t, mean_x, mean_y = _centred(x, y, weights, intercept)
+    a, t, mean_x, mean_y = _centered(x, y, weights, intercept)
     size = x.shape[1]
     a = jnp.concatenate([a, jnp.sqrt(jnp.asarray(penalty, x.dtype)) * jnp.eye(size, dtype=x.dtype)])
     t = jnp.concatenate([t, jnp.zeros((size, t.shape[1]), t.dtype)])
@@ -305,7 +305,7 @@ def ridge(
 
 
 def absolute_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: ArrayLike) -> Linear:
-    """Moves the plane towards one point by a fixed amount: `w += rate sign(y - y^) x`, same for b.
+    """Moves the plane toward one point by a fixed amount: `w += rate sign(y - y^) x`, same for b.
 
     It is one step down the absolute error. A point on the plane moves nothing.
 
@@ -317,11 +317,11 @@ def absolute_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: Ar
     Args: params of one target, x `[D]`, y a scalar.
     Raises: ValueError for any other shape.
     """
-    return _towards(params, x, y, learning_rate, jnp.sign)
+    return _toward(params, x, y, learning_rate, jnp.sign)
 
 
 def square_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: ArrayLike) -> Linear:
-    """Moves the plane towards one point by its error: `w += rate (y - y^) x`, same for b.
+    """Moves the plane toward one point by its error: `w += rate (y - y^) x`, same for b.
 
     It is one step down half the squared error.
 
@@ -333,10 +333,10 @@ def square_trick(params: Linear, x: ArrayLike, y: ArrayLike, learning_rate: Arra
     Args: params of one target, x `[D]`, y a scalar.
     Raises: ValueError for any other shape.
     """
-    return _towards(params, x, y, learning_rate, lambda error: error)
+    return _toward(params, x, y, learning_rate, lambda error: error)
 
 
-def _towards(params, x, y, learning_rate, pull) -> Linear:
+def _toward(params, x, y, learning_rate, pull) -> Linear:
     x = jnp.asarray(x)
     if x.ndim != 1 or jnp.ndim(y) != 0:
         raise ValueError(f"one point needs x [D] and a scalar y, got {x.shape}, {jnp.shape(y)}")

@@ -13,7 +13,7 @@ from jaxdl.classical._linear import Linear, Report, checked, linear
 from jaxdl.classical._newton import conjugate_gradients, direct, minimize
 
 
-def logistic(
+def fit_logistic(
     x: ArrayLike,
     y: ArrayLike,
     penalty: ArrayLike = 1.0,
@@ -25,11 +25,11 @@ def logistic(
 ) -> tuple[Linear, Report]:
     """Logistic regression, the Bernoulli likelihood under L2 and L1 penalties.
 
-    Minimises `sum_i weights_i [log(1 + exp(z_i)) - y_i z_i] + penalty/2 |w|^2 + l1 |w|_1` with
+    Minimizes `sum_i weights_i [log(1 + exp(z_i)) - y_i z_i] + penalty/2 |w|^2 + l1 |w|_1` with
     `z = x w + b`; `penalty` is scikit-learn's `1 / C`. Probabilities are `sigmoid(linear(...))`.
 
     >>> x, y = jnp.array([[0.0], [1.0]]), jnp.array([0.25, 0.75])
-    >>> params, report = jax.jit(logistic)(x, y, penalty=0.0)
+    >>> params, report = jax.jit(fit_logistic)(x, y, penalty=0.0)
     >>> jax.nn.sigmoid(linear(params, x)), bool(report.converged)
     (Array([0.25, 0.75], dtype=float32), True)
 
@@ -48,7 +48,7 @@ def logistic(
     Raises: ValueError on shapes that do not belong together.
     """
     if jnp.ndim(y) == 2:
-        one = functools.partial(logistic, l1=l1, intercept=intercept, max_steps=max_steps)
+        one = functools.partial(fit_logistic, l1=l1, intercept=intercept, max_steps=max_steps)
         return jax.vmap(one, (None, 1, None, None), -1)(x, y, penalty, weights)
     x, y, weights = checked(x, y, weights)
     return _with_finite_optimum(
@@ -65,7 +65,7 @@ def logistic(
     )
 
 
-def softmax(
+def fit_softmax(
     x: ArrayLike,
     labels: ArrayLike,
     penalty: ArrayLike = 1.0,
@@ -79,11 +79,11 @@ def softmax(
 ) -> tuple[Linear, Report]:
     """Softmax regression, the multinomial likelihood under L2 and L1 penalties.
 
-    Minimises `-sum_i weights_i sum_k q_ik log softmax(x_i W + b)_k + penalty/2 |W|^2 + l1 |W|_1`,
+    Minimizes `-sum_i weights_i sum_k q_ik log softmax(x_i W + b)_k + penalty/2 |W|^2 + l1 |W|_1`,
     without a matrix of second derivatives (each Newton step is solved by conjugate gradients).
 
     >>> x, labels = jnp.array([[0.0], [0.0], [1.0], [1.0], [1.0]]), jnp.array([0, 1, 0, 1, 1])
-    >>> params, report = softmax(x, labels, penalty=0.0, num_classes=2)
+    >>> params, report = fit_softmax(x, labels, penalty=0.0, num_classes=2)
     >>> jax.nn.softmax(linear(params, x[1:3])), bool(report.converged)
     (Array([[0.5  , 0.5  ],
            [0.333, 0.667]], dtype=float32), True)
@@ -91,7 +91,7 @@ def softmax(
     Args:
         x: `[N, D]`.
         labels: integers `[N]` with `num_classes`, or probabilities q `[N, K]`.
-        penalty, weights, l1, intercept, max_steps: as in `logistic`.
+        penalty, weights, l1, intercept, max_steps: as in `fit_logistic`.
         num_classes: K for integer labels.
         label_smoothing: s in [0, 1): q becomes `(1 - s) q + s / K`.
     Returns: `Linear` with coefficients `[D, K]`, intercept `[K]` summing to 0, and `Report`.

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 
-def one_vs_rest(
+def fit_one_vs_rest(
     fit: Callable[[jax.Array, jax.Array], Any], x: ArrayLike, labels: ArrayLike, num_classes: int
 ) -> Any:
     """Trains one two-class learner a class, its class against all others, in one program.
 
     >>> from jaxdl import classical
     >>> x, labels = jnp.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]), jnp.array([0, 1, 2])
-    >>> params = one_vs_rest(lambda x, y: classical.perceptron(x, y)[0], x, labels, 3)
+    >>> params = fit_one_vs_rest(lambda x, y: classical.fit_perceptron(x, y)[0], x, labels, 3)
     >>> params.coefficients.shape, one_vs_rest_scores(classical.linear, params, x).argmax(axis=1)
     ((3, 2), Array([0, 1, 2], dtype=int32))
 

@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 from jaxdl.classical._linear import PRECISE, Linear, Report, checked
 
 
-def multinomial_bayes(
+def fit_multinomial_bayes(
     counts: ArrayLike,
     labels: ArrayLike,
     weights: ArrayLike | None = None,
@@ -20,7 +20,7 @@ def multinomial_bayes(
     `p(v | k) = (n_kv + smoothing) / (n_k + smoothing V)`, additive (Laplace) smoothing.
 
     >>> counts, labels = jnp.array([[3, 1], [0, 4]]), jnp.array([0, 1])
-    >>> params, _ = multinomial_bayes(counts, labels, num_classes=2)
+    >>> params, _ = fit_multinomial_bayes(counts, labels, num_classes=2)
     >>> jnp.exp(params.coefficients.T)  # (3 + 1) / (4 + 2) for the first word of class 0
     Array([[0.667, 0.333],
            [0.167, 0.833]], dtype=float32)
@@ -42,7 +42,7 @@ def multinomial_bayes(
     return _counted(log_p.T, jnp.log(class_weight) - jnp.log(jnp.sum(class_weight)))
 
 
-def bernoulli_bayes(
+def fit_bernoulli_bayes(
     presence: ArrayLike,
     labels: ArrayLike,
     weights: ArrayLike | None = None,
@@ -55,13 +55,13 @@ def bernoulli_bayes(
     `p(v | k) = (n_kv + smoothing) / (n_k + 2 smoothing)` over the `n_k` examples of class k.
 
     >>> presence, labels = jnp.array([[1, 0], [1, 0], [0, 1]]), jnp.array([0, 0, 1])
-    >>> params, _ = bernoulli_bayes(presence, labels, num_classes=2)
+    >>> params, _ = fit_bernoulli_bayes(presence, labels, num_classes=2)
     >>> joint = jnp.exp(presence[0] @ params.coefficients + params.intercept)
     >>> joint  # 2/3 * 3/4 * 3/4, and 1/3 * 1/3 * 1/3
     Array([0.375, 0.037], dtype=float32)
 
-    Args, Returns, Raises: as in `multinomial_bayes`; `presence` is `[N, V]` in {0, 1} (counts are
-        binarised).
+    Args, Returns, Raises: as in `fit_multinomial_bayes`; `presence` is `[N, V]` in {0, 1} (counts
+        are binarized).
     """
     present = (jnp.asarray(presence) > 0).astype(jnp.float32)
     by_class, class_weight = _class_totals(present, labels, weights, num_classes, smoothing)

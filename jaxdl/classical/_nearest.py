@@ -1,11 +1,11 @@
-"""Classification by nearest neighbours."""
+"""Classification by nearest neighbors."""
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     x: ArrayLike, queries: ArrayLike, k: int, weights: ArrayLike | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """The k points of `x` nearest to each query in Euclidean distance.
@@ -13,7 +13,7 @@ def nearest_neighbours(
     Distances are sums of squared differences, exact where the inputs are (integers, say), so that
     ties are ties; of points at one distance the first comes first.
 
-    >>> distances, index = nearest_neighbours([[0, 0], [3, 4], [6, 8]], [[0, 0]], 2)
+    >>> distances, index = nearest_neighbors([[0, 0], [3, 4], [6, 8]], [[0, 0]], 2)
     >>> distances, index
     (Array([[0., 5.]], dtype=float32), Array([[0, 1]], dtype=int32))
 
@@ -41,7 +41,7 @@ def nearest_neighbours(
     return jax.lax.map(one, queries, batch_size=64)
 
 
-def neighbour_votes(
+def neighbor_votes(
     x: ArrayLike,
     labels: ArrayLike,
     queries: ArrayLike,
@@ -50,14 +50,14 @@ def neighbour_votes(
     *,
     num_classes: int,
 ) -> jax.Array:
-    """Votes `[M, K]` of each query's k nearest points; their argmax is k-nearest-neighbours.
+    """Votes `[M, K]` of each query's k nearest points; their argmax is k-nearest-neighbors.
 
-    >>> neighbour_votes([[0.0], [1.0], [9.0]], [1, 1, 0], [[0.4], [8.0]], 2, num_classes=2)
+    >>> neighbor_votes([[0.0], [1.0], [9.0]], [1, 1, 0], [[0.4], [8.0]], 2, num_classes=2)
     Array([[0., 2.],
            [1., 1.]], dtype=float32)
 
-    Args: as in `nearest_neighbours`, with integer labels `[N]`.
+    Args: as in `nearest_neighbors`, with integer labels `[N]`.
     """
-    distances, index = nearest_neighbours(x, queries, k, weights)
+    distances, index = nearest_neighbors(x, queries, k, weights)
     votes = jax.nn.one_hot(jnp.asarray(labels)[index], num_classes)
     return jnp.sum(jnp.where(jnp.isfinite(distances)[..., None], votes, 0), axis=1)

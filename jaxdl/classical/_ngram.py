@@ -1,6 +1,6 @@
 """N-gram language models of order 1 to 3, counted and scored by NumPy on the host.
 
-Additive smoothing with a back-off chain (note 003, after D2L), V words, N of them in the text:
+Additive smoothing with a back-off chain (after D2L), V words, N of them in the text:
 
     P(x)          = (n(x) + e1 / V) / (N + e1)
     P(x' | x)     = (n(x, x') + e2 P(x')) / (n(x) + e2)
@@ -20,7 +20,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class NGram:
-    """Counts of a text; made by `ngram`.
+    """Counts of a text; made by `fit_ngram`.
 
     Tables hold only what was seen: sorted keys, words as digits to the base V, and their counts.
     """
@@ -90,12 +90,12 @@ class NGram:
         return np.array(text[begun:], np.int32)
 
 
-def ngram(
+def fit_ngram(
     tokens: np.ndarray, vocab_size: int, *, order: int = 3, smoothing: float | tuple = 1.0
 ) -> NGram:
     """Counts the n-grams of a text.
 
-    >>> model = ngram(np.array([0, 1, 0, 1, 0, 2]), vocab_size=3, order=2, smoothing=0.0)
+    >>> model = fit_ngram(np.array([0, 1, 0, 1, 0, 2]), vocab_size=3, order=2, smoothing=0.0)
     >>> model.distribution(np.array([0]))  # of 0's followers two in three are 1
     array([0.   , 0.667, 0.333])
 

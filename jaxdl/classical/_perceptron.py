@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 from jaxdl.classical._linear import PRECISE, Linear, Report, checked
 
 
-def perceptron(
+def fit_perceptron(
     x: ArrayLike,
     y: ArrayLike,
     weights: ArrayLike | None = None,
@@ -21,7 +21,7 @@ def perceptron(
     One example after the other, in order, until an epoch passes without a mistake.
 
     >>> x, y = jnp.array([[0, 0], [0, 1], [1, 0], [1, 1]]), jnp.array([0, 0, 0, 1])
-    >>> params, report = perceptron(x, y)  # learns AND
+    >>> params, report = fit_perceptron(x, y)  # learns AND
     >>> params.coefficients, params.intercept, bool(report.converged)
     (Array([2., 1.], dtype=float32), Array(-2., dtype=float32), True)
 

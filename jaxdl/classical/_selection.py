@@ -91,7 +91,7 @@ def k_folds(
     return Folds(train, validation)
 
 
-def split(
+def train_test_split(
     num_examples: int,
     shares: Sequence[float],
     *,
@@ -101,7 +101,7 @@ def split(
 ) -> list[np.ndarray]:
     """Splits examples into parts, (0.6, 0.2, 0.2) for training, validation and test, say.
 
-    >>> split(10, (0.6, 0.2, 0.2))
+    >>> train_test_split(10, (0.6, 0.2, 0.2))
     [array([0, 1, 2, 3, 4, 5]), array([6, 7]), array([8, 9])]
 
     Args:

@@ -30,7 +30,7 @@ def elastic_net_path(
 ) -> tuple[Linear, Report]:
     """Elastic net for many penalties, each started from the solution before it.
 
-    Minimises `sum_i v_i (y_i - x_i w - b)^2 / 2 + penalty (r |w|_1 + (1 - r)/2 |w|^2)` with
+    Minimizes `sum_i v_i (y_i - x_i w - b)^2 / 2 + penalty (r |w|_1 + (1 - r)/2 |w|^2)` with
     `v = weights / sum(weights)` and `r = l1_ratio`, scikit-learn's objective, by cyclic coordinate
     descent on the covariance. Give penalties from the largest down: warm starts then pay.
 
@@ -97,26 +97,26 @@ def elastic_net_path(
     return Linear(w_PD, bias), report
 
 
-def elastic_net(
+def fit_elastic_net(
     x: ArrayLike, y: ArrayLike, penalty: ArrayLike, weights: ArrayLike | None = None, **options
 ) -> tuple[Linear, Report]:
     """Elastic net for one penalty; objective and options as in `elastic_net_path`.
 
     >>> x, y = jnp.array([[-1.0], [1.0]]), jnp.array([-2.0, 2.0])
-    >>> elastic_net(x, y, 1.0, l1_ratio=0.5)[0].coefficients  # (2 - 1/2) / (1 + 1/2)
+    >>> fit_elastic_net(x, y, 1.0, l1_ratio=0.5)[0].coefficients  # (2 - 1/2) / (1 + 1/2)
     Array([1.], dtype=float32)
     """
     path = elastic_net_path(x, y, jnp.asarray(penalty).reshape(1), weights, **options)
     return jax.tree.map(lambda leaf: leaf[0], path)
 
 
-def lasso(
+def fit_lasso(
     x: ArrayLike, y: ArrayLike, penalty: ArrayLike, weights: ArrayLike | None = None, **options
 ) -> tuple[Linear, Report]:
-    """Lasso for one penalty: `elastic_net` with `l1_ratio=1`, coefficients exactly 0 included.
+    """Lasso for one penalty: `fit_elastic_net` with `l1_ratio=1`, coefficients exactly 0 included.
 
     >>> x, y = jnp.array([[-1.0, 1.0], [1.0, 1.0]]), jnp.array([-2.0, 2.0])
-    >>> lasso(x, y, 0.5)[0].coefficients
+    >>> fit_lasso(x, y, 0.5)[0].coefficients
     Array([1.5, 0. ], dtype=float32)
     """
-    return elastic_net(x, y, penalty, weights, l1_ratio=1.0, **options)
+    return fit_elastic_net(x, y, penalty, weights, l1_ratio=1.0, **options)

@@ -24,7 +24,7 @@ def kernel_machine(params: KernelMachine, x: ArrayLike) -> jax.Array:
     """Decision values `[M]` of points `[M, D]`: above 0 for class 1.
 
     >>> x, y = jnp.array([[-1.0], [1.0], [3.0]]), jnp.array([0, 1, 1])
-    >>> machine, _ = kernel_svm(x, y, c=10.0)
+    >>> machine, _ = fit_kernel_svm(x, y, c=10.0)
     >>> kernel_machine(machine, x)
     Array([-1.,  1.,  3.], dtype=float32)
     """
@@ -32,7 +32,7 @@ def kernel_machine(params: KernelMachine, x: ArrayLike) -> jax.Array:
     return jnp.dot(similarity, params.coefficients, precision=PRECISE) + params.intercept
 
 
-def kernel_svm(
+def fit_kernel_svm(
     x: ArrayLike,
     y: ArrayLike,
     kernel: Kernel = linear_kernel,
@@ -44,12 +44,12 @@ def kernel_svm(
 ) -> tuple[KernelMachine, Report]:
     """Soft-margin support vector machine for any kernel, solved in the dual.
 
-    Minimises `|w|^2 / 2 + c sum_i weights_i max(0, 1 - s_i (w . phi(x_i) + b))`, `s = 2 y - 1`,
+    Minimizes `|w|^2 / 2 + c sum_i weights_i max(0, 1 - s_i (w . phi(x_i) + b))`, `s = 2 y - 1`,
     by moving the most violating pair of multipliers, chosen with second derivatives, until no pair
     violates the optimality conditions by more than `tolerance`. Holds the matrix `[N, N]`.
 
     >>> x, y = jnp.array([[-1.0], [1.0], [3.0]]), jnp.array([0, 1, 1])
-    >>> machine, report = kernel_svm(x, y, c=10.0)
+    >>> machine, report = fit_kernel_svm(x, y, c=10.0)
     >>> machine.coefficients, bool(report.converged)  # the last point supports nothing
     (Array([-0.5,  0.5,  0. ], dtype=float32), True)
 
@@ -136,7 +136,7 @@ def _first(values: jax.Array, value: jax.Array) -> jax.Array:
     return jnp.min(jnp.where(values == value, index, values.shape[0] - 1))
 
 
-def linear_svm(
+def fit_linear_svm(
     x: ArrayLike,
     y: ArrayLike,
     weights: ArrayLike | None = None,
@@ -148,7 +148,7 @@ def linear_svm(
 ) -> tuple[Linear, Report]:
     """Linear support vector machine, `|w|^2 / 2 + c sum_i weights_i loss(s_i (x_i w + b))`.
 
-    >>> params, _ = linear_svm(jnp.array([[-1.0], [1.0]]), jnp.array([0, 1]), c=1.0)
+    >>> params, _ = fit_linear_svm(jnp.array([[-1.0], [1.0]]), jnp.array([0, 1]), c=1.0)
     >>> params.coefficients  # w of the least w^2 / 2 + 2 (1 - w)^2
     Array([0.8], dtype=float32)
 
@@ -158,18 +158,18 @@ def linear_svm(
         weights: `[N]`, >= 0.
         c: price of a unit of loss.
         loss: "squared_hinge", `max(0, 1 - m)^2`, by Newton steps in the primal; or "hinge",
-            `max(0, 1 - m)`, by `kernel_svm` (for which N^2 numbers must fit).
+            `max(0, 1 - m)`, by `fit_kernel_svm` (for which N^2 numbers must fit).
         intercept: False keeps the plane through the origin; only "squared_hinge" can.
         max_steps: limit of either solver; None is its default.
-    Returns: `Linear` and `Report`. The intercept is not penalised; scikit-learn's `LinearSVC` does
-        penalise it, so compare with `fit_intercept=False`, and `SVC(kernel="linear")` for "hinge".
+    Returns: `Linear` and `Report`. The intercept is not penalized; scikit-learn's `LinearSVC` does
+        penalize it, so compare with `fit_intercept=False`, and `SVC(kernel="linear")` for "hinge".
     Raises: ValueError on an unknown loss, or shapes that do not belong together.
     """
     if loss == "hinge":
         if not intercept:
             raise ValueError("the hinge loss is solved in the dual, which needs intercept=True")
         steps = 100_000 if max_steps is None else max_steps
-        machine, report = kernel_svm(x, y, linear_kernel, weights, c=c, max_steps=steps)
+        machine, report = fit_kernel_svm(x, y, linear_kernel, weights, c=c, max_steps=steps)
         w = jnp.dot(machine.points.T, machine.coefficients, precision=PRECISE)
         return Linear(w, machine.intercept), report
     if loss != "squared_hinge":

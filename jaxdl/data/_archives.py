@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Concatenate, ParamSpec, TypeVar
 
 from jaxdl.data._builders import cache_folder
-from jaxdl.data._splits import DataError
+from jaxdl.data._dataset import DataError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

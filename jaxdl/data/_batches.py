@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdl.data._dataset import Dataset
 from jaxdl.data._records import Records, read_ahead
-from jaxdl.data._splits import Split
 
 _ROUNDS = 8
 
@@ -103,7 +103,7 @@ def _round_keys(xp: Any, seed: Any, epoch: Any) -> list[Any]:
 
 
 def _mix(xp: Any, x: Any) -> Any:
-    """The finaliser of MurmurHash3: every input bit reaches every output bit."""
+    """The finalizer of MurmurHash3: every input bit reaches every output bit."""
     x = (x ^ (x >> xp.uint32(16))) * xp.uint32(0x85EBCA6B)
     x = (x ^ (x >> xp.uint32(13))) * xp.uint32(0xC2B2AE35)
     return x ^ (x >> xp.uint32(16))
@@ -131,7 +131,7 @@ def batch_indices(
 
 
 def batches(
-    split: Split | Records,
+    split: Dataset | Records,
     batch_size: int,
     *,
     seed: int | None = None,
@@ -141,7 +141,7 @@ def batches(
 ) -> Iterator[dict[str, Any]]:
     """Streams batches `start`, `start + 1`, ... until `epochs` epochs of the data have been seen.
 
-    >>> for batch in batches(Split({"x": np.array([1, 2, 3])}), batch_size=2):
+    >>> for batch in batches(Dataset({"x": np.array([1, 2, 3])}), batch_size=2):
     ...     print(batch["x"], batch["mask"])
     [1 2] [ True  True]
     [3 0] [ True False]
@@ -167,7 +167,7 @@ def batches(
 
 
 def host_batch(
-    split: Split | Records,
+    split: Dataset | Records,
     k: int,
     *,
     batch_size: int,
@@ -176,7 +176,7 @@ def host_batch(
 ) -> dict[str, np.ndarray]:
     """Batch k of `batches`, alone; or some rows of it, one process's share.
 
-    >>> host_batch(Split({"x": np.array([1, 2, 3])}), 1, batch_size=2)
+    >>> host_batch(Dataset({"x": np.array([1, 2, 3])}), 1, batch_size=2)
     {'x': array([3, 0]), 'mask': array([ True, False])}
 
     Raises: ValueError if the batch size is not in 1..len(split).

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdl.data._splits import DataError, Split
+from jaxdl.data._dataset import DataError, Dataset
 
 _LAYOUT = 2  # of the files; raised whenever `_tfds_builder` comes to write them otherwise
 
@@ -31,7 +31,7 @@ class Builder:
     `version` whenever it comes to give something else.
 
     >>> def squares(downloads):
-    ...     return {"train": Split({"x": np.arange(4.0) ** 2})}
+    ...     return {"train": Dataset({"x": np.arange(4.0) ** 2})}
     >>> builder = Builder("squares", features={"x": ((), np.float64)}, make_splits=squares)
     >>> builder.make_splits(None)["train"]["x"]
     array([0., 1., 4., 9.])
@@ -39,7 +39,7 @@ class Builder:
 
     name: str
     features: Features
-    make_splits: Callable[[Any], Mapping[str, Split]]
+    make_splits: Callable[[Any], Mapping[str, Dataset]]
     version: str = "1.0.0"
     class_names: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ def cache_folder() -> pathlib.Path:
     )
 
 
-def prepare(builder: Builder) -> dict[str, Split]:
+def prepare(builder: Builder) -> dict[str, Dataset]:
     """Writes the data set as array_record files if that was not done before, and reads it.
 
     >>> from jaxdl import data
@@ -71,7 +71,7 @@ def prepare(builder: Builder) -> dict[str, Split]:
     folder = cache_folder() / f"datasets-{_LAYOUT}"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{builder.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may ask at once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may get here at once
         with _quiet():
             tfds_builder = _tfds_builder(builder, folder)
             if not tfds_builder.is_prepared():
@@ -125,17 +125,17 @@ def _tfds_builder(builder: Builder, folder: pathlib.Path) -> Any:
             splits = builder.make_splits(dl_manager)
             return {key: self._generate_examples(split) for key, split in splits.items()}
 
-        def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
+        def _generate_examples(self, split: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
             for i in range(len(split)):
                 yield i, {key: split[key][i] for key in builder.features}
 
     return ArrayBuilder(data_dir=folder, file_format="array_record")
 
 
-def _read(tfds_builder: Any, builder: Builder, split: str) -> Split:
+def _read(tfds_builder: Any, builder: Builder, split: str) -> Dataset:
     source = tfds_builder.as_data_source(split=split)
     rows = source.__getitems__(range(len(source)))
-    return Split(
+    return Dataset(
         {
             key: np.array([row[key] for row in rows], dtype)
             for key, (_, dtype) in builder.features.items()
@@ -146,7 +146,7 @@ def _read(tfds_builder: Any, builder: Builder, split: str) -> Split:
 # Embedded: what dependencies ship.
 
 
-def _digits(downloads: Any) -> dict[str, Split]:
+def _digits(downloads: Any) -> dict[str, Dataset]:
     """The 8x8 digits of scikit-learn, a fifth of each class held out, drawn once and for all."""
     import sklearn.datasets
     import sklearn.model_selection
@@ -158,7 +158,7 @@ def _digits(downloads: Any) -> dict[str, Split]:
         np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0
     )
     return {
-        name: Split(
+        name: Dataset(
             {
                 "image": images[rows],
                 "label": labels[rows].astype(np.int32),
@@ -181,8 +181,8 @@ DIGITS = Builder(
 # Fetched: original files that TFDS's download manager can get where there is a network.
 
 
-def _fetch_idx(downloads: Any, mirror: str) -> dict[str, Split]:
-    from jaxdl.data._idx import FILES, pair_idx
+def _fetch_idx(downloads: Any, mirror: str) -> dict[str, Dataset]:
+    from jaxdl.data.readers._idx import FILES, pair_idx
 
     splits = {}
     for split, (images, labels) in FILES.items():

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxdl.data._splits import DataError
+from jaxdl.data._dataset import DataError
 
 
 def check_labels(
@@ -15,7 +15,7 @@ def check_labels(
     >>> check_labels([0, 7, 1, 9], 3, what="train")
     Traceback (most recent call last):
         ...
-    jaxdl.data._splits.DataError: train: expected labels from 0 to 2 (3 classes), found 7 in row 1
+    jaxdl.data._dataset.DataError: train: expected labels from 0 to 2 (3 classes), found 7 in row 1
     and 1 more outside
 
     Args:

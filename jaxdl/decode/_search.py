@@ -124,7 +124,7 @@ def beam_search(
 
     Args:
         step: `(carry, token [B*K]) -> (carry, logits [B*K, V])`; the K beams of an example are
-            neighbours, row `b*K + k`. What the beams of an example share (an encoder's outputs)
+            neighbors, row `b*K + k`. What the beams of an example share (an encoder's outputs)
             is best closed over by `step` and left out of the carry.
         carry: before the first token is read; each leaf has the axis B at `carry_axis`.
         start: ids `[B]`, the tokens to read first; they are not part of the result.
@@ -287,7 +287,7 @@ def top_k_of_rows(
     candidates = jax.vmap(jax.vmap(cut, (None, 0, 0)))(x, row, begin)
     candidates = candidates + jnp.take_along_axis(offset, row, axis=1)[..., None]
     index = begin[..., None] + jnp.broadcast_to(jnp.arange(size), candidates.shape)
-    own = index >= (block * size)[..., None]  # and what lies before belongs to its neighbour
+    own = index >= (block * size)[..., None]  # and what lies before belongs to its neighbor
     candidates = jnp.where(own, candidates, -jnp.inf).reshape(B, wanted * size)
     values, place = jax.lax.top_k(candidates, min(k, wanted * size))
     index = jnp.take_along_axis((index + row[..., None] * V).reshape(B, -1), place, axis=1)

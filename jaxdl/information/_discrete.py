@@ -113,7 +113,7 @@ def conditional_entropy(pxy: ArrayLike, *, base: float = math.e) -> jax.Array:
 def mutual_information(pxy: ArrayLike, *, base: float = math.e) -> jax.Array:
     """`I(X; Y) = KL(p(x, y) || p(x) p(y))` of tables `[..., X, Y]`: what either tells of the other.
 
-    Equal to `H(X) + H(Y) - H(X, Y)`, but without cancelling when the two are nearly independent.
+    Equal to `H(X) + H(Y) - H(X, Y)`, but without canceling when the two are nearly independent.
 
     >>> mutual_information(jnp.eye(2) / 2, base=2), mutual_information(jnp.full((2, 2), 0.25))
     (Array(1., dtype=float32), Array(0., dtype=float32))

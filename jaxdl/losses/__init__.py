@@ -14,8 +14,8 @@ Conventions, what others do, and the test that shows it:
 - `sigmoid_cross_entropy` takes logits, and a logarithm; others put a sigmoid before it, which
   saturates, or average probabilities. `test_sigmoid_cross_entropy_at_the_extremes`
 - Squared errors have no 1/2; several books have one. `test_squared_error_has_no_half`
-- `smooth_l1` is divided by beta, `huber_loss` is not divided by delta; so in torch, while optax has
-  Huber alone. `test_huber_and_smooth_l1`
+- `smooth_l1_loss` is divided by beta, `huber_loss` is not divided by delta; so in torch, while
+  optax has Huber alone. `test_huber_and_smooth_l1`
 - The multi-class hinge looks at the worst rival, as scikit-learn; torch averages over K.
   `test_multiclass_hinge_against_sklearn`
 - BPR is `-log_sigmoid` of a difference of scores; `log(sigmoid(x))` is -inf at -100, and a sigmoid
@@ -27,22 +27,21 @@ Conventions, what others do, and the test that shows it:
 
 from jaxdl.losses._classification import (
     hinge_loss,
-    kl_divergence,
     masked_sigmoid_cross_entropy,
     multiclass_hinge_loss,
     sigmoid_cross_entropy,
     sigmoid_focal_loss,
     softmax_cross_entropy,
     softmax_focal_loss,
+    softmax_kl_divergence,
 )
-from jaxdl.losses._detection import MultiboxLoss, hardest, multibox_loss
-from jaxdl.losses._embedding import glove_loss, hierarchical_softmax_loss, negative_sampling_loss
+from jaxdl.losses._detection import MultiboxLoss, hard_negative_mining, multibox_loss
 from jaxdl.losses._ranking import bpr_loss, pairwise_hinge_loss, sampled_softmax_loss
 from jaxdl.losses._regression import (
     absolute_error,
     huber_loss,
     mean_squared_error,
-    smooth_l1,
+    smooth_l1_loss,
     squared_error,
     sum_squared_error,
 )
@@ -53,25 +52,22 @@ __all__ = [
     "absolute_error",
     "bpr_loss",
     "content_loss",
-    "glove_loss",
     "gram_matrix",
-    "hardest",
-    "hierarchical_softmax_loss",
+    "hard_negative_mining",
     "hinge_loss",
     "huber_loss",
-    "kl_divergence",
     "masked_sigmoid_cross_entropy",
     "mean_squared_error",
     "multibox_loss",
     "multiclass_hinge_loss",
-    "negative_sampling_loss",
     "pairwise_hinge_loss",
     "sampled_softmax_loss",
     "sigmoid_cross_entropy",
     "sigmoid_focal_loss",
-    "smooth_l1",
+    "smooth_l1_loss",
     "softmax_cross_entropy",
     "softmax_focal_loss",
+    "softmax_kl_divergence",
     "squared_error",
     "style_loss",
     "sum_squared_error",

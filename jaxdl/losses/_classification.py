@@ -70,7 +70,7 @@ def masked_sigmoid_cross_entropy(
     Array([0.693], dtype=float32)
 
     Args:
-        logits, labels, mask: one shape `[..., N]`; a row is one example, such as a centre word with
+        logits, labels, mask: one shape `[..., N]`; a row is one example, such as a center word with
             its contexts and negatives.
     Returns: `[...]`, `sum_n m_n l_n / sum_n m_n`, and 0 where a row is masked throughout.
     Raises: ValueError if the shapes differ.
@@ -85,10 +85,10 @@ def masked_sigmoid_cross_entropy(
     return jnp.sum(kept * loss, axis=-1) / jnp.where(total == 0, 1, total)
 
 
-def kl_divergence(logits: ArrayLike, probabilities: ArrayLike) -> jax.Array:
+def softmax_kl_divergence(logits: ArrayLike, probabilities: ArrayLike) -> jax.Array:
     """`KL(p || softmax(z)) = sum_k p_k (log p_k - log softmax(z)_k)`, in nats.
 
-    >>> kl_divergence(jnp.array([0.0, 0.0]), jnp.array([1.0, 0.0]))  # log 2
+    >>> softmax_kl_divergence(jnp.array([0.0, 0.0]), jnp.array([1.0, 0.0]))  # log 2
     Array(0.693, dtype=float32)
 
     Args:

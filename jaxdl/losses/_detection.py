@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from jaxdl import _checks
 from jaxdl.losses._classification import softmax_cross_entropy, softmax_focal_loss
-from jaxdl.losses._regression import smooth_l1
+from jaxdl.losses._regression import smooth_l1_loss
 
 
 class MultiboxLoss(NamedTuple):
@@ -65,7 +65,7 @@ def multibox_loss(
     if focal_gamma is None:
         nll = softmax_cross_entropy(logits, classes)
         wanted = jnp.ceil(negative_ratio * positives).astype(jnp.int32)
-        counted = positive | hardest(nll, ~positive, wanted)
+        counted = positive | hard_negative_mining(nll, ~positive, wanted)
         nll = jnp.where(counted, nll, 0)
     else:
         nll = softmax_focal_loss(logits, classes, gamma=focal_gamma)
@@ -74,21 +74,23 @@ def multibox_loss(
     )
     return MultiboxLoss(
         jnp.sum(nll, axis=-1),
-        jnp.sum(smooth_l1(offsets, target_offsets, beta=beta), axis=(-2, -1)),
+        jnp.sum(smooth_l1_loss(offsets, target_offsets, beta=beta), axis=(-2, -1)),
         positives.astype(jnp.float32),
     )
 
 
-def hardest(values: ArrayLike, candidates: ArrayLike, counts: ArrayLike) -> jax.Array:
+def hard_negative_mining(values: ArrayLike, candidates: ArrayLike, counts: ArrayLike) -> jax.Array:
     """Marks the `counts` greatest values among the candidates: exactly so many, or all there are.
 
     Of equal values those of lower index come first. No sort: the bits of a float that is not
     negative are ordered like a whole number, so 31 counts find the least value to be marked.
 
-    >>> hardest(jnp.array([0.1, 3.0, 2.0]), jnp.array([True, False, True]), jnp.array(1))
+    >>> hard_negative_mining(
+    ...     jnp.array([0.1, 3.0, 2.0]), jnp.array([True, False, True]), jnp.array(1)
+    ... )
     Array([False, False,  True], dtype=bool)
 
-    >>> hardest(jnp.array([3.0, 1.0, 2.0]), jnp.array([False, True, True]), 1)
+    >>> hard_negative_mining(jnp.array([3.0, 1.0, 2.0]), jnp.array([False, True, True]), 1)
     Array([False, False, True], dtype=bool)
 
     Args:

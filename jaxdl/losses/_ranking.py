@@ -8,7 +8,7 @@ from jaxdl import _checks
 
 
 def bpr_loss(positive: ArrayLike, negative: ArrayLike) -> jax.Array:
-    """Bayesian personalised ranking, `-log sigmoid(s_ui - s_uj)` (Rendle et al. 2009).
+    """Bayesian personalized ranking, `-log sigmoid(s_ui - s_uj)` (Rendle et al. 2009).
 
     >>> bpr_loss(jnp.array([2.0, 0.0]), jnp.array([0.0, 2.0]))
     Array([0.127, 2.127], dtype=float32)

@@ -61,13 +61,13 @@ def huber_loss(predictions: ArrayLike, targets: ArrayLike, *, delta: float = 1.0
     return inner * (size - 0.5 * inner)
 
 
-def smooth_l1(predictions: ArrayLike, targets: ArrayLike, *, beta: float = 1.0) -> jax.Array:
+def smooth_l1_loss(predictions: ArrayLike, targets: ArrayLike, *, beta: float = 1.0) -> jax.Array:
     """Smooth L1 of Fast R-CNN, `r^2 / (2 beta)` where `|r| < beta`, `|r| - beta / 2` beyond.
 
     It is `huber_loss(delta=beta) / beta`, and tends to `|r|` as beta goes to 0, which is allowed.
-    SSD's `smooth_l1` with scalar s, `(s r)^2 / 2`, has `beta = 1 / s^2`.
+    SSD's `smooth_l1_loss` with scalar s, `(s r)^2 / 2`, has `beta = 1 / s^2`.
 
-    >>> smooth_l1(jnp.array([0.5, 3.0]), jnp.array([0.0, 0.0]))
+    >>> smooth_l1_loss(jnp.array([0.5, 3.0]), jnp.array([0.0, 0.0]))
     Array([0.125, 2.5], dtype=float32)
 
     Raises: ValueError if the shapes differ or beta is negative.

@@ -32,7 +32,7 @@ Conventions, what others do, and the test that shows it:
 - BLEU is sacrebleu's. `test_bleu_against_sacrebleu`
 - Mean IoU leaves out void pixels and absent classes; pixel accuracy is dominated by background.
   `test_mean_iou_ignores_void`
-- Ranking metrics are over the full catalogue without known items, in expectation over ties; a
+- Ranking metrics are over the full catalog without known items, in expectation over ties; a
   constant scorer scores what chance scores. `test_a_constant_scorer_is_chance`
 - RMSE is one root of one mean, not a mean of roots. `test_rmse_is_one_root`
 - R2 takes the spread about the mean of all targets, never of a batch, and survives a mean of 1e4.
@@ -48,35 +48,28 @@ from jaxdl.metrics._classification import (
     PrecisionRecall,
 )
 from jaxdl.metrics._curves import (
-    ROCAUC,
+    AUROC,
+    ApproximateAUROC,
     ApproximateAveragePrecision,
-    ApproximateROCAUC,
     AveragePrecision,
 )
 from jaxdl.metrics._detection import MeanAveragePrecision
 from jaxdl.metrics._language import BLEU, Perplexity, d2l_bleu
-from jaxdl.metrics._ranking import ItemLists, Ranking, rank_catalogue
-from jaxdl.metrics._regression import (
-    R2,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    RootMeanSquaredError,
-)
+from jaxdl.metrics._ranking import Ranking
+from jaxdl.metrics._regression import R2, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
 from jaxdl.metrics._segmentation import MeanIoU
-from jaxdl.metrics._vectors import analogies, nearest, rank_correlation
 
 __all__ = [
+    "AUROC",
     "BLEU",
     "R2",
-    "ROCAUC",
     "Accuracy",
+    "ApproximateAUROC",
     "ApproximateAveragePrecision",
-    "ApproximateROCAUC",
     "AveragePrecision",
     "CalibrationError",
     "Collection",
     "ConfusionMatrix",
-    "ItemLists",
     "LogLoss",
     "Mean",
     "MeanAbsoluteError",
@@ -89,10 +82,6 @@ __all__ = [
     "Ranking",
     "RootMeanSquaredError",
     "Total",
-    "analogies",
     "d2l_bleu",
     "merge_stacked",
-    "nearest",
-    "rank_catalogue",
-    "rank_correlation",
 ]

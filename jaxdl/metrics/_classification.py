@@ -397,7 +397,7 @@ def _classes(
 
 
 def _argmax(logits: jax.Array) -> jax.Array:
-    """The first greatest class, by two reductions, which vectorise on a CPU; K where it is NaN."""
+    """The first greatest class, by two reductions, which vectorize on a CPU; K where it is NaN."""
     classes = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
     top = jnp.max(logits, axis=-1, keepdims=True)
     return jnp.min(jnp.where(logits == top, classes, logits.shape[-1]), axis=-1)

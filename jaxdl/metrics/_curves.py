@@ -115,13 +115,13 @@ class _Scores:
 
 
 @struct.dataclass
-class ROCAUC(_Scores):
+class AUROC(_Scores):
     """Area under the ROC curve: how often a positive scores above a negative, ties counting half.
 
     Exact at every scale of the scores; NaN while one of the classes is missing, where a score
     is NaN, or if scores did not fit the capacity.
 
-    >>> ROCAUC.from_batch(jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])).compute()
+    >>> AUROC.from_batch(jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])).compute()
     Array(0.75, dtype=float32)
     """
 
@@ -238,11 +238,11 @@ class _Histogram:
 
 
 @struct.dataclass
-class ApproximateROCAUC(_Histogram):
-    """ROC AUC in bounded memory: pairs within one range count half, as ties. NaN as `ROCAUC`.
+class ApproximateAUROC(_Histogram):
+    """ROC AUC in bounded memory: pairs within one range count half, as ties. NaN as `AUROC`.
 
     >>> scores, labels = jnp.array([0.1, 0.4, 0.35, 0.8]), jnp.array([0, 0, 1, 1])
-    >>> ApproximateROCAUC.from_batch(scores, labels).compute()
+    >>> ApproximateAUROC.from_batch(scores, labels).compute()
     Array(0.75, dtype=float32)
     """
 

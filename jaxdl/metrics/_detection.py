@@ -138,7 +138,7 @@ class MeanAveragePrecision:
             same = (found_classes[:, None] == classes[None]) & (classes >= 0)[None]
             iou = ops.box_iou(found_boxes, boxes)
             if matching == "coco":
-                iou = jnp.where(ignore[None], ops.box_coverage(found_boxes, boxes), iou)
+                iou = jnp.where(ignore[None], ops.box_ioa(found_boxes, boxes), iou)
             order = jnp.argsort(-scores, stable=True)
             return _hits(jnp.where(same, iou, 0), order, ignore, thresholds, matching)
 

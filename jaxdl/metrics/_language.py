@@ -139,8 +139,8 @@ def d2l_bleu(hypothesis: Sequence[str], reference: Sequence[str], k: int = 2) ->
         return 0.0
     score = math.exp(min(0.0, 1 - len(reference) / len(hypothesis)))
     for n in range(1, min(k, len(hypothesis)) + 1):
-        said, wanted = _ngrams(hypothesis, n), _ngrams(reference, n)
-        score *= ((said & wanted).total() / said.total()) ** 0.5**n
+        outputs, wanted = _ngrams(hypothesis, n), _ngrams(reference, n)
+        score *= ((outputs & wanted).total() / outputs.total()) ** 0.5**n
     return score
 
 

@@ -1,13 +1,12 @@
-"""Ranking metrics of recommenders, over the full catalogue, in expectation over ties.
+"""Ranking metrics of recommenders, over the full catalog, in expectation over ties.
 
 B users, I items, P relevant and T known items of a user (lists padded by ids outside 0..I-1). Ranks
 are counted, never sorted: `g` items score above a relevant one, `e` as much as it (itself
 included), so that its place is uniform on g+1..g+e. A constant scorer scores what chance scores.
 """
 
-import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +21,9 @@ from jaxdl.metrics._base import Mean
 class Ranking:
     """Hit, recall, precision and NDCG at k, MRR, MAP and AUC: means over users.
 
-    Known items are taken out of the catalogue, also where they are listed as relevant, and
+    Known items are taken out of the catalog, also where they are listed as relevant, and
     repeated ids count once. A user with no relevant item left is left out, of AUC also one whose
-    whole catalogue is relevant. A score that is NaN makes that user's numbers, and the means, NaN.
+    whole catalog is relevant. A score that is NaN makes that user's numbers, and the means, NaN.
     Precision@k divides by k; the gain of NDCG is 1 for a relevant item, its discount
     `1 / log2(1 + rank)`, as `sklearn.metrics.ndcg_score` has it.
 
@@ -50,13 +49,13 @@ class Ranking:
         known: ArrayLike | None = None,
         ks: Sequence[int] = (10, 50),
     ) -> Self:
-        """Ranks the catalogue of each user.
+        """Ranks the catalog of each user.
 
         Args:
             scores: `[B, I]`, the greater the better; compared in their own dtype.
             relevant: ids `[B, P]` of the items to be found.
             mask: boolean `[B]`, False on users who are not there.
-            known: ids `[B, T]` to leave out of the catalogue, those of training.
+            known: ids `[B, T]` to leave out of the catalog, those of training.
             ks: cut-offs, each at least 1; those beyond I act as I, but for precision.
         Raises: ValueError if the shapes do not fit or a cut-off is below 1.
         """
@@ -81,62 +80,6 @@ class Ranking:
 
     def compute(self) -> dict[str, jax.Array]:
         return {name: mean.compute() for name, mean in self.means.items()}
-
-
-class ItemLists(Protocol):
-    """A list of items for each user, such as `data.ItemLists`."""
-
-    def rows(self, users: jax.Array) -> jax.Array:
-        """Ids `[B, T]` of users `[B]`, padded with ids outside of the catalogue."""
-        ...
-
-
-@functools.partial(jax.jit, static_argnames=("score", "ks", "chunk"))
-def rank_catalogue(
-    score: Callable[[Any, jax.Array], jax.Array],
-    params: Any,
-    users: ArrayLike,
-    relevant: ItemLists,
-    known: ItemLists | None = None,
-    *,
-    ks: tuple[int, ...] = (10, 50),
-    chunk: int = 64,
-) -> Ranking:
-    """Ranks all items for each user, some users at a time: `chunk * I` scores are held, not U * I.
-
-    >>> from jaxdl import data
-    >>> wanted = data.Split({"user": np.array([0, 1]), "item": np.array([1, 2])})
-    >>> relevant = data.ItemLists.of(wanted, num_users=2, num_items=3)
-    >>> scores = jnp.array([[0.9, 0.5, 0.1], [0.2, 0.3, 0.8]])
-    >>> rank = rank_catalogue(lambda table, users: table[users], scores, jnp.arange(2), relevant)
-    >>> rank.compute()["mrr"]  # places 2 and 1
-    Array(0.75, dtype=float32)
-
-    Args:
-        score: `(params, users [chunk]) -> scores [chunk, I]`; compiled once for each function.
-        params: passed on to `score`.
-        users: ids `[U]`.
-        relevant, known: the items to be found, and those to leave out, by user.
-        ks: cut-offs of `Ranking`.
-        chunk: users at a time.
-    Returns: the metric of all users.
-    Raises: ValueError for users of another shape, or a chunk below 1.
-    """
-    users = jnp.asarray(users)
-    if users.ndim != 1 or chunk < 1:
-        raise ValueError(f"need users [U] and chunk at least 1, got {users.shape} and {chunk}")
-    chunk = min(chunk, max(len(users), 1))
-    padded = jnp.pad(users, (0, -len(users) % chunk)).reshape(-1, chunk)
-    there = (jnp.arange(padded.size) < len(users)).reshape(padded.shape)
-
-    def step(merged: Ranking, part: tuple[jax.Array, jax.Array]) -> tuple[Ranking, None]:
-        rows, mask = part
-        leave_out = None if known is None else known.rows(rows)
-        scores = score(params, rows)
-        batch = Ranking.from_batch(scores, relevant.rows(rows), mask, known=leave_out, ks=ks)
-        return merged.merge(batch), None
-
-    return jax.lax.scan(step, Ranking.empty(ks), (padded, there))[0]
 
 
 def _names(ks: Sequence[int]) -> list[str]:

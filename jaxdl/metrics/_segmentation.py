@@ -1,4 +1,4 @@
-"""Metrics of labelled pixels."""
+"""Metrics of labeled pixels."""
 
 import dataclasses
 from typing import Self

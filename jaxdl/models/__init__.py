@@ -5,7 +5,7 @@ Every module is called as `model(x, train=...)` and holds nothing: `params = mod
 computes nothing; without it the same calls give arrays.
 """
 
-from jaxdl.models import fasttext, glove, style, weights, word2vec
+from jaxdl.models import style, weights
 from jaxdl.models._images import features
 from jaxdl.models.alexnet import AlexNet
 from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
@@ -13,43 +13,16 @@ from jaxdl.models.fcn import FCN, fcn8s, fcn16s, fcn32s
 from jaxdl.models.googlenet import GoogLeNet, Inception
 from jaxdl.models.language import LanguageModel, LSTMLarge, LSTMMedium, LSTMSmall, token_step
 from jaxdl.models.lenet import LeNet, LeNetSigmoid
-from jaxdl.models.mlp import MLP, MLP64x25x15x1
+from jaxdl.models.mlp import MLP
 from jaxdl.models.mnist_cnn import MnistCNN
 from jaxdl.models.nin import NiN
-from jaxdl.models.rcnn import (
-    RCNN,
-    FastRCNN,
-    RegionPredictions,
-    RegionSamples,
-    best_proposals,
-    detect_regions,
-    sample_regions,
-    selective_search,
-)
-from jaxdl.models.recommender import (
-    AutoRec,
-    MatrixFactorization,
-    NeuMF,
-    factor_scores,
-    recommend,
-    similar_items,
-)
+from jaxdl.models.rcnn import RCNN, FastRCNN, RegionPredictions
 from jaxdl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
-from jaxdl.models.sentiment import BiLSTMReader, GRUReader, TextCNN, with_vectors
+from jaxdl.models.sentiment import BiLSTMClassifier, GRUClassifier, TextCNN, with_vectors
 from jaxdl.models.signal import SignalCNN
-from jaxdl.models.ssd import SSD300, L2Norm, Predictions, TinySSD, detect
-from jaxdl.models.translation import Translator, translation_step
-from jaxdl.models.vgg import (
-    VGG,
-    VGG11,
-    VGG11BN,
-    VGG13,
-    VGG13BN,
-    VGG16,
-    VGG16BN,
-    VGG19,
-    VGG19BN,
-)
+from jaxdl.models.ssd import SSD300, L2Norm, Predictions, TinySSD
+from jaxdl.models.translation import Seq2Seq, seq2seq_step
+from jaxdl.models.vgg import VGG, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
 
 __all__ = [
     "FCN",
@@ -66,13 +39,12 @@ __all__ = [
     "VGG19",
     "VGG19BN",
     "AlexNet",
-    "AutoRec",
-    "BiLSTMReader",
+    "BiLSTMClassifier",
     "DenseNet",
     "DenseNet121",
     "DenseNetSmall",
     "FastRCNN",
-    "GRUReader",
+    "GRUClassifier",
     "GoogLeNet",
     "Inception",
     "L2Norm",
@@ -82,40 +54,25 @@ __all__ = [
     "LanguageModel",
     "LeNet",
     "LeNetSigmoid",
-    "MLP64x25x15x1",
-    "MatrixFactorization",
     "MnistCNN",
-    "NeuMF",
     "NiN",
     "Predictions",
     "RegionPredictions",
-    "RegionSamples",
     "ResNet",
     "ResNet18",
     "ResNet34",
     "ResNet50",
+    "Seq2Seq",
     "SignalCNN",
     "TextCNN",
     "TinySSD",
-    "Translator",
-    "best_proposals",
-    "detect",
-    "detect_regions",
-    "factor_scores",
-    "fasttext",
     "fcn8s",
     "fcn16s",
     "fcn32s",
     "features",
-    "glove",
-    "recommend",
-    "sample_regions",
-    "selective_search",
-    "similar_items",
+    "seq2seq_step",
     "style",
     "token_step",
-    "translation_step",
     "weights",
     "with_vectors",
-    "word2vec",
 ]

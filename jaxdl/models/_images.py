@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 
 
@@ -23,7 +23,7 @@ def check_images(images: jax.Array, name: str, smallest: int = 1) -> None:
 
 
 def features(
-    model: nn.Module, variables: Any, images: jax.Array, names: Sequence[str]
+    model: linen.Module, variables: Any, images: jax.Array, names: Sequence[str]
 ) -> dict[str, jax.Array]:
     """Inner feature maps of a model in evaluation, by the names that its docstring lists.
 

@@ -149,8 +149,8 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            asked = f"{module}.{name}"[:100]
-            raise pickle.UnpicklingError(f"it asks for {asked}, which no state dict needs")
+            wanted = f"{module}.{name}"[:100]
+            raise pickle.UnpicklingError(f"it asks for {wanted}, which no state dict needs")
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:

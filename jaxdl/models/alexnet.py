@@ -1,7 +1,7 @@
 """AlexNet in its one-tower form: Krizhevsky, One weird trick for parallelizing convolutional
 neural networks, 2014, arXiv:1404.5997; the layers and names of torchvision's weights."""
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -23,7 +23,7 @@ TORCH_MODULES = {
 }
 
 
-class AlexNet(nn.Module):
+class AlexNet(linen.Module):
     """Five convolutions and three dense layers; 61,100,840 parameters for 1,000 classes.
 
     Images of 63x63 or more; 224x224 as published. Features by name: "relu1" to "relu5".
@@ -39,21 +39,21 @@ class AlexNet(nn.Module):
     dense_size: int = 4096
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Maps images `[B, H, W, C]` to logits `[B, K]`; key "dropout" in training."""
         check_images(images, "AlexNet", 63)
         x = images
         for i, (features, kernel, stride, padding, pooled) in enumerate(LAYERS, start=1):
             conv = Conv(features, kernel, stride, padding, dtype=self.dtype, name=f"conv{i}")
-            x = nn.relu(conv(x))
+            x = linen.relu(conv(x))
             self.sow("intermediates", f"relu{i}", x)
             x = ops.max_pool(x, 3, 2) if pooled else x
         x = ops.adaptive_avg_pool(x, 6).reshape(len(x), -1)
         for i in (1, 2):
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x = nn.relu(nn.Dense(self.dense_size, dtype=self.dtype, name=f"dense{i}")(x))
-        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+            x = linen.Dropout(self.dropout, deterministic=not train)(x)
+            x = linen.relu(linen.Dense(self.dense_size, dtype=self.dtype, name=f"dense{i}")(x))
+        return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
 
     def torch_module(self, path: str) -> str:
         """torchvision's name of a module of ours."""

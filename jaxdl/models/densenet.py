@@ -5,7 +5,7 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +14,7 @@ from jaxdl.models._images import check_images
 from jaxdl.nn import BatchNorm, Conv
 
 
-class DenseNet(nn.Module):
+class DenseNet(linen.Module):
     """Dense blocks, in which each layer sees all maps before it, and halving transitions between.
 
     Images of 29x29 or more with four blocks. Features by name: "denseblock1", ...
@@ -31,10 +31,10 @@ class DenseNet(nn.Module):
     growth: int = 32  # channels that a layer adds
     bottleneck: int | None = 4  # 1x1 convolution to so many times `growth` first; None: none
     stem: int = 64
-    norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.1, torch=True)
+    norm: Callable[..., linen.Module] = functools.partial(BatchNorm, momentum=0.9, unbiased=True)
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
@@ -46,7 +46,7 @@ class DenseNet(nn.Module):
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype)
 
         def rectified(x: jax.Array, name: str) -> jax.Array:
-            return nn.relu(self.norm(name=name)(x, mask, train=train))
+            return linen.relu(self.norm(name=name)(x, mask, train=train))
 
         x = rectified(conv(self.stem, 7, 2, 3, name="conv0")(images), "norm0")
         x = ops.max_pool(x, 3, 2, padding=1)
@@ -66,7 +66,7 @@ class DenseNet(nn.Module):
                 x = conv(x.shape[-1] // 2, 1, name=f"transition{block}_conv")(x)
                 x = ops.avg_pool(x, 2)
         x = ops.global_avg_pool(rectified(x, "norm5"))
-        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+        return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
 
     def torch_module(self, path: str) -> str:
         """torchvision's name of a module of ours."""

@@ -14,15 +14,15 @@ import functools
 import itertools
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
 from jaxdl.models._images import check_images
-from jaxdl.nn import Conv, Upsample, xavier
+from jaxdl.nn import Conv, Upsample, xavier_uniform
 
 
-class FCN(nn.Module):
+class FCN(linen.Module):
     """Class scores for every pixel of an image of any size from the body's stride upwards.
 
     >>> from jaxdl import models
@@ -36,7 +36,7 @@ class FCN(nn.Module):
     num_classes: int  # K, the background among them
     dtype: jnp.dtype | None = None  # of the heads' computation; the body has its own
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
@@ -62,7 +62,7 @@ class FCN(nn.Module):
         scores: Any = 0.0
         for name, size, finer in zip(taps, sizes, sizes[1:], strict=False):
             # The finer scores start at nothing, so that training begins with the coarsest alone.
-            init = xavier() if name == taps[0] else nn.initializers.zeros
+            init = xavier_uniform() if name == taps[0] else linen.initializers.zeros
             score = Conv(
                 self.num_classes, 1, dtype=self.dtype, kernel_init=init, name=f"score_{name}"
             )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -28,7 +28,7 @@ INCEPTIONS = {
 }
 
 
-class Inception(nn.Module):
+class Inception(linen.Module):
     """Four paths side by side, their channels concatenated.
 
     >>> block, x = Inception(INCEPTIONS["3a"], Conv), jnp.zeros((1, 28, 28, 192))
@@ -40,7 +40,7 @@ class Inception(nn.Module):
     conv: Callable[..., Any]  # (features, kernel, padding, name) -> (x -> x)
     third_kernel: int = 3
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, H, W, C]` to `[B, H, W, sum of the paths' last widths]`."""
         n1, (n21, n22), (n31, n32), n4 = self.widths
@@ -54,11 +54,11 @@ class Inception(nn.Module):
         return jnp.concatenate([path1, path2, path3, path4], axis=-1)
 
 
-class GoogLeNet(nn.Module):
+class GoogLeNet(linen.Module):
     """Nine Inception blocks without auxiliary heads; 6,624,904 parameters for 1,000 classes.
 
     `norm=None, third_kernel=5, last_pool=3` gives the paper's own form, with biases, but without
-    its local response normalisation. Images of 31x31 or more; 224x224 as published. Features by
+    its local response normalization. Images of 31x31 or more; 224x224 as published. Features by
     name: "3a" to "5b".
 
     >>> model, images = GoogLeNet(num_classes=1000), jnp.zeros((1, 224, 224, 3))
@@ -68,15 +68,15 @@ class GoogLeNet(nn.Module):
     """
 
     num_classes: int
-    norm: Callable[..., nn.Module] | None = functools.partial(
-        BatchNorm, epsilon=1e-3, momentum=0.1, torch=True
+    norm: Callable[..., linen.Module] | None = functools.partial(
+        BatchNorm, epsilon=1e-3, momentum=0.9, unbiased=True
     )
     third_kernel: int = 3
     last_pool: int = 2  # window of the pool before block 5a
     dropout: float = 0.2
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
@@ -97,8 +97,8 @@ class GoogLeNet(nn.Module):
                 x = pool(x)
             x = Inception(widths, conv, self.third_kernel, name=f"inception{name}")(x)
             self.sow("intermediates", name, x)
-        x = nn.Dropout(self.dropout, deterministic=not train)(ops.global_avg_pool(x))
-        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+        x = linen.Dropout(self.dropout, deterministic=not train)(ops.global_avg_pool(x))
+        return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
 
     def torch_module(self, path: str) -> str:
         """torchvision's name of a module of ours."""
@@ -107,19 +107,19 @@ class GoogLeNet(nn.Module):
         return re.sub(r"branch(\d)_(\d)", r"branch\1.\2", path).replace("/", ".")
 
 
-class _Conv(nn.Module):
+class _Conv(linen.Module):
     """Convolution, batch norm, ReLU."""
 
     features: int
     kernel: int
     stride: int = 1
     padding: int = 0
-    norm: Callable[..., nn.Module] | None = None
+    norm: Callable[..., linen.Module] | None = None
     dtype: jnp.dtype | None = None
     mask: jax.Array | None = None
     train: bool = False
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = Conv(
             self.features, self.kernel, self.stride, self.padding,
@@ -127,4 +127,4 @@ class _Conv(nn.Module):
         )(x)  # fmt: skip
         if self.norm is not None:
             x = self.norm(name="bn")(x, self.mask, train=self.train)
-        return nn.relu(x)
+        return linen.relu(x)

@@ -8,15 +8,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
-from jaxdl.nn import Dense, GRUCell, LSTMCell, Recurrent, uniform
-from jaxdl.nn._cells import Cell, State
+from jaxdl.nn import Cell, Dense, GRUCell, LSTMCell, Recurrent, uniform
+from jaxdl.nn._cells import State
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(linen.Module):
     """Embedding or one-hot, recurrent layers, one dense layer to the vocabulary.
 
     One way only: a backward layer would see the token it is to predict.
@@ -31,7 +31,7 @@ class LanguageModel(nn.Module):
         vocab_size: V.
         cell: of the recurrent layers, `RNNCell()`, `GRUCell()` or `LSTMCell()`.
         hidden_size, num_layers: of the recurrent layers.
-        embed_dim: width of a learnt embedding; None feeds one-hot vectors.
+        embed_dim: width of a learned embedding; None feeds one-hot vectors.
         tied: whether the dense layer is the embedding transposed (`embed_dim` = `hidden_size`).
         dropout: after the embedding, between layers and before the dense layer.
         init_scale: all weights from `U(-init_scale, init_scale)`; None takes each layer's default.
@@ -46,7 +46,7 @@ class LanguageModel(nn.Module):
     dropout: float = 0.0
     init_scale: float | None = None
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self,
         tokens: jax.Array,
@@ -67,13 +67,13 @@ class LanguageModel(nn.Module):
                 f"and {self.hidden_size}"
             )
         init = None if self.init_scale is None else uniform(self.init_scale)
-        drop = nn.Dropout(self.dropout, deterministic=not train)
+        drop = linen.Dropout(self.dropout, deterministic=not train)
         tokens_TB = tokens.T  # time first: two transpositions of ids, not of features
         if self.embed_dim is None:
             x_TBD = jax.nn.one_hot(tokens_TB, self.vocab_size)
         else:
-            embed_init = init or nn.initializers.normal(self.embed_dim**-0.5)
-            embed = nn.Embed(
+            embed_init = init or linen.initializers.normal(self.embed_dim**-0.5)
+            embed = linen.Embed(
                 self.vocab_size, self.embed_dim, embedding_init=embed_init, name="embed"
             )
             x_TBD = drop(embed(tokens_TB))
@@ -91,10 +91,10 @@ class LanguageModel(nn.Module):
         h_TBH = drop(h_TBH)
         if self.tied:
             logits_TBV = embed.attend(h_TBH)
-            bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,))
+            bias = self.param("bias", linen.initializers.zeros, (self.vocab_size,))
             logits_TBV = logits_TBV + jnp.broadcast_to(bias, logits_TBV.shape)
         else:
-            head_init = init or nn.initializers.lecun_normal()
+            head_init = init or linen.initializers.lecun_normal()
             logits_TBV = Dense(self.vocab_size, kernel_init=head_init, name="head")(h_TBH)
         return jnp.swapaxes(logits_TBV, 0, 1), state
 

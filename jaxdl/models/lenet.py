@@ -4,7 +4,7 @@ recognition, 1998, fig. 2, in the two forms that are in use."""
 import functools
 from collections.abc import Callable
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -13,7 +13,7 @@ from jaxdl.models._images import check_images
 from jaxdl.nn import Conv
 
 
-class LeNet(nn.Module):
+class LeNet(linen.Module):
     """Two convolutions of 5x5 with pooling, then 120-84-K dense units; 61,706 parameters at 28x28.
 
     The first convolution is same-padded, the second one is not, so that 28x28 gives the published
@@ -28,16 +28,16 @@ class LeNet(nn.Module):
     """
 
     num_classes: int
-    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    activation: Callable[[jax.Array], jax.Array] = linen.relu
     pool: Callable[..., jax.Array] = ops.max_pool
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Maps images `[B, H, W, C]`, at least 4x4, to logits `[B, K]`; `train` changes nothing."""
         check_images(images, "LeNet", 4)
         conv = functools.partial(Conv, kernel_size=5, dtype=self.dtype)
-        dense = functools.partial(nn.Dense, dtype=self.dtype)
+        dense = functools.partial(linen.Dense, dtype=self.dtype)
         pool = functools.partial(self.pool, window=2)
         x = pool(self.activation(conv(6, padding="SAME", name="conv1")(images)))
         padding = "VALID" if min(x.shape[1:3]) > 5 else "SAME"
@@ -48,4 +48,4 @@ class LeNet(nn.Module):
         return dense(self.num_classes, name="head")(x)
 
 
-LeNetSigmoid = functools.partial(LeNet, activation=nn.sigmoid, pool=ops.avg_pool)
+LeNetSigmoid = functools.partial(LeNet, activation=linen.sigmoid, pool=ops.avg_pool)

@@ -1,15 +1,14 @@
 """Multi-layer perceptrons: dense layers with an activation between them."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
 
-class MLP(nn.Module):
+class MLP(linen.Module):
     """Dense layers of the given widths, the last one without activation (its outputs are logits).
 
     A perceptron of any depth; `features=(10,)` is softmax regression.
@@ -22,22 +21,18 @@ class MLP(nn.Module):
     """
 
     features: Sequence[int]  # widths of the layers after the input, the outputs last
-    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    activation: Callable[[jax.Array], jax.Array] = linen.relu
     dropout: float = 0.0  # share of each hidden layer that is dropped in training
-    kernel_init: Any = nn.initializers.lecun_normal()
+    kernel_init: Any = linen.initializers.lecun_normal()
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps `[B, ...]`, taken as vectors, to `[B, features[-1]]`."""
         if x.ndim < 2 or not self.features or min(self.features) < 1:
             raise ValueError(f"need inputs [B, ...] and layers, got {x.shape}, {self.features}")
         x = jnp.reshape(x, (len(x), -1))
         for i, width in enumerate(self.features[:-1]):
-            x = nn.Dense(width, kernel_init=self.kernel_init, name=f"dense{i + 1}")(x)
+            x = linen.Dense(width, kernel_init=self.kernel_init, name=f"dense{i + 1}")(x)
             x = self.activation(x)
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.features[-1], kernel_init=self.kernel_init, name="head")(x)
-
-
-MLP64x25x15x1 = functools.partial(MLP, features=(25, 15, 1))
-"""Is an 8x8 digit a one? 64-25-15-1, ReLU, one logit."""
+            x = linen.Dropout(self.dropout, deterministic=not train)(x)
+        return linen.Dense(self.features[-1], kernel_init=self.kernel_init, name="head")(x)

@@ -1,6 +1,6 @@
 """Network in network: Lin, Chen & Yan 2014, arXiv:1312.4400, with AlexNet's first kernels."""
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +12,7 @@ from jaxdl.nn import Conv
 BLOCKS = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))
 
 
-class NiN(nn.Module):
+class NiN(linen.Module):
     """Blocks of a convolution and two 1x1 ones, pooled in between, then one block of K channels.
 
     The logits are that block's mean over all positions: there is no dense layer. Images of 67x67 or
@@ -28,7 +28,7 @@ class NiN(nn.Module):
     dropout: float = 0.5
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Maps images `[B, H, W, C]` to logits `[B, K]`; key "dropout" in training."""
         check_images(images, "NiN", 67)
@@ -36,7 +36,7 @@ class NiN(nn.Module):
         for i, (features, kernel, stride, padding) in enumerate(BLOCKS, start=1):
             x = self._block(x, i, features, kernel, stride, padding)
             x = ops.max_pool(x, 3, 2)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = linen.Dropout(self.dropout, deterministic=not train)(x)
         return ops.global_avg_pool(self._block(x, 4, self.num_classes, 3, 1, 1))
 
     def _block(
@@ -44,6 +44,6 @@ class NiN(nn.Module):
     ) -> jax.Array:
         for i, geometry in enumerate(((kernel, stride, padding), (1, 1, 0), (1, 1, 0)), start=1):
             x = Conv(features, *geometry, dtype=self.dtype, name=f"conv{block}_{i}")(x)
-            x = nn.relu(x)
+            x = linen.relu(x)
         self.sow("intermediates", f"block{block}", x)
         return x

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -15,18 +15,18 @@ from jaxdl.models._images import check_images, named
 from jaxdl.nn import BatchNorm, Conv
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(linen.Module):
     """Two 3x3 convolutions beside the identity (or a 1x1 convolution where shapes change)."""
 
     width: int
     stride: int
-    norm: Callable[..., nn.Module]
+    norm: Callable[..., linen.Module]
     preactivation: bool = False
     dtype: jnp.dtype | None = None
     expansion: ClassVar[int] = 1
     kernels: ClassVar[tuple[int, ...]] = (3, 3)
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
         """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, expansion width]`."""
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype)
@@ -34,18 +34,18 @@ class BasicBlock(nn.Module):
         out = self.width * self.expansion
         resized = self.stride > 1 or x.shape[-1] != out
 
-        def normalise(x: jax.Array, name: str) -> jax.Array:
+        def normalize(x: jax.Array, name: str) -> jax.Array:
             return self.norm(name=name)(x, mask, train=train)
 
-        if self.preactivation:  # normalise, rectify, convolve; nothing after the sum
-            y = nn.relu(normalise(x, "bn1"))
+        if self.preactivation:  # normalize, rectify, convolve; nothing after the sum
+            y = linen.relu(normalize(x, "bn1"))
             if resized:
                 x = conv(out, 1, self.stride, name="downsample_conv")(y)
         else:
             y = x
             if resized:
                 x = conv(out, 1, self.stride, name="downsample_conv")(x)
-                x = normalise(x, "downsample_bn")
+                x = normalize(x, "downsample_bn")
         strided = last - 1  # torchvision strides in the 3x3 convolution, not in the first 1x1
         for i, kernel in enumerate(self.kernels, start=1):
             y = conv(
@@ -53,11 +53,11 @@ class BasicBlock(nn.Module):
                 kernel // 2, name=f"conv{i}",
             )(y)  # fmt: skip
             if not self.preactivation:
-                y = normalise(y, f"bn{i}")
+                y = normalize(y, f"bn{i}")
             elif i < last:
-                y = normalise(y, f"bn{i + 1}")
-            y = nn.relu(y) if i < last else y
-        return x + y if self.preactivation else nn.relu(x + y)
+                y = normalize(y, f"bn{i + 1}")
+            y = linen.relu(y) if i < last else y
+        return x + y if self.preactivation else linen.relu(x + y)
 
 
 class Bottleneck(BasicBlock):
@@ -70,7 +70,7 @@ class Bottleneck(BasicBlock):
 _STEMS = {"imagenet": (7, 2, 4), "half": (3, 2, 2), "small": (3, 1, 1)}  # kernel, its stride, all
 
 
-class ResNet(nn.Module):
+class ResNet(linen.Module):
     """Four stages of residual blocks, a global mean and one dense layer; images of any size.
 
     Features by name: "stem" (before the pool), "layer1" to "layer4".
@@ -87,11 +87,11 @@ class ResNet(nn.Module):
     width: int = 64  # channels of the first stage; each further one has twice as many
     stem: Literal["imagenet", "half", "small"] = "imagenet"  # 7x7/2 and 3x3/2 pool, 3x3/2, 3x3
     preactivation: bool = False
-    norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.1, torch=True)
+    norm: Callable[..., linen.Module] = functools.partial(BatchNorm, momentum=0.9, unbiased=True)
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
     taps: Sequence[str] = ()  # features to return by name, in place of logits
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
     ) -> jax.Array | dict[str, jax.Array]:
@@ -107,7 +107,7 @@ class ResNet(nn.Module):
             self.width, kernel, stride, kernel // 2, use_bias=False, dtype=self.dtype, name="conv1"
         )(images)
         if not self.preactivation:
-            x = nn.relu(self.norm(name="bn1")(x, mask, train=train))
+            x = linen.relu(self.norm(name="bn1")(x, mask, train=train))
         self.sow("intermediates", "stem", x)
         maps = {"stem": x}
         if self.stem == "imagenet":
@@ -127,14 +127,14 @@ class ResNet(nn.Module):
         if self.taps:
             return named(maps, self.taps)
         if self.preactivation:
-            x = nn.relu(self.norm(name="bn_last")(x, mask, train=train))
+            x = linen.relu(self.norm(name="bn_last")(x, mask, train=train))
         if self.num_classes is None:
             return x
-        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(ops.global_avg_pool(x))
+        return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(ops.global_avg_pool(x))
 
     @property
     def stride(self) -> int:
-        """Pixels of the image between neighbours of the last feature map."""
+        """Pixels of the image between neighbors of the last feature map."""
         return _STEMS[self.stem][2] * 2 ** (len(self.stages) - 1)
 
     @property

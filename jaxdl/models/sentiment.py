@@ -9,7 +9,7 @@ them, and "both" has the two side by side (Kim's "multichannel").
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -19,14 +19,14 @@ from jaxdl.nn import GRU, LSTM, Dropout, contract_last
 Vectors = Literal["tuned", "frozen", "both"]
 
 
-class Words(nn.Module):
+class Words(linen.Module):
     """Word vectors `[B, T, D]`, or `[B, T, 2D]` for "both"; zero where there is padding."""
 
     vocab_size: int
     embed_dim: int
     vectors: Vectors
 
-    @nn.compact
+    @linen.compact
     def __call__(self, tokens: jax.Array) -> jax.Array:
         if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise ValueError(f"tokens need shape [B, T] and integers, got {tokens.shape}")
@@ -34,7 +34,7 @@ class Words(nn.Module):
         channels = []
         for name in ("tuned", "frozen"):
             if self.vectors in (name, "both"):
-                table = self.param(name, nn.initializers.normal(0.1), shape)
+                table = self.param(name, linen.initializers.normal(0.1), shape)
                 channels.append(table if name == "tuned" else jax.lax.stop_gradient(table))
         x = jnp.concatenate([table[tokens] for table in channels], axis=-1)
         return jnp.where((tokens > 0)[..., None], x, 0)
@@ -56,10 +56,10 @@ def with_vectors(params: dict[str, Any], table: ArrayLike) -> dict[str, Any]:
     return {**params, "words": words}
 
 
-class GRUReader(nn.Module):
+class GRUClassifier(linen.Module):
     """A GRU reads the text; its state after the last word decides.
 
-    >>> model, key = GRUReader(vocab_size=1000), jax.random.key(0)
+    >>> model, key = GRUClassifier(vocab_size=1000), jax.random.key(0)
     >>> tokens = jnp.array([[5, 8, 0, 0], [7, 2, 3, 9]])  # two words, and four
     >>> jax.eval_shape(lambda: model.init_with_output(key, tokens, train=False))[0].shape
     (2, 2)
@@ -72,22 +72,25 @@ class GRUReader(nn.Module):
     vectors: Vectors = "tuned"
     dropout: float = 0.5
 
-    @nn.compact
+    @linen.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
         """Maps ids `[B, T]` to logits `[B, K]`; key "dropout" in training."""
         x = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
         lengths = jnp.sum(tokens > 0, axis=1)
         _, (h,) = GRU(self.hidden_size, name="reader")(x, lengths=lengths, train=train)
         h = Dropout(self.dropout)(h[0], train=train)
-        return nn.Dense(self.num_classes, name="head")(h)
+        return linen.Dense(self.num_classes, name="head")(h)
 
 
-class BiLSTMReader(nn.Module):
+class BiLSTMClassifier(linen.Module):
     """An LSTM reads both ways; its outputs at the first and at the last word decide (4H numbers).
 
     The last word is that of the text, not of the padding.
 
-    >>> model, tokens = BiLSTMReader(vocab_size=1000, hidden_size=100), jnp.array([[5, 8, 0, 0]])
+    >>> model, tokens = (
+    ...     BiLSTMClassifier(vocab_size=1000, hidden_size=100),
+    ...     jnp.array([[5, 8, 0, 0]]),
+    ... )
     >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), tokens, train=False))
     >>> variables["params"]["head"]["kernel"].shape
     (400, 2)
@@ -101,7 +104,7 @@ class BiLSTMReader(nn.Module):
     vectors: Vectors = "tuned"
     dropout: float = 0.5
 
-    @nn.compact
+    @linen.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
         """Maps ids `[B, T]` to logits `[B, K]`; key "dropout" in training."""
         x = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
@@ -112,10 +115,10 @@ class BiLSTMReader(nn.Module):
         last = jnp.maximum(lengths - 1, 0)[:, None, None]
         ends = jnp.concatenate([h[:, 0], jnp.take_along_axis(h, last, axis=1)[:, 0]], axis=-1)
         ends = Dropout(self.dropout)(ends, train=train)
-        return nn.Dense(self.num_classes, name="head")(ends)
+        return linen.Dense(self.num_classes, name="head")(ends)
 
 
-class TextCNN(nn.Module):
+class TextCNN(linen.Module):
     """Convolutions of several widths, each unit's maximum over time (Kim 2014, arXiv:1408.5882).
 
     The text is padded with zeros at both ends, so that every word is the middle of a window. All
@@ -135,14 +138,14 @@ class TextCNN(nn.Module):
     vectors: Vectors = "both"
     dropout: float = 0.5
 
-    @nn.compact
+    @linen.compact
     def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
         """Maps ids `[B, T]` to logits `[B, K]`; key "dropout" in training."""
         x_BTD = Words(self.vocab_size, self.embed_dim, self.vectors, name="words")(tokens)
         D, F, T = x_BTD.shape[-1], self.filters, tokens.shape[1]
-        init = nn.initializers.lecun_normal(in_axis=(0, 1))
+        init = linen.initializers.lecun_normal(in_axis=(0, 1))
         kernels = [self.param(f"kernel{w}", init, (w, D, F)) for w in self.widths]
-        bias = self.param("bias", nn.initializers.zeros, (len(kernels) * F,))
+        bias = self.param("bias", linen.initializers.zeros, (len(kernels) * F,))
         columns = jnp.concatenate([jnp.moveaxis(k, 0, 1).reshape(D, -1) for k in kernels], axis=1)
         cuts = [F * sum(self.widths[:i]) for i in range(1, len(kernels))]
         products = jnp.split(contract_last(x_BTD, columns), cuts, axis=-1)
@@ -152,7 +155,7 @@ class TextCNN(nn.Module):
             padded = jnp.pad(product, ((0, 0), (before, width - 1 - before), (0, 0)))
             sums.append(sum(padded[:, i : i + T, i * F : (i + 1) * F] for i in range(width)))
         h_BTF = jnp.concatenate(sums, axis=-1)
-        h_BTF = nn.relu(h_BTF + jnp.broadcast_to(bias, h_BTF.shape))
+        h_BTF = linen.relu(h_BTF + jnp.broadcast_to(bias, h_BTF.shape))
         pooled = jnp.max(jnp.where((tokens > 0)[..., None], h_BTF, 0), axis=1)
         pooled = Dropout(self.dropout)(pooled, train=train)
-        return nn.Dense(self.num_classes, name="head")(pooled)
+        return linen.Dense(self.num_classes, name="head")(pooled)

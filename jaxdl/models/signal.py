@@ -5,12 +5,12 @@ Signals are `[B, T, C]`: T samples of C channels.
 
 from collections.abc import Sequence
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
 
-class SignalCNN(nn.Module):
+class SignalCNN(linen.Module):
     """1-D convolutions, each with batch norm, ReLU and pooling by two, then a mean over time.
 
     The mean makes it take signals of any length (of at least `2^len(features)` samples).
@@ -26,7 +26,7 @@ class SignalCNN(nn.Module):
     width: int = 7  # samples seen by each convolution
     dropout: float = 0.2
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps signals `[B, T, C]` to logits `[B, K]`; key "dropout" in training."""
         if x.ndim != 3 or x.shape[1] < 2 ** len(self.features):
@@ -34,8 +34,8 @@ class SignalCNN(nn.Module):
                 f"need signals [B, T, C] with T >= {2 ** len(self.features)}, got {x.shape}"
             )
         for channels in self.features:
-            x = nn.Conv(channels, (self.width,), use_bias=False)(x)
-            x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
-            x = nn.max_pool(x, (2,), (2,))
-        x = nn.Dropout(self.dropout, deterministic=not train)(jnp.mean(x, axis=1))
-        return nn.Dense(self.num_classes, name="head")(x)
+            x = linen.Conv(channels, (self.width,), use_bias=False)(x)
+            x = linen.relu(linen.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+            x = linen.max_pool(x, (2,), (2,))
+        x = linen.Dropout(self.dropout, deterministic=not train)(jnp.mean(x, axis=1))
+        return linen.Dense(self.num_classes, name="head")(x)

@@ -1,7 +1,7 @@
 """Single-shot detectors: Liu et al. 2016, SSD, arXiv:1512.02325, and the small one of the D2L book.
 
     predictions = model.apply(variables, images, train=False)   # one class and box for each anchor
-    found = models.detect(predictions, model.anchors(*images.shape[1:3]))
+    found = ops.detect(predictions, model.anchors(*images.shape[1:3]))
 
 A detector has one anchor for each of the A predictions; class 0 is background.
 """
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,45 +28,16 @@ class Predictions(NamedTuple):
     offsets: jax.Array  # [B, A, 4], see `ops.decode_boxes`
 
 
-def detect(
-    predictions: Predictions,
-    anchors: jax.Array,
-    *,
-    iou_threshold: float = 0.5,
-    score_threshold: float = 0.01,
-    max_outputs: int = 100,
-) -> ops.Detections:
-    """Boxes in shares of the image, decoded, cut at its border and suppressed class by class.
-
-    >>> predictions = Predictions(jnp.array([[[0.0, 0.0, 9.0]]]), jnp.zeros((1, 1, 4)))
-    >>> found = detect(predictions, jnp.array([[0.5, 0.5, 1.5, 1.0]]), max_outputs=1)
-    >>> found.classes, found.boxes
-    (Array([[1]], dtype=int32), Array([[[0.5, 0.5, 1. , 1. ]]], dtype=float32))
-
-    Args:
-        predictions: of B images.
-        anchors: `[A, 4]`, of the model's `anchors`.
-        iou_threshold, score_threshold, max_outputs: as `ops.multiclass_nms`.
-    """
-    probabilities = jax.nn.softmax(predictions.logits.astype(jnp.float32), axis=-1)
-    anchors = jnp.broadcast_to(anchors, predictions.offsets.shape)
-    boxes = ops.clip_boxes(ops.decode_boxes(predictions.offsets, anchors))
-    return ops.multiclass_nms(
-        boxes, probabilities, iou_threshold=iou_threshold, score_threshold=score_threshold,
-        max_outputs=max_outputs,
-    )  # fmt: skip
-
-
-class TinySSD(nn.Module):
+class TinySSD(linen.Module):
     """Three halving blocks, some more of equal width, a global maximum; a head on each of them.
 
-    A halving block is two 3x3 convolutions, normalised and rectified, and a 2x2 maximum. One scale
+    A halving block is two 3x3 convolutions, normalized and rectified, and a 2x2 maximum. One scale
     follows the base, one each further block, the last the global maximum: 5,444 anchors for
     256x256 pixels. The defaults are the book's (d2l.ai, sec. 14.7), with batch norm.
 
     >>> model, key, images = TinySSD(num_classes=1), jax.random.key(0), jnp.zeros((1, 256, 256, 3))
-    >>> said = jax.eval_shape(lambda: model.init_with_output(key, images, train=False)[0])
-    >>> said.logits.shape, said.offsets.shape, model.anchors(256, 256).shape
+    >>> outputs = jax.eval_shape(lambda: model.init_with_output(key, images, train=False)[0])
+    >>> outputs.logits.shape, outputs.offsets.shape, model.anchors(256, 256).shape
     ((1, 5444, 2), (1, 5444, 4), (5444, 4))
     """
 
@@ -79,10 +50,10 @@ class TinySSD(nn.Module):
     )
     ratios: Sequence[float] = (1.0, 2.0, 0.5)  # width over height, in pixels
     fold: int = 1  # so many pixels a side become the channels of one before the first block
-    norm: Callable[..., nn.Module] = BatchNorm
+    norm: Callable[..., linen.Module] = BatchNorm
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
     ) -> Predictions:
@@ -96,7 +67,7 @@ class TinySSD(nn.Module):
         for number, width in enumerate(blocks, 1):
             for i in (1, 2):
                 x = Conv(width, 3, padding=1, dtype=self.dtype, name=f"conv{number}_{i}")(x)
-                x = nn.relu(self.norm(name=f"bn{number}_{i}")(x, mask, train=train))
+                x = linen.relu(self.norm(name=f"bn{number}_{i}")(x, mask, train=train))
             x = ops.max_pool(x, 2)
             if number >= len(self.base):
                 maps.append(x)
@@ -114,12 +85,12 @@ class TinySSD(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Pixels between neighbours of the last map before the global one, the least image."""
+        """Pixels between neighbors of the last map before the global one, the least image."""
         return self.fold * 2 ** (len(self.base) + len(self.sizes) - 2)
 
 
-class L2Norm(nn.Module):
-    """Each pixel's channels at length 1, times a learnt scale for each channel.
+class L2Norm(linen.Module):
+    """Each pixel's channels at length 1, times a learned scale for each channel.
 
     >>> L2Norm().init_with_output(jax.random.key(0), jnp.array([[3.0, 4.0]]))[0]  # 20 * 3 / 5, ...
     Array([[12., 16.]], dtype=float32)
@@ -129,25 +100,28 @@ class L2Norm(nn.Module):
 
     scale: float = 20.0  # at the start
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., C]` to its own shape."""
-        scale = self.param("scale", nn.initializers.constant(self.scale), x.shape[-1:], jnp.float32)
+        scale = self.param(
+            "scale", linen.initializers.constant(self.scale), x.shape[-1:], jnp.float32
+        )
         wide = x.astype(jnp.float32)
         square = jnp.sum(jnp.square(wide), axis=-1, keepdims=True)
         spread = (None,) * (x.ndim - 1)
         return (wide * jax.lax.rsqrt(square + 1e-10) * scale[spread]).astype(x.dtype)
 
 
-class SSD300(nn.Module):
+class SSD300(linen.Module):
     """SSD on VGG-16 for images of 300x300 pixels, six scales, 8,732 anchors.
 
-    The convolutions of VGG-16 have the names of `models.VGG16`, so that `train.transfer` brings its
-    weights over. The sixth and seventh are its dense layers as convolutions, the sixth dilated.
+    The convolutions of VGG-16 have the names of `models.VGG16`, so that `train.load_pretrained`
+    brings its weights over. The sixth and seventh are its dense layers as convolutions, the sixth
+    dilated.
 
     >>> model, key, images = SSD300(num_classes=20), jax.random.key(0), jnp.zeros((1, 300, 300, 3))
-    >>> said = jax.eval_shape(lambda: model.init_with_output(key, images, train=False)[0])
-    >>> said.logits.shape, said.offsets.shape, model.anchors().shape
+    >>> outputs = jax.eval_shape(lambda: model.init_with_output(key, images, train=False)[0])
+    >>> outputs.logits.shape, outputs.offsets.shape, model.anchors().shape
     ((1, 8732, 21), (1, 8732, 4), (8732, 4))
     """
 
@@ -156,7 +130,7 @@ class SSD300(nn.Module):
     dense_width: int = 1024  # of the two that were dense
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
-    @nn.compact
+    @linen.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Predictions:
         """Maps images `[B, 300, 300, C]` to predictions in the order of `anchors()`."""
         check_images(images, "SSD300")
@@ -164,7 +138,7 @@ class SSD300(nn.Module):
         del train  # nothing in it is random, or of the batch
 
         def conv(x: jax.Array, width: int, kernel: int, name: str, **options) -> jax.Array:
-            return nn.relu(Conv(width, kernel, dtype=self.dtype, name=name, **options)(x))
+            return linen.relu(Conv(width, kernel, dtype=self.dtype, name=name, **options)(x))
 
         x, maps = images, []
         for block, (depth, width) in enumerate(zip((2, 2, 3, 3, 3), self.widths, strict=True), 1):
@@ -207,9 +181,9 @@ class SSD300(nn.Module):
                 long, short = least * math.sqrt(ratio), least / math.sqrt(ratio)
                 shapes += [(long, short), (short, long)]
             y, x = (np.mgrid[:cells, :cells] + 0.5) * step
-            centre = np.stack([x, y], axis=-1).reshape(-1, 1, 2)
+            center = np.stack([x, y], axis=-1).reshape(-1, 1, 2)
             half = np.array(shapes)[None] / 2
-            boxes.append(np.concatenate([centre - half, centre + half], axis=-1).reshape(-1, 4))
+            boxes.append(np.concatenate([center - half, center + half], axis=-1).reshape(-1, 4))
         return jnp.asarray(np.concatenate(boxes) / 300, jnp.float32)
 
 

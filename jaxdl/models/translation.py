@@ -11,7 +11,7 @@ Legend: B examples, S source steps, T target steps, H hidden units; id 0 is padd
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -27,7 +27,7 @@ class Memory(NamedTuple):
     summary: jax.Array  # [B, 2H] its last states, forward and backward
 
 
-class DecoderStep(nn.Module):
+class DecoderStep(linen.Module):
     """One step of the decoder; the embedding's share of the input is projected outside."""
 
     hidden_size: int
@@ -65,10 +65,10 @@ class DecoderStep(nn.Module):
         return h, (h, weights)
 
 
-class Translator(nn.Module):
+class Seq2Seq(linen.Module):
     """Encoder and decoder; called with the target it is taught (teacher forcing).
 
-    >>> model, key = Translator(source_size=50, target_size=60), jax.random.key(0)
+    >>> model, key = Seq2Seq(source_size=50, target_size=60), jax.random.key(0)
     >>> pair = jnp.ones((2, 7), int), jnp.ones((2, 5), int)  # source [B, S], target [B, T]
     >>> logits, weights = jax.eval_shape(lambda: model.init_with_output(key, *pair, train=False)[0])
     >>> logits.shape, weights.shape
@@ -89,9 +89,9 @@ class Translator(nn.Module):
     dropout: float = 0.0
 
     def setup(self) -> None:
-        init = nn.initializers.normal(self.embed_dim**-0.5)
-        self.source = nn.Embed(self.source_size, self.embed_dim, embedding_init=init)
-        self.target = nn.Embed(self.target_size, self.embed_dim, embedding_init=init)
+        init = linen.initializers.normal(self.embed_dim**-0.5)
+        self.source = linen.Embed(self.source_size, self.embed_dim, embedding_init=init)
+        self.target = linen.Embed(self.target_size, self.embed_dim, embedding_init=init)
         self.encoder = Recurrent(GRUCell(), self.hidden_size, bidirectional=True)
         self.bridge = Dense(self.hidden_size)
         self.project = Dense(3 * self.hidden_size)
@@ -125,7 +125,7 @@ class Translator(nn.Module):
         """
         memory, h = self.encode(source, train=train)
         a = self.project(self.drop(self.target(target), train=train))
-        loop = nn.scan(
+        loop = linen.scan(
             lambda decoder, h, a: decoder(h, a, memory),
             variable_broadcast="params",
             split_rngs={"params": False},
@@ -136,17 +136,17 @@ class Translator(nn.Module):
         return self.head(self.drop(hs, train=train)), weights
 
 
-def translation_step(
-    model: Translator, params: Any, source: jax.Array
+def seq2seq_step(
+    model: Seq2Seq, params: Any, source: jax.Array
 ) -> tuple[Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]], jax.Array]:
     """The `step` and the carry that `jaxdl.decode` asks for, for sources `[B, S]`.
 
     The memory of the source is in the step's closure, not in the carry: beams share it.
 
-    >>> model, source, token = Translator(50, 60), jnp.ones((2, 7), int), jnp.array([1, 1])
+    >>> model, source, token = Seq2Seq(50, 60), jnp.ones((2, 7), int), jnp.array([1, 1])
     >>> init = lambda: model.init(jax.random.key(0), source, token[:, None], train=False)["params"]
     >>> def first(params):
-    ...     step, h = translation_step(model, params, source)
+    ...     step, h = seq2seq_step(model, params, source)
     ...     return step(h, token)
     >>> h, logits = jax.eval_shape(first, jax.eval_shape(init))
     >>> h.shape, logits.shape

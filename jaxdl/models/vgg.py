@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +12,7 @@ from jaxdl.models._images import check_images, named
 from jaxdl.nn import BatchNorm, Conv
 
 
-class VGG(nn.Module):
+class VGG(linen.Module):
     """Blocks of 3x3 convolutions, each ending in a 2x2 pool, and three dense layers.
 
     Images of `2^blocks` pixels a side or more (32x32 for the published five blocks). Features by
@@ -27,13 +27,13 @@ class VGG(nn.Module):
     num_classes: int | None  # None: the last feature map in place of logits
     depths: Sequence[int]  # convolutions in each block
     widths: Sequence[int] = (64, 128, 256, 512, 512)  # channels of each block
-    norm: Callable[..., nn.Module] | None = None  # BatchNorm after each convolution
+    norm: Callable[..., linen.Module] | None = None  # BatchNorm after each convolution
     dropout: float = 0.5
     dense_size: int = 4096
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
     taps: Sequence[str] = ()  # features to return by name, in place of logits
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self, images: jax.Array, mask: jax.Array | None = None, *, train: bool
     ) -> jax.Array | dict[str, jax.Array]:
@@ -57,7 +57,7 @@ class VGG(nn.Module):
                 x = Conv(width, 3, padding=1, dtype=self.dtype, name=f"conv{block}_{i}")(x)
                 if self.norm is not None:
                     x = self.norm(name=f"bn{block}_{i}")(x, mask, train=train)
-                x = nn.relu(x)
+                x = linen.relu(x)
                 if keep(f"relu{block}_{i}", x):
                     return named(maps, self.taps)
             x = ops.max_pool(x, 2)
@@ -69,9 +69,9 @@ class VGG(nn.Module):
             return x
         x = ops.adaptive_avg_pool(x, 7).reshape(len(x), -1)
         for i in (1, 2):
-            x = nn.relu(nn.Dense(self.dense_size, dtype=self.dtype, name=f"dense{i}")(x))
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+            x = linen.relu(linen.Dense(self.dense_size, dtype=self.dtype, name=f"dense{i}")(x))
+            x = linen.Dropout(self.dropout, deterministic=not train)(x)
+        return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
 
     def torch_module(self, path: str) -> str:
         """torchvision's name of a module of ours."""
@@ -90,7 +90,7 @@ class VGG(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Pixels of the image between neighbours of the last feature map."""
+        """Pixels of the image between neighbors of the last feature map."""
         return 2 ** len(self.depths)
 
     @property
@@ -109,7 +109,7 @@ VGG13 = functools.partial(VGG, depths=(2, 2, 2, 2, 2))
 VGG16 = functools.partial(VGG, depths=(2, 2, 3, 3, 3))
 VGG19 = functools.partial(VGG, depths=(2, 2, 4, 4, 4))
 # torchvision's running averages: the new value's share is 0.1, the variance unbiased.
-batch_norm = functools.partial(BatchNorm, momentum=0.1, torch=True)
+batch_norm = functools.partial(BatchNorm, momentum=0.9, unbiased=True)
 VGG11BN = functools.partial(VGG11, norm=batch_norm)
 VGG13BN = functools.partial(VGG13, norm=batch_norm)
 VGG16BN = functools.partial(VGG16, norm=batch_norm)

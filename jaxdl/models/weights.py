@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl.models import _torch_zip
+from jaxdl.models._torch_zip import DAMAGE, read
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 _STATISTICS = {"mean": "running_mean", "var": "running_var"}
@@ -149,11 +149,11 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         if zipfile.is_zipfile(path):
-            return _torch_zip.read(path)
+            return read(path)
     except ValueError as error:
         named = str(error).startswith(str(path))
         raise error if named else ValueError(f"{path} cannot be read: {error}") from error
-    except _torch_zip.DAMAGE as e:
+    except DAMAGE as e:
         raise ValueError(f"{path} is not a state dict that can be read: {str(e)[:300]}") from e
     raise ValueError(
         f"{path} is neither a .safetensors file nor a state dict in torch's zip format (torch 1.6 "

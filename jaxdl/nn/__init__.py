@@ -1,4 +1,4 @@
-"""Layers that several models share, beside Flax's own, and initialisers for them.
+"""Layers that several models share, beside Flax's own, and initializers for them.
 
 Dropout has one convention, here and in Flax: what is kept is divided by the share that is kept
 while training, and nothing happens when evaluating, so expectations agree.
@@ -10,12 +10,20 @@ from jaxdl.nn._attention import (
     MultiHeadAttention,
     attention_from_torch,
 )
-from jaxdl.nn._bptt import linear_state_gradients, rnn_gradients, rnn_outputs
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell
 from jaxdl.nn._conv import Conv, ConvTranspose
 from jaxdl.nn._dense import Dense, contract_last
 from jaxdl.nn._dropout import Dropout
-from jaxdl.nn._initialisers import bilinear, constant, he, normal, uniform, xavier
+from jaxdl.nn._initializers import (
+    bilinear,
+    constant,
+    he_normal,
+    he_uniform,
+    normal,
+    uniform,
+    xavier_normal,
+    xavier_uniform,
+)
 from jaxdl.nn._norm import BatchNorm, batch_statistics
 from jaxdl.nn._recurrent import (
     GRU,
@@ -51,14 +59,13 @@ __all__ = [
     "bilinear",
     "constant",
     "contract_last",
-    "he",
-    "linear_state_gradients",
+    "he_normal",
+    "he_uniform",
     "normal",
     "recurrent_from_torch",
     "recurrent_scan",
     "recurrent_to_torch",
-    "rnn_gradients",
-    "rnn_outputs",
     "uniform",
-    "xavier",
+    "xavier_normal",
+    "xavier_uniform",
 ]

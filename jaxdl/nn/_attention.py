@@ -6,7 +6,7 @@ are projected once by `project_keys`, and `attend` takes the projected ones.
 
 from collections.abc import Mapping
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +20,7 @@ from jaxdl.ops._attention import blank_blind, blank_unseen
 Attended = tuple[jax.Array, jax.Array]  # outputs [..., T, E], weights [..., T, S]
 
 
-class _ProjectedKeys(nn.Module):
+class _ProjectedKeys(linen.Module):
     """Keys through `key`, a dense layer, once; `attend` of each kind compares them with queries."""
 
     hidden_size: int
@@ -63,7 +63,7 @@ class AdditiveAttention(_ProjectedKeys):
         super().setup()
         self.query = Dense(self.hidden_size, use_bias=False)
         self.v = self.param(
-            "v", nn.initializers.normal(self.hidden_size**-0.5), (self.hidden_size,)
+            "v", linen.initializers.normal(self.hidden_size**-0.5), (self.hidden_size,)
         )
 
     def attend(
@@ -93,7 +93,7 @@ class DotAttention(_ProjectedKeys):
         return ops.dot_product_attention(queries, projected, values, mask=mask, scaled=self.scaled)
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(linen.Module):
     """Several attentions side by side on projections (Vaswani et al. 2017, sec. 3.2.2).
 
     The parameters are those of torch's `MultiheadAttention`; see `attention_from_torch`.
@@ -114,7 +114,7 @@ class MultiHeadAttention(nn.Module):
     num_heads: int
     dropout: float = 0.0
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self,
         queries: jax.Array,
@@ -151,7 +151,7 @@ class MultiHeadAttention(nn.Module):
         q, k, v = heads(queries, "query"), heads(keys, "key"), heads(values, "value")
         outputs, weights = ops.dot_product_attention(q, k, v, mask=mask)
         if self.dropout and train:
-            kept = nn.Dropout(self.dropout, deterministic=False)(weights)
+            kept = linen.Dropout(self.dropout, deterministic=False)(weights)
             outputs = jnp.einsum("bhts,bhsd->bhtd", kept, v)
         outputs = jnp.swapaxes(outputs, 1, 2).reshape(queries.shape)
         return Dense(width, name="out")(outputs), weights

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
 from jaxdl import ops
-from jaxdl.nn._initialisers import Initialiser, constant
+from jaxdl.nn._initializers import Initializer, constant
 from jaxdl.ops._convolution import Padding, add_bias, channels_first_hint, per_axis
 
 # Kaiming's rule for rectifiers; torch's own default is a third of this variance.
-default_kernel_init = nn.initializers.he_normal()
+default_kernel_init = linen.initializers.he_normal()
 
 
-class Conv(nn.Module):
-    """Cross-correlation `ops.conv` with a learnt kernel `[sizes..., C / groups, O]` and bias `[O]`.
+class Conv(linen.Module):
+    """Cross-correlation `ops.conv` with a learned kernel `[sizes..., C / groups, O]` and bias
+    `[O]`.
 
     One layer for every backend: on CPU `ops.conv` takes the formulation measured fastest for the
     shape, elsewhere XLA's own convolution. The parameters are named and laid out as in
@@ -37,22 +38,22 @@ class Conv(nn.Module):
     use_bias: bool = True
     dtype: jnp.dtype | None = None  # of the computation; the parameters' by default
     param_dtype: jnp.dtype = jnp.float32
-    kernel_init: Initialiser = default_kernel_init
-    bias_init: Initialiser = constant(0.0)
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = constant(0.0)
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, spatial..., C]` to `[B, out..., features]`."""
         kernel, bias = _parameters(self, x)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = linen.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         return ops.conv(
             x, kernel, bias, strides=self.strides, padding=self.padding,
             dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
 
 
-class ConvTranspose(nn.Module):
-    """`ops.conv_transpose` with a learnt kernel `[sizes..., C / groups, O]` and bias `[O]`.
+class ConvTranspose(linen.Module):
+    """`ops.conv_transpose` with a learned kernel `[sizes..., C / groups, O]` and bias `[O]`.
 
     >>> layer = ConvTranspose(1, kernel_size=2, strides=2, kernel_init=constant(1.0))
     >>> x = jnp.array([1.0, 2.0, 3.0]).reshape(1, 3, 1)
@@ -70,14 +71,14 @@ class ConvTranspose(nn.Module):
     use_bias: bool = True
     dtype: jnp.dtype | None = None
     param_dtype: jnp.dtype = jnp.float32
-    kernel_init: Initialiser = default_kernel_init
-    bias_init: Initialiser = constant(0.0)
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = constant(0.0)
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, spatial..., C]` to `[B, larger..., features]`."""
         kernel, bias = _parameters(self, x)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = linen.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = ops.conv_transpose(
             x, kernel, strides=self.strides, padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation, groups=self.groups,

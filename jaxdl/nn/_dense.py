@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 from jax import lax
 
@@ -31,7 +31,7 @@ def contract_last(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _flat_dot(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
 
 
-class Dense(nn.Dense):
+class Dense(linen.Dense):
     """Flax's `Dense`, its parameters and its numbers; faster on a CPU where x is `[..., T, D]`.
 
     In half precision the bias' gradient, a sum over all rows, is added up in float32.
@@ -44,7 +44,7 @@ class Dense(nn.Dense):
 
     dot_general: Any = _flat_dot
 
-    @nn.compact
+    @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Maps `[..., D]` to `[..., features]`."""
         shape = (inputs.shape[-1], self.features)

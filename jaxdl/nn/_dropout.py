@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
 
-class Dropout(nn.Module):
+class Dropout(linen.Module):
     """Zeroes entries with probability `rate` while training and divides the rest by `1 - rate`.
 
     Flax's `nn.Dropout` draws one array of bits for the batch it sees, so that code for one device
@@ -23,7 +23,7 @@ class Dropout(nn.Module):
     rate: float
     axis_name: Any = None  # mesh axes over which the batch is spread, in code for one device
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps `[B, ...]` to its own shape and dtype; takes a key from the collection "dropout"."""
         if not 0 <= self.rate < 1:

@@ -1,12 +1,12 @@
-"""Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167) for dense and convolutional layers.
+"""Batch normalization (Ioffe & Szegedy 2015, arXiv:1502.03167) for dense and convolutional layers.
 
 Conventions that libraries differ in, with the choice made here:
 
 - `momentum` is the share of the old running value that is kept, 0.9 here and in Flax; Keras keeps
-  0.99, and 64 % of the initial statistics are then still there after 45 steps. In torch 0.1 is the
-  share of the new value: `torch=True` reads momentum so. `test_momentum_is_the_share_kept`
-- The running variance is the biased one that normalised the batch; torch's, and with `torch=True`
-  ours, is the unbiased one. `test_running_variance_is_biased_unless_torch`
+  0.99, and 64 % of the initial statistics are then still there after 45 steps. torch's 0.1 is the
+  share of the new value, 0.9 here. `test_momentum_is_the_share_kept`
+- The running variance is the biased one that normalized the batch; torch's, and ours
+  with `unbiased=True`, is the unbiased one. `test_running_variance_is_biased_by_default`
 - The variance is taken about the mean in a second pass. `E[x^2] - E[x]^2` gives 16.0 for 0.695
   when the mean is 1e4. `test_variance_at_a_mean_of_ten_thousand`
 - Padded rows, marked by a mask, have no part in the statistics. `test_padded_rows_have_no_part`
@@ -16,15 +16,15 @@ Conventions that libraries differ in, with the choice made here:
 
 from collections.abc import Sequence
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
-from jaxdl.nn._initialisers import Initialiser, constant
+from jaxdl.nn._initializers import Initializer, constant
 
 
-class BatchNorm(nn.Module):
-    """Normalises each channel (the last axis) over all others, then scales and shifts it.
+class BatchNorm(linen.Module):
+    """Normalizes each channel (the last axis) over all others, then scales and shifts it.
 
     Running averages are in the collection "batch_stats" as "mean" and "var", parameters are "scale"
     and "bias". Statistics and running averages are in float32 whatever the input is.
@@ -38,13 +38,13 @@ class BatchNorm(nn.Module):
 
     momentum: float = 0.9
     epsilon: float = 1e-5
-    torch: bool = False  # momentum is the share of the new value, running variance unbiased
+    unbiased: bool = False  # the running variance is that of a sample, N - 1, as in torch
     frozen: bool = False  # the running averages even in training, and no update of them
     axis_name: str | Sequence[str] | None = None  # devices of `shard_map`/`pmap` or a `vmap` axis
-    scale_init: Initialiser = constant(1.0)
-    bias_init: Initialiser = constant(0.0)
+    scale_init: Initializer = constant(1.0)
+    bias_init: Initializer = constant(0.0)
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
         """Maps `[B, ..., C]` to its own shape and dtype.
 
@@ -52,7 +52,7 @@ class BatchNorm(nn.Module):
             x: `[B, ..., C]`.
             mask: boolean `[B]` up to `[B, ...]`: False is left out of the statistics, and may
                 hold NaN without harm. A batch with nothing in it changes no running average.
-            train: normalise by the batch and update the averages, or by the averages.
+            train: normalize by the batch and update the averages, or by the averages.
         Raises: ValueError if the mask does not lead the shape, or momentum is outside [0, 1].
         """
         if not 0 <= self.momentum <= 1:
@@ -65,9 +65,8 @@ class BatchNorm(nn.Module):
         if train and not self.frozen:
             batch_mean, batch_var, count = batch_statistics(x, mask, axis_name=self.axis_name)
             if not self.is_initializing():
-                momentum = 1 - self.momentum if self.torch else self.momentum
-                kept = jnp.where(count == 0, 1.0, momentum)
-                unbias = count / jnp.maximum(count - 1, 1) if self.torch else 1.0
+                kept = jnp.where(count == 0, 1.0, self.momentum)
+                unbias = count / jnp.maximum(count - 1, 1) if self.unbiased else 1.0
                 mean.value = kept * mean.value + (1 - kept) * batch_mean
                 var.value = kept * var.value + (1 - kept) * batch_var * unbias
         else:

@@ -14,7 +14,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +22,7 @@ from flax.linen.dtypes import promote_dtype
 from jax.typing import ArrayLike
 
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell, State, Weights, outer_sum
-from jaxdl.nn._initialisers import uniform
+from jaxdl.nn._initializers import uniform
 from jaxdl.ops._linear import bilinear_jvp, linear_map, vary_with
 
 
@@ -170,19 +170,19 @@ def _project_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     )
 
 
-class _Layer(nn.Module):
+class _Layer(linen.Module):
     """One layer in one direction, `[T, B, D] -> [T, B, H]`; see `Recurrent` for the fields."""
 
     cell: Cell
     hidden_size: int
     reverse: bool
     two_biases: bool
-    kernel_init: nn.initializers.Initializer
-    recurrent_init: nn.initializers.Initializer
-    bias_init: nn.initializers.Initializer
+    kernel_init: linen.initializers.Initializer
+    recurrent_init: linen.initializers.Initializer
+    bias_init: linen.initializers.Initializer
     dtype: Any
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self, x: jax.Array, state: State, mask: jax.Array | None
     ) -> tuple[jax.Array, State]:
@@ -214,7 +214,7 @@ class _Layer(nn.Module):
         return bias.at[H : 2 * H].add(getattr(self.cell, "forget_bias", 0.0))
 
 
-class Recurrent(nn.Module):
+class Recurrent(linen.Module):
     """A stack of recurrent layers, each fed with the outputs of the one below.
 
     `RNN`, `GRU` and `LSTM` are this module with their cell filled in.
@@ -247,12 +247,12 @@ class Recurrent(nn.Module):
     dropout: float = 0.0
     two_biases: bool = False
     time_major: bool = False
-    kernel_init: nn.initializers.Initializer | None = None
-    recurrent_init: nn.initializers.Initializer | None = None
-    bias_init: nn.initializers.Initializer | None = None
+    kernel_init: linen.initializers.Initializer | None = None
+    recurrent_init: linen.initializers.Initializer | None = None
+    bias_init: linen.initializers.Initializer | None = None
     dtype: Any = None
 
-    @nn.compact
+    @linen.compact
     def __call__(
         self,
         x: jax.Array,
@@ -298,7 +298,7 @@ class Recurrent(nn.Module):
         finals = []
         for layer in range(self.num_layers):
             if layer > 0:
-                x = nn.Dropout(self.dropout, deterministic=not train)(x)
+                x = linen.Dropout(self.dropout, deterministic=not train)(x)
             outputs = []
             for direction in range(R):
                 hs, final = _Layer(

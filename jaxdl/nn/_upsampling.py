@@ -1,19 +1,20 @@
-"""Enlarging feature maps by a learnt transposed convolution that starts as interpolation."""
+"""Enlarging feature maps by a learned transposed convolution that starts as interpolation."""
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
 from jaxdl import ops
-from jaxdl.nn._initialisers import Initialiser, bilinear
+from jaxdl.nn._initializers import Initializer, bilinear
 
 
-class Upsample(nn.Module):
+class Upsample(linen.Module):
     """Enlarges `[B, H, W, C]` to `[B, H factor, W factor, C]`, at first bilinearly.
 
-    The kernel `[k, k, C, C]`, `k = 2 factor - factor % 2`, is learnt like any other. As initialised
-    it equals `jax.image.resize(..., "bilinear")`, pixel centres at half pixels, `factor` pixels and
-    more from the border; nearer the border values fade, for outside the map there are zeros.
+    The kernel `[k, k, C, C]`, `k = 2 factor - factor % 2`, is learned like any other. As
+    initialized it equals `jax.image.resize(..., "bilinear")`, pixel centers at half pixels,
+    `factor` pixels and more from the border; nearer the border values fade, for outside the map
+    there are zeros.
 
     >>> x = jnp.broadcast_to(jnp.array([4.0, 8.0, 8.0])[None, :, None, None], (1, 3, 3, 1))
     >>> Upsample(factor=2).init_with_output(jax.random.key(0), x)[0][0, :, 3, 0]
@@ -24,9 +25,9 @@ class Upsample(nn.Module):
 
     factor: int
     dtype: jnp.dtype | None = None  # of the computation; the parameters' by default
-    kernel_init: Initialiser = bilinear()
+    kernel_init: Initializer = bilinear()
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, H, W, C]` to `[B, H factor, W factor, C]`.
 
@@ -39,6 +40,6 @@ class Upsample(nn.Module):
             )
         size = 2 * self.factor - self.factor % 2
         kernel = self.param("kernel", self.kernel_init, (size, size, x.shape[-1], x.shape[-1]))
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        x, kernel = linen.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         padding = (size - self.factor) // 2
         return ops.conv_transpose(x, kernel, strides=self.factor, padding=padding)

@@ -8,6 +8,7 @@ functions of your own. An objective of your own is a function of that signature,
 lines in which yours differs.
 """
 
+from jaxdl.objectives import style
 from jaxdl.objectives._core import Augment, Aux, Batch, Objective, Preprocess, build
 from jaxdl.objectives._detection import multibox, regions
 from jaxdl.objectives._language import language_model, translation
@@ -20,7 +21,6 @@ from jaxdl.objectives._network import (
     linen_network,
     nnx_network,
 )
-from jaxdl.objectives._ranking import pairwise, reconstruction
 from jaxdl.objectives._supervised import supervised
 
 __all__ = [
@@ -39,9 +39,8 @@ __all__ = [
     "linen_network",
     "multibox",
     "nnx_network",
-    "pairwise",
-    "reconstruction",
     "regions",
+    "style",
     "supervised",
     "translation",
 ]

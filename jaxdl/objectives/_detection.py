@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from jaxdl import losses, ops
 from jaxdl.metrics import Mean
-from jaxdl.models.rcnn import RegionPredictions, best_proposals, sample_regions
-from jaxdl.models.ssd import Predictions
+from jaxdl.models import Predictions, RegionPredictions
 from jaxdl.objectives._core import Augment, Batch, Objective, Preprocess, build
+from jaxdl.ops import best_proposals, sample_regions
 
 
 def multibox(
@@ -28,8 +28,8 @@ def multibox(
 
     >>> from jaxdl import data, models
     >>> model, key = models.TinySSD(num_classes=10), jax.random.key(0)
-    >>> batch = next(data.batches(data.scatter_digits(2, size=(64, 64)), 2))
-    >>> objective = multibox(model, preprocess=data.to_unit)
+    >>> batch = next(data.batches(data.images.scatter_digits(2, size=(64, 64)), 2))
+    >>> objective = multibox(model, preprocess=data.images.to_unit)
     >>> params, state = jax.eval_shape(objective.init, key, batch)
     >>> loss, aux = jax.eval_shape(
     ...     lambda p, s: objective(p, s, batch, key, train=False), params, state)
@@ -95,8 +95,8 @@ def regions(
     >>> from jaxdl import data, models
     >>> body = models.VGG(None, depths=(1, 1), widths=(4, 6), taps=("relu2_1",))
     >>> model, key = models.FastRCNN(body, 10, anchor_sizes=(0.3, 0.5)), jax.random.key(0)
-    >>> batch = next(data.batches(data.scatter_digits(2, size=(64, 64)), 2))
-    >>> objective = regions(model, preprocess=data.to_unit)
+    >>> batch = next(data.batches(data.images.scatter_digits(2, size=(64, 64)), 2))
+    >>> objective = regions(model, preprocess=data.images.to_unit)
     >>> params, state = jax.eval_shape(objective.init, key, batch)
     >>> loss, aux = jax.eval_shape(
     ...     lambda p, s: objective(p, s, batch, key, train=False), params, state)
@@ -109,9 +109,9 @@ def regions(
         metrics: by name, `(predictions, proposals, mask, batch)` to a metric state; in evaluation.
         preprocess: as in `build`; the batch has "image" `[B, H, W, C]`, "boxes" `[B, M, 4]` in
             shares of the image, and "classes" `[B, M]`, negative on padding.
-        num_proposals: of the proposal network, as `models.best_proposals`.
-        num_samples: as `models.sample_regions`.
-        beta: as `losses.smooth_l1`.
+        num_proposals: of the proposal network, as `ops.best_proposals`.
+        num_samples: as `ops.sample_regions`.
+        beta: as `losses.smooth_l1_loss`.
     The metrics "proposals", "classification" and "localization" are the parts of the loss.
     Raises: ValueError for a model without their methods `features` and `classify`.
     """
@@ -157,7 +157,7 @@ def regions(
         parts["classification"] = jnp.sum(jnp.where(samples.mask, nll, 0), axis=-1) / count
         own = jnp.maximum(samples.classes - 1, 0)[..., None, None]
         own_offsets = jnp.take_along_axis(predictions.offsets, own, axis=-2)[..., 0, :]
-        off = jnp.sum(losses.smooth_l1(own_offsets, samples.offsets, beta=beta), axis=-1)
+        off = jnp.sum(losses.smooth_l1_loss(own_offsets, samples.offsets, beta=beta), axis=-1)
         parts["localization"] = jnp.sum(jnp.where(samples.classes > 0, off, 0), axis=-1) / count
         states: dict[str, Any] = {name: Mean.from_values(v, real) for name, v in parts.items()}
         if not train:

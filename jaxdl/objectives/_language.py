@@ -14,12 +14,13 @@ from jaxdl.objectives._core import Aux, Batch, Objective, build
 def language_model(module: Any, *, stateful: bool = False) -> Objective:
     """The objective of next-token prediction with teacher forcing.
 
-    The batch has "tokens", "targets" and "valid" `[B, T]` (`data.windows`, `data.streams`).
+    The batch has "tokens", "targets" and "valid" `[B, T]` (`data.text.windows`,
+    `data.text.streams`).
 
     >>> import numpy as np
     >>> from jaxdl import data, models
     >>> model = models.LanguageModel(5, hidden_size=2, init_scale=1e-9)  # finds 5 tokens alike
-    >>> batch = next(data.batches(data.windows(np.arange(5), 4), 1))
+    >>> batch = next(data.batches(data.text.windows(np.arange(5), 4), 1))
     >>> objective = language_model(model)
     >>> params, state = objective.init(jax.random.key(0), batch)
     >>> loss, aux = objective(params, state, batch, jax.random.key(0), train=False)
@@ -28,7 +29,8 @@ def language_model(module: Any, *, stateful: bool = False) -> Objective:
 
     Args:
         module: called as `module(tokens, state) -> (logits, state)`.
-        stateful: the state after a batch is where the next one starts (`data.streams`), as values
+        stateful: the state after a batch is where the next one starts (`data.text.streams`), as
+            values
             only: gradients stop at the batch's edge (truncated back-propagation through time), and
             rows whose "start" is True begin from zeros. The module then needs a method
             `initial_state(batch_size)`. Without it every window begins from zeros.
@@ -77,7 +79,7 @@ def translation(module: Any, *, bos_id: int, sampling: float = 0.0) -> Objective
     The batch has "source" `[B, S]` and "target" `[B, T]`, ended by `<eos>`; 0 is padding.
 
     >>> from jaxdl import models
-    >>> model, key = models.Translator(4, 6, embed_dim=2, hidden_size=2), jax.random.key(0)
+    >>> model, key = models.Seq2Seq(4, 6, embed_dim=2, hidden_size=2), jax.random.key(0)
     >>> source, target = jnp.array([[3, 2]]), jnp.array([[4, 2, 0]])
     >>> batch = {"source": source, "target": target, "mask": jnp.array([True])}
     >>> objective = translation(model, bos_id=1)

@@ -10,7 +10,7 @@ from jaxdl.ops._activations import (
     log_softmax,
     masked_softmax,
     maxout,
-    parametric_relu,
+    prelu,
     relu,
     sigmoid,
     silu,
@@ -32,20 +32,20 @@ from jaxdl.ops._anchors import (
 from jaxdl.ops._attention import additive_scores, attend, dot_product_attention, dot_scores
 from jaxdl.ops._boxes import (
     box_area,
-    box_center_to_corner,
-    box_corner_to_center,
-    box_coverage,
+    box_cxcywh_to_xyxy,
+    box_ioa,
     box_iou,
+    box_xyxy_to_cxcywh,
     clip_boxes,
     generalized_box_iou,
 )
-from jaxdl.ops._colour import (
+from jaxdl.ops._color import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     gaussian_noise,
-    grey,
     image_distance,
-    normalise,
+    normalize,
+    rgb_to_grayscale,
     salt_and_pepper,
 )
 from jaxdl.ops._convolution import (
@@ -55,6 +55,7 @@ from jaxdl.ops._convolution import (
     conv_transpose,
     receptive_field,
 )
+from jaxdl.ops._detection import detect, detect_regions
 from jaxdl.ops._edges import (
     Gradient,
     backward_difference,
@@ -70,8 +71,8 @@ from jaxdl.ops._edges import (
 )
 from jaxdl.ops._filters import (
     Border,
-    average_filter,
     bilateral_filter,
+    box_blur,
     gaussian_filter,
     high_frequencies,
     high_pass,
@@ -79,7 +80,7 @@ from jaxdl.ops._filters import (
     median_filter,
     unsharp_mask,
 )
-from jaxdl.ops._histogram import equalise, quantise, stretch_contrast
+from jaxdl.ops._histogram import equalize_hist, quantize, rescale_intensity
 from jaxdl.ops._kernels import (
     Kernel,
     gram,
@@ -97,7 +98,8 @@ from jaxdl.ops._pooling import (
     global_max_pool,
     max_pool,
 )
-from jaxdl.ops._resize import Letterbox, centre_crop, letterbox, resize, warp
+from jaxdl.ops._proposals import RegionSamples, best_proposals, sample_regions
+from jaxdl.ops._resize import Letterbox, center_crop, letterbox, resize, warp
 from jaxdl.ops._roi import roi_align, roi_pool
 from jaxdl.ops._signal import batched_matmul, convolve, exponential_moving_average
 from jaxdl.ops._vectorize import Vectorize, choose_vectorize, vectorized
@@ -112,6 +114,7 @@ __all__ = [
     "Kernel",
     "Letterbox",
     "ReceptiveField",
+    "RegionSamples",
     "Vectorize",
     "absolute",
     "adaptive_avg_pool",
@@ -120,20 +123,21 @@ __all__ = [
     "anchor_boxes",
     "anchor_targets",
     "attend",
-    "average_filter",
     "avg_pool",
     "backward_difference",
     "batched_matmul",
+    "best_proposals",
     "bilateral_filter",
     "box_area",
-    "box_center_to_corner",
-    "box_corner_to_center",
-    "box_coverage",
+    "box_blur",
+    "box_cxcywh_to_xyxy",
+    "box_ioa",
     "box_iou",
+    "box_xyxy_to_cxcywh",
     "canny",
     "cell_anchor_boxes",
+    "center_crop",
     "central_difference",
-    "centre_crop",
     "choose_vectorize",
     "clip_boxes",
     "conv",
@@ -141,11 +145,13 @@ __all__ = [
     "conv_transpose",
     "convolve",
     "decode_boxes",
+    "detect",
+    "detect_regions",
     "dot_product_attention",
     "dot_scores",
     "elu",
     "encode_boxes",
-    "equalise",
+    "equalize_hist",
     "exponential_moving_average",
     "forward_difference",
     "gaussian_filter",
@@ -157,7 +163,6 @@ __all__ = [
     "gradient_angle",
     "gradient_magnitude",
     "gram",
-    "grey",
     "high_frequencies",
     "high_pass",
     "hysteresis",
@@ -176,19 +181,22 @@ __all__ = [
     "median_filter",
     "multiclass_nms",
     "nms",
-    "normalise",
-    "parametric_relu",
+    "normalize",
     "polynomial_kernel",
+    "prelu",
     "prewitt",
     "pyramid_anchor_boxes",
-    "quantise",
+    "quantize",
     "rbf_kernel",
     "receptive_field",
     "relu",
+    "rescale_intensity",
     "resize",
+    "rgb_to_grayscale",
     "roi_align",
     "roi_pool",
     "salt_and_pepper",
+    "sample_regions",
     "sigmoid",
     "sigmoid_kernel",
     "silu",
@@ -197,7 +205,6 @@ __all__ = [
     "softmax",
     "softplus",
     "step",
-    "stretch_contrast",
     "tanh",
     "thin_edges",
     "unsharp_mask",

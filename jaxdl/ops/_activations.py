@@ -4,7 +4,7 @@
   (`jax.nn.leaky_relu` takes 1); `absolute` has 0, the middle of its two (`jnp.abs` takes 1).
   `test_derivatives_at_the_kinks`
 - `gelu` is its tanh form, as in `jax.nn`; torch takes the exact one, here `approximate=False`.
-  `test_gelu_is_the_tanh_form_unless_asked`
+  `test_gelu_is_the_tanh_form_by_default`
 - A softmax with nothing to choose from is zeros with a zero gradient; a fill of -inf gives NaN, and
   -1e6 overflows in half precision. `test_masked_softmax_of_an_empty_row`
 
@@ -28,7 +28,7 @@ __all__ = [
     "log_softmax",
     "masked_softmax",
     "maxout",
-    "parametric_relu",
+    "prelu",
     "relu",
     "sigmoid",
     "silu",
@@ -87,10 +87,10 @@ def leaky_relu(x: ArrayLike, slope: float = 0.01) -> jax.Array:
     return jnp.where(x > 0, x, slope * x)
 
 
-def parametric_relu(x: ArrayLike, slope: ArrayLike) -> jax.Array:
-    """Leaky ReLU with learnt slopes (He et al. 2015, arXiv:1502.01852).
+def prelu(x: ArrayLike, slope: ArrayLike) -> jax.Array:
+    """Leaky ReLU with learned slopes (He et al. 2015, arXiv:1502.01852).
 
-    >>> parametric_relu(jnp.array([[-2.0, -2.0]]), jnp.array([0.25, 0.5]))
+    >>> prelu(jnp.array([[-2.0, -2.0]]), jnp.array([0.25, 0.5]))
     Array([[-0.5, -1.]], dtype=float32)
 
     Args:
@@ -106,7 +106,7 @@ def parametric_relu(x: ArrayLike, slope: ArrayLike) -> jax.Array:
 
 
 def maxout(x: ArrayLike, pieces: int) -> jax.Array:
-    """The largest of each `pieces` neighbouring channels (Goodfellow et al. 2013, arXiv:1302.4389).
+    """The largest of each `pieces` neighboring channels (Goodfellow et al. 2013, arXiv:1302.4389).
 
     >>> maxout(jnp.array([1.0, 3.0, -2.0, -5.0]), 2)
     Array([ 3., -2.], dtype=float32)

@@ -1,4 +1,4 @@
-"""Anchors: how they are laid, which ground truth each one answers for, and offsets between boxes.
+"""Anchors: their layout, which ground truth each is matched to, and offsets between boxes.
 
 N anchors, M ground-truth boxes (padded, with a mask), B images. Boxes are x1, y1, x2, y2 in shares
 of the image's width and height.
@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 from jaxdl.ops._boxes import box_iou, coordinates
 from jaxdl.ops._vectorize import vectorized
 
-VARIANCES = (0.1, 0.2)  # of the centre, in anchor sizes, and of the logarithm of the size
+VARIANCES = (0.1, 0.2)  # of the center, in anchor sizes, and of the logarithm of the size
 LOG_RATIO_MAX = 16.0  # e^16: decoded boxes stay finite whatever a network says
 
 
@@ -29,7 +29,7 @@ def anchor_boxes(
     *,
     aspect: float = 1.0,
 ) -> jax.Array:
-    """Anchors of n sizes and m ratios, n + m - 1 around the centre of each cell of a grid.
+    """Anchors of n sizes and m ratios, n + m - 1 around the center of each cell of a grid.
 
     Their order is (s1, r1), (s1, r2), ..., (s1, rm), (s2, r1), ..., (sn, r1), cells row by row, and
     `w = s sqrt(r) / aspect`, `h = s / sqrt(r)`, both in shares of the image.
@@ -200,7 +200,7 @@ def encode_boxes(
     Returns: `[..., 4]`, the inverse of `decode_boxes`; 0 where one of the two has no area.
     Raises: ValueError if the shapes differ.
     """
-    (cx, cy, w, h), (ax, ay, aw, ah) = _centres(boxes, anchors)
+    (cx, cy, w, h), (ax, ay, aw, ah) = _centers(boxes, anchors)
     some = (w > 0) & (h > 0) & (aw > 0) & (ah > 0)
     w, h, aw, ah = (jnp.where(some, side, 1) for side in (w, h, aw, ah))
     v0, v1 = variances
@@ -222,7 +222,7 @@ def decode_boxes(
     Raises: ValueError if the shapes differ.
     """
     dx, dy, dw, dh = coordinates("offsets", offsets)
-    _, (ax, ay, aw, ah) = _centres(offsets, anchors)
+    _, (ax, ay, aw, ah) = _centers(offsets, anchors)
     v0, v1 = variances
     cx, cy = ax + dx * v0 * aw, ay + dy * v0 * ah
     w, h = (side * jnp.exp(jnp.minimum(d * v1, LOG_RATIO_MAX)) for d, side in ((dw, aw), (dh, ah)))
@@ -295,8 +295,8 @@ def _match(iou: jax.Array, iou_threshold: ArrayLike) -> jax.Array:
             jnp.where(free & (anchors == first), box, matched),
         )
 
-    nobody = jnp.full(num_anchors, -1, jnp.int32)
-    start = (*first_argmax(iou), nobody)
+    empty = jnp.full(num_anchors, -1, jnp.int32)
+    start = (*first_argmax(iou), empty)
     _, _, matched = lax.while_loop(lambda state: jnp.max(state[0]) > 0, step, start)
     best = jnp.max(iou, axis=0)
     rows = lax.broadcasted_iota(jnp.int32, iou.shape, 0)
@@ -316,13 +316,13 @@ def _lay(height: int, width: int, widths: list[float], heights: list[float]) -> 
     y, x = np.meshgrid(
         (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij"
     )
-    centre = np.stack([x, y, x, y], axis=-1).reshape(-1, 1, 4)
+    center = np.stack([x, y, x, y], axis=-1).reshape(-1, 1, 4)
     half = np.stack([widths, heights], axis=-1) / 2
-    boxes = centre + np.concatenate([-half, half], axis=-1)[None]
+    boxes = center + np.concatenate([-half, half], axis=-1)[None]
     return jnp.asarray(boxes.reshape(-1, 4), jnp.float32)
 
 
-def _centres(boxes: ArrayLike, anchors: ArrayLike):
+def _centers(boxes: ArrayLike, anchors: ArrayLike):
     if jnp.shape(boxes) != jnp.shape(anchors):
         raise ValueError(
             f"need one anchor a box, got shapes {jnp.shape(boxes)} and {jnp.shape(anchors)}"

@@ -11,20 +11,20 @@ from jax.typing import ArrayLike
 from jaxdl import _checks
 
 
-def box_corner_to_center(boxes: ArrayLike) -> jax.Array:
-    """Corners `[..., 4]` x1, y1, x2, y2 to centre, width, height: cx, cy, w, h.
+def box_xyxy_to_cxcywh(boxes: ArrayLike) -> jax.Array:
+    """Corners `[..., 4]` x1, y1, x2, y2 to center, width, height: cx, cy, w, h.
 
-    >>> box_corner_to_center(jnp.array([0.0, 0.0, 4.0, 2.0]))
+    >>> box_xyxy_to_cxcywh(jnp.array([0.0, 0.0, 4.0, 2.0]))
     Array([2., 1., 4., 2.], dtype=float32)
     """
     x1, y1, x2, y2 = coordinates("boxes", boxes)
     return jnp.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
 
 
-def box_center_to_corner(boxes: ArrayLike) -> jax.Array:
-    """Centre, width, height `[..., 4]` cx, cy, w, h to corners: x1, y1, x2, y2.
+def box_cxcywh_to_xyxy(boxes: ArrayLike) -> jax.Array:
+    """Center, width, height `[..., 4]` cx, cy, w, h to corners: x1, y1, x2, y2.
 
-    >>> box_center_to_corner(jnp.array([2.0, 1.0, 4.0, 2.0]))
+    >>> box_cxcywh_to_xyxy(jnp.array([2.0, 1.0, 4.0, 2.0]))
     Array([0., 0., 4., 2.], dtype=float32)
     """
     cx, cy, w, h = coordinates("boxes", boxes)
@@ -86,10 +86,10 @@ def generalized_box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     return ratio(intersection, union) - ratio(hull - union, hull)
 
 
-def box_coverage(a: ArrayLike, b: ArrayLike) -> jax.Array:
+def box_ioa(a: ArrayLike, b: ArrayLike) -> jax.Array:
     """Share of each box of `a` that lies in each of `b`, `|A n B| / |A|`.
 
-    >>> box_coverage(jnp.array([[0.0, 0.0, 1.0, 1.0]]), jnp.array([[0.0, 0.0, 0.5, 2.0]]))
+    >>> box_ioa(jnp.array([[0.0, 0.0, 1.0, 1.0]]), jnp.array([[0.0, 0.0, 0.5, 2.0]]))
     Array([[0.5]], dtype=float32)
 
     Args, Raises: as `box_iou`.
@@ -118,7 +118,7 @@ def _area(x1: jax.Array, y1: jax.Array, x2: jax.Array, y2: jax.Array) -> jax.Arr
 
 
 def _pairs(a: ArrayLike, b: ArrayLike):
-    """Intersection and union `[..., N, M]`, and the corners of both, laid to broadcast."""
+    """Intersection and union `[..., N, M]`, and the corners of both, shaped to broadcast."""
     if jnp.ndim(a) < 2 or jnp.shape(a)[:-2] != jnp.shape(b)[:-2]:
         raise ValueError(
             "need boxes [..., N, 4] and [..., M, 4] with equal leading axes, "

@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxdl import _checks
 from jaxdl.ops import _convolution_cpu
+from jaxdl.ops._convolution_cpu import by_phases, gains
 
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
 
@@ -62,7 +63,7 @@ def conv(
         and dilation == (1, 1)
         and strides[0] == strides[1]
         and x.dtype == kernel.dtype == jnp.float32
-        and _convolution_cpu.gains(x.shape, kernel.shape, strides[0], pads)
+        and gains(x.shape, kernel.shape, strides[0], pads)
     ):
         return _convolution_cpu.conv(x, kernel, bias, strides[0], pads)
     y = lax.conv_general_dilated(
@@ -135,7 +136,7 @@ def conv_transpose(
 
     def phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
         kernel = jnp.swapaxes(kernel, 2, 3)
-        return _convolution_cpu.by_phases(x, kernel, size, strides[0], edges)
+        return by_phases(x, kernel, size, strides[0], edges)
 
     return lax.platform_dependent(x, kernel, cpu=phases, default=dilated)
 
@@ -168,7 +169,7 @@ class ReceptiveField(NamedTuple):
     """What one output of a stack of layers sees, in pixels of its input along one axis."""
 
     size: int  # pixels that can change the output
-    stride: int  # pixels between the fields of neighbouring outputs
+    stride: int  # pixels between the fields of neighboring outputs
     start: float  # first pixel seen by output 0; negative where it lies in the padding
 
 

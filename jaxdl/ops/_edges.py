@@ -2,7 +2,7 @@
 
 A gradient is the pair (x, y): x grows to the right along W, y downwards along H. Kernels are
 correlated, `[-1, 0, 1]` answers to a rising edge with a positive number, as scipy and OpenCV have
-it. A unit step gives 4 with Sobel and 3 with Prewitt (scipy, OpenCV), or 1 with `normalised=True`
+it. A unit step gives 4 with Sobel and 3 with Prewitt (scipy, OpenCV), or 1 with `normalized=True`
 (scikit-image). Borders as in `gaussian_filter`.
 """
 
@@ -59,16 +59,16 @@ def central_difference(image: ArrayLike, *, border: Border = "nearest") -> Gradi
     return _difference(image, (-0.5, 0, 0.5), border)
 
 
-def prewitt(image: ArrayLike, *, normalised: bool = False, border: Border = "reflect") -> Gradient:
+def prewitt(image: ArrayLike, *, normalized: bool = False, border: Border = "reflect") -> Gradient:
     """Prewitt's gradient: [-1, 0, 1] along one axis, [1, 1, 1] along the other; see `sobel`.
 
     >>> prewitt(jnp.array([0.0, 1.0, 3.0]).reshape(1, 3, 1)).x[0, :, 0]
     Array([3., 9., 6.], dtype=float32)
     """
-    return _smoothed_difference(image, np.array([1.0, 1, 1]), normalised, border)
+    return _smoothed_difference(image, np.array([1.0, 1, 1]), normalized, border)
 
 
-def sobel(image: ArrayLike, *, normalised: bool = False, border: Border = "reflect") -> Gradient:
+def sobel(image: ArrayLike, *, normalized: bool = False, border: Border = "reflect") -> Gradient:
     """Sobel's gradient: [-1, 0, 1] along one axis, [1, 2, 1] along the other.
 
     >>> sobel(jnp.array([0.0, 1.0, 3.0]).reshape(1, 3, 1)).x[0, :, 0]
@@ -76,11 +76,11 @@ def sobel(image: ArrayLike, *, normalised: bool = False, border: Border = "refle
 
     Args:
         image: `[..., H, W, C]`, float or uint8.
-        normalised: a unit step gives 1 (scikit-image) in place of 4 (scipy, OpenCV).
+        normalized: a unit step gives 1 (scikit-image) in place of 4 (scipy, OpenCV).
         border: how the image goes on outside, see `gaussian_filter`.
     Returns: Gradient of float arrays `[..., H, W, C]`; float32 for uint8.
     """
-    return _smoothed_difference(image, np.array([1.0, 2, 1]), normalised, border)
+    return _smoothed_difference(image, np.array([1.0, 2, 1]), normalized, border)
 
 
 def gradient_magnitude(gradient: Gradient, *, norm: Literal["l1", "l2"] = "l2") -> jax.Array:
@@ -109,11 +109,11 @@ def gradient_angle(gradient: Gradient) -> jax.Array:
 
 
 def thin_edges(gradient: Gradient, magnitude: jax.Array) -> jax.Array:
-    """Keeps a pixel's magnitude where no neighbour across the edge is greater, else 0.
+    """Keeps a pixel's magnitude where no neighbor across the edge is greater, else 0.
 
     The magnitude one step along the gradient, and one step against it, is interpolated between
-    the two of the eight neighbours that the direction passes between (Canny, 1986). The outermost
-    pixels, whose neighbours are unknown, are 0.
+    the two of the eight neighbors that the direction passes between (Canny, 1986). The outermost
+    pixels, whose neighbors are unknown, are 0.
 
     >>> rows = jnp.array([[1.0, 3.0, 2.0]] * 3)[..., None]
     >>> thin_edges(Gradient(x=jnp.ones_like(rows), y=jnp.zeros_like(rows)), rows)[1, :, 0]
@@ -127,7 +127,7 @@ def thin_edges(gradient: Gradient, magnitude: jax.Array) -> jax.Array:
     same_sign = (x > 0) == (y > 0)
     longer = jnp.where(steep, jnp.abs(y), jnp.abs(x))
     t = jnp.where(steep, jnp.abs(x), jnp.abs(y)) / jnp.where(longer == 0, 1, longer)
-    # Of the two opposite neighbours of each kind it does not matter which one is called 'ahead'.
+    # Of the two opposite neighbors of each kind it does not matter which one is called 'ahead'.
     straight = jnp.where(steep, n, w), jnp.where(steep, s, e)
     lean = jnp.where(steep, ne, sw), jnp.where(steep, sw, ne)
     corner = jnp.where(same_sign, nw, lean[0]), jnp.where(same_sign, se, lean[1])
@@ -139,7 +139,7 @@ def thin_edges(gradient: Gradient, magnitude: jax.Array) -> jax.Array:
 
 
 def hysteresis(weak: jax.Array, strong: jax.Array) -> jax.Array:
-    """The weak pixels that are joined to a strong one through weak ones, by any of 8 neighbours.
+    """The weak pixels that are joined to a strong one through weak ones, by any of 8 neighbors.
 
     The fixed point of growing the strong pixels within the weak ones, one image after another, so
     that each stops as soon as it is done; 32 rows travel in one word, so that an iteration touches
@@ -185,7 +185,7 @@ def canny(
     Array([0, 0, 1, 1, 0, 0], dtype=int32)
 
     Args:
-        image: grey, `[..., H, W, 1]`, float or uint8, which is scaled to 0..1 first.
+        image: gray, `[..., H, W, 1]`, float or uint8, which is scaled to 0..1 first.
         sigma: of the smoothing in pixels; 0 leaves it out.
         low, high: thresholds on the magnitude for images in 0..1 (a unit step has 4 with Sobel):
             at least `high` starts an edge, at least `low` continues one.
@@ -198,7 +198,9 @@ def canny(
     """
     x = check_image(image)
     if x.shape[-1] != 1:
-        raise ValueError(f"canny reads grey images [..., H, W, 1], got {x.shape}; see ops.grey")
+        raise ValueError(
+            f"canny reads gray images [..., H, W, 1], got {x.shape}; see ops.rgb_to_grayscale"
+        )
     if not 0 <= low <= high:
         raise ValueError(f"need 0 <= low <= high, got {low} and {high}")
     if min(x.shape[-3:-1]) < 3:
@@ -223,7 +225,7 @@ def _difference(image: ArrayLike, kernel: tuple[float, ...], border: Border) -> 
 
 
 def _smoothed_difference(
-    image: ArrayLike, smooth: np.ndarray, normalised: bool, border: Border
+    image: ArrayLike, smooth: np.ndarray, normalized: bool, border: Border
 ) -> Gradient:
     """Both slopes in one pass over the nine windows: sharing sums would cost a second one."""
     around = jax.lax.optimization_barrier(pad(to_compute(image), 1, border))
@@ -231,7 +233,7 @@ def _smoothed_difference(
     middle, scale = smooth[1].item(), 1 / smooth.sum().item()
     x = (ne - nw) + middle * (e - w) + (se - sw)
     y = (sw - nw) + middle * (s - n) + (se - ne)
-    return Gradient(x * scale, y * scale) if normalised else Gradient(x, y)
+    return Gradient(x * scale, y * scale) if normalized else Gradient(x, y)
 
 
 def _smooth(x: jax.Array, sigma: float, border: Border) -> jax.Array:

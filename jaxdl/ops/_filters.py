@@ -2,7 +2,7 @@
 
 Floats keep their dtype and may hold any range. Smoothing and sharpening filters return uint8 for
 uint8, rounded half to even and clipped to 0..255; filters whose result can be negative return
-float32 in grey levels for uint8 and for half precision. All is computed in float32 or wider.
+float32 in gray levels for uint8 and for half precision. All is computed in float32 or wider.
 
 Borders, in scipy's words (OpenCV's beside them), seen from pixels a b c d:
     reflect   c b a a | a b c d | d d c b    BORDER_REFLECT
@@ -37,10 +37,10 @@ _NUMPY_MODE = {
 }
 
 
-def average_filter(image: ArrayLike, size: int = 3, *, border: Border = "reflect") -> jax.Array:
+def box_blur(image: ArrayLike, size: int = 3, *, border: Border = "reflect") -> jax.Array:
     """Mean of the `size x size` pixels around each (scipy's `uniform_filter`, OpenCV's `blur`).
 
-    >>> average_filter(jnp.array([0.0, 3.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
+    >>> box_blur(jnp.array([0.0, 3.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
     Array([1., 1., 1.], dtype=float32)
 
     Args:
@@ -81,20 +81,20 @@ def gaussian_filter(
 
 
 def high_frequencies(image: ArrayLike, size: int = 3, *, border: Border = "reflect") -> jax.Array:
-    """What averaging removes: image - average. Args as `average_filter`; float result, mean ~0.
+    """What averaging removes: image - average. Args as `box_blur`; float result, mean ~0.
 
     >>> high_frequencies(jnp.array([0.0, 3.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
     Array([-1., 2., -1.], dtype=float32)
     """
     x = to_compute(image)
-    return x - average_filter(x, size, border=border)
+    return x - box_blur(x, size, border=border)
 
 
 def high_pass(image: ArrayLike, size: int = 3, *, border: Border = "reflect") -> jax.Array:
     """High-pass sharpening: image + (image - average).
 
-    The kernel sums to one, with its centre above 1 and all others equal and negative (note 003).
-    Args and Returns as `average_filter`.
+    The kernel sums to one, with its center above 1 and all others equal and negative.
+    Args and Returns as `box_blur`.
 
     >>> high_pass(jnp.array([0.0, 3.0, 0.0]).reshape(1, 3, 1))[0, :, 0]
     Array([-1., 5., -1.], dtype=float32)
@@ -131,7 +131,7 @@ def laplacian(
 
     Args:
         image: `[..., H, W, C]`, float or uint8.
-        diagonals: counts all eight neighbours, centre -8, in place of four, centre -4.
+        diagonals: counts all eight neighbors, center -8, in place of four, center -4.
         border: how the image goes on outside, see the top of the file.
     Returns: float, `[..., H, W, C]`.
     """
@@ -184,23 +184,23 @@ def bilateral_filter(
     image: ArrayLike,
     size: int = 5,
     *,
-    sigma_colour: float,
+    sigma_color: float,
     sigma_space: float,
     border: Border = "mirror",
 ) -> jax.Array:
-    """Edge-keeping blur: each pixel p becomes the mean of its neighbours q, weighted by
-    `exp(-|p - q|^2 / 2 sigma_space^2) exp(-|I_p - I_q|_1^2 / 2 sigma_colour^2)`.
+    """Edge-keeping blur: each pixel p becomes the mean of its neighbors q, weighted by
+    `exp(-|p - q|^2 / 2 sigma_space^2) exp(-|I_p - I_q|_1^2 / 2 sigma_color^2)`.
 
-    As OpenCV: a round window, and the colour distance is the sum over the channels.
+    As OpenCV: a round window, and the color distance is the sum over the channels.
 
     >>> row = jnp.array([0.0, 0.1, 1.0]).reshape(1, 3, 1)  # the edge stays, the step of 0.1 goes
-    >>> bilateral_filter(row, 3, sigma_colour=0.1, sigma_space=9.0)[0, :, 0]
+    >>> bilateral_filter(row, 3, sigma_color=0.1, sigma_space=9.0)[0, :, 0]
     Array([0.029, 0.083, 1.], dtype=float32)
 
     Args:
         image: `[..., H, W, C]`, float or uint8.
         size: odd diameter of the window in pixels.
-        sigma_colour: in the image's own units (grey levels for uint8), above 0.
+        sigma_color: in the image's own units (gray levels for uint8), above 0.
         sigma_space: in pixels, above 0.
         border: how the image goes on outside, see the top of the file.
     Returns: the shape and dtype of `image`.
@@ -208,8 +208,8 @@ def bilateral_filter(
     Reference: Tomasi & Manduchi, Bilateral filtering for gray and color images, ICCV 1998.
     """
     odd("size", size)
-    if not (sigma_colour > 0 and sigma_space > 0):
-        raise ValueError(f"both sigmas must be above 0, got {sigma_colour} and {sigma_space}")
+    if not (sigma_color > 0 and sigma_space > 0):
+        raise ValueError(f"both sigmas must be above 0, got {sigma_color} and {sigma_space}")
 
     def apply(x: jax.Array) -> jax.Array:
         radius = size // 2
@@ -220,8 +220,8 @@ def bilateral_filter(
                 distance = (i - radius) ** 2 + (j - radius) ** 2
                 if distance > radius**2:
                     continue
-                colour = jnp.sum(jnp.abs(q - x), axis=-1, keepdims=True)
-                w = jnp.exp(-distance / (2 * sigma_space**2) - colour**2 / (2 * sigma_colour**2))
+                color = jnp.sum(jnp.abs(q - x), axis=-1, keepdims=True)
+                w = jnp.exp(-distance / (2 * sigma_space**2) - color**2 / (2 * sigma_color**2))
                 total, weights = total + w * q, weights + w
         return total / weights
 
@@ -232,7 +232,7 @@ def check_image(image: ArrayLike) -> jax.Array:
     """`image` as an array, after a check that it can be `[..., H, W, C]`."""
     x = jnp.asarray(image)
     if x.ndim < 3:
-        raise ValueError(f"image must be [..., H, W, C], got {x.shape}; grey ones have C = 1")
+        raise ValueError(f"image must be [..., H, W, C], got {x.shape}; gray ones have C = 1")
     if 0 in x.shape[-3:]:
         raise ValueError(f"image must not be empty, got {x.shape}")
     if not (jnp.issubdtype(x.dtype, jnp.floating) or x.dtype == jnp.uint8):
@@ -246,7 +246,7 @@ def to_compute(image: ArrayLike) -> jax.Array:
 
 
 def to_uint8(levels: jax.Array) -> jax.Array:
-    """Grey levels rounded half to even and clipped to 0..255, as OpenCV's saturating cast."""
+    """Gray levels rounded half to even and clipped to 0..255, as OpenCV's saturating cast."""
     return jnp.clip(jnp.round(levels), 0, 255).astype(jnp.uint8)
 
 
@@ -261,7 +261,7 @@ def _in_own_dtype(image: ArrayLike, apply: Callable[[jax.Array], jax.Array]) -> 
 
 
 def odd(name: str, size: int) -> int:
-    """`size`, after a check that a kernel of it has a centre."""
+    """`size`, after a check that a kernel of it has a center."""
     if size < 1 or size % 2 == 0:
         raise ValueError(f"{name} must be odd and positive, got {size}")
     return size

@@ -1,4 +1,4 @@
-"""Grey levels of images `[..., H, W, C]`: equalise, stretch, quantise; each channel on its own."""
+"""Gray levels of images `[..., H, W, C]`: equalize, stretch, quantize; each channel on its own."""
 
 import functools
 from typing import Literal
@@ -11,12 +11,12 @@ from jaxdl import _checks
 from jaxdl.ops._filters import check_image, in_dtype, to_compute, to_uint8
 
 
-def equalise(
+def equalize_hist(
     image: ArrayLike, *, convention: Literal["cdf_min", "cdf"] = "cdf_min", bins: int = 256
 ) -> jax.Array:
-    """Histogram equalisation: every level becomes the share of pixels at or below it.
+    """Histogram equalization: every level becomes the share of pixels at or below it.
 
-    >>> equalise(jnp.array([10, 20, 30], jnp.uint8).reshape(1, 3, 1))[0, :, 0]
+    >>> equalize_hist(jnp.array([10, 20, 30], jnp.uint8).reshape(1, 3, 1))[0, :, 0]
     Array([0, 128, 255], dtype=uint8)
 
     Args:
@@ -24,7 +24,7 @@ def equalise(
         convention: 'cdf' is that share (scikit-image); 'cdf_min' moves the darkest level to 0 by
             `(cdf - cdf_min) / (1 - cdf_min)` (OpenCV, Gonzalez & Woods).
         bins: of a float image, between its least and its greatest value, with the cdf interpolated
-            linearly between their centres (scikit-image); uint8 has its 256 levels.
+            linearly between their centers (scikit-image); uint8 has its 256 levels.
     Returns: `[..., H, W, C]`: uint8 rounded, or float in 0..1. An image of one level comes back as
         it is under 'cdf_min' (OpenCV), and as the brightest under 'cdf'.
     Raises: ValueError for an unknown convention, no bins or another rank.
@@ -34,17 +34,17 @@ def equalise(
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
     one = functools.partial(
-        _equalise_levels if jnp.asarray(image).dtype == jnp.uint8 else _equalise_floats,
+        _equalize_levels if jnp.asarray(image).dtype == jnp.uint8 else _equalize_floats,
         from_zero=convention == "cdf_min",
         bins=bins,
     )
     return _each_plane(one, check_image(image))
 
 
-def stretch_contrast(image: ArrayLike, *, low: float = 0.0, high: float = 100.0) -> jax.Array:
+def rescale_intensity(image: ArrayLike, *, low: float = 0.0, high: float = 100.0) -> jax.Array:
     """Maps the percentiles `low..high` of each channel linearly to the full range and clips.
 
-    >>> stretch_contrast(jnp.array([0.2, 0.4, 0.6]).reshape(1, 3, 1))[0, :, 0]
+    >>> rescale_intensity(jnp.array([0.2, 0.4, 0.6]).reshape(1, 3, 1))[0, :, 0]
     Array([0., 0.5, 1.], dtype=float32)
 
     Args:
@@ -67,10 +67,10 @@ def stretch_contrast(image: ArrayLike, *, low: float = 0.0, high: float = 100.0)
     return jnp.where(flat, x, unit)
 
 
-def quantise(image: ArrayLike, levels: int) -> jax.Array:
+def quantize(image: ArrayLike, levels: int) -> jax.Array:
     """Rounds to the nearest of `levels` evenly spaced values, black and white among them.
 
-    >>> quantise(jnp.array([0.1, 0.4, 0.9]).reshape(1, 3, 1), 3)[0, :, 0]
+    >>> quantize(jnp.array([0.1, 0.4, 0.9]).reshape(1, 3, 1), 3)[0, :, 0]
     Array([0., 0.5, 1.], dtype=float32)
 
     Args:
@@ -95,7 +95,7 @@ def _each_plane(apply, x: jax.Array) -> jax.Array:
     return jnp.moveaxis(jax.lax.map(apply, planes).reshape(*batch, C, H, W), -3, -1)
 
 
-def _equalise_levels(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Array:
+def _equalize_levels(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Array:
     del bins
     counts = jnp.zeros(256, jnp.int32).at[pixels].add(1)
     below = jnp.cumsum(counts)
@@ -108,7 +108,7 @@ def _equalise_levels(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Ar
     return jnp.where(rest == 0, pixels, to_uint8(scaled)[pixels])
 
 
-def _equalise_floats(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Array:
+def _equalize_floats(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Array:
     dtype, pixels = pixels.dtype, _checks.wide(pixels)  # half precision cannot count its pixels
     least, most = jnp.min(pixels), jnp.max(pixels)
     width = (most - least) / bins
@@ -117,7 +117,7 @@ def _equalise_floats(pixels: jax.Array, *, from_zero: bool, bins: int) -> jax.Ar
     cdf = jnp.cumsum(counts).astype(pixels.dtype) / len(pixels)
     if from_zero:
         cdf = (cdf - cdf[0]) / jnp.where(cdf[0] == 1, 1, 1 - cdf[0])
-    at = jnp.clip(place - 0.5, 0, bins - 1)  # bin centres are at k + 1/2
+    at = jnp.clip(place - 0.5, 0, bins - 1)  # bin centers are at k + 1/2
     low = jnp.minimum(at.astype(int), bins - 1)
     high = jnp.minimum(low + 1, bins - 1)
     equal = cdf[low] + (at - low) * (cdf[high] - cdf[low])

@@ -190,7 +190,7 @@ def _strided(offset, out, strides):
 
 
 def _lowest(dtype):
-    # A NumPy constant: lax recognises the maximum, and its gradient, only by a concrete start.
+    # A NumPy constant: lax recognizes the maximum, and its gradient, only by a concrete start.
     floating = jnp.issubdtype(dtype, jnp.floating)
     return np.asarray(-np.inf if floating else jnp.iinfo(dtype).min, dtype)
 

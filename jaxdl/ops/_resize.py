@@ -1,6 +1,6 @@
-"""Sizes of images `[..., H, W, C]`: stretch, fit with padding, cut out the centre, warp.
+"""Sizes of images `[..., H, W, C]`: stretch, fit with padding, cut out the center, warp.
 
-Pixel centres sit at half pixels (OpenCV, torch with `align_corners=False`, `jax.image`). uint8 is
+Pixel centers sit at half pixels (OpenCV, torch with `align_corners=False`, `jax.image`). uint8 is
 computed in float32 and comes back as uint8, rounded.
 """
 
@@ -89,11 +89,11 @@ def letterbox(
     return Letterbox(framed, width / W, height / H, left, top)
 
 
-def centre_crop(image: ArrayLike, size: Sequence[int]) -> jax.Array:
+def center_crop(image: ArrayLike, size: Sequence[int]) -> jax.Array:
     """The middle `size = (height, width)` pixels; of an odd remainder, the greater part goes below
     and to the right.
 
-    >>> centre_crop(jnp.arange(5.0).reshape(1, 5, 1), (1, 3))[0, :, 0]
+    >>> center_crop(jnp.arange(5.0).reshape(1, 5, 1), (1, 3))[0, :, 0]
     Array([1., 2., 3.], dtype=float32)
 
     Raises: ValueError if the image is smaller than the crop.
@@ -126,7 +126,7 @@ def warp(
     Args:
         image: `[H, W, C]`; `vmap` for many, each with its matrix.
         matrix: `[2, 3]`, from places in the result back to places in the image, in pixels, x
-            first, whole numbers at the centres of pixels (OpenCV's WARP_INVERSE_MAP).
+            first, whole numbers at the centers of pixels (OpenCV's WARP_INVERSE_MAP).
         size: height and width of the result; None keeps those of the image.
         method: 'nearest' for masks of labels.
         fill: what lies outside.

@@ -34,7 +34,7 @@ def roi_pool(
 
     Corners are scaled and rounded, half away from 0, to the first and the last cell of a region, so
     that it is `n = last - first + 1` cells wide, and at least 1. Of p bins, bin k is
-    `floor(k n / p) .. ceil((k + 1) n / p) - 1`, as in torchvision: neighbours share a cell where p
+    `floor(k n / p) .. ceil((k + 1) n / p) - 1`, as in torchvision: neighbors share a cell where p
     does not divide n. Disjoint bins are `ceil(k n / p) .. ceil((k + 1) n / p) - 1`: 3 cells in 2
     bins are 2 and 1. Bins are computed in integers.
 
@@ -76,9 +76,9 @@ def roi_align(
         features, boxes, output_size, spatial_scale, image_index: as `roi_pool`.
         sampling_ratio: samples a bin along each axis, at least 1. torchvision's default of -1, as
             many as the bin has cells, depends on the boxes and is not offered.
-        aligned: the centre of cell i is at `i + 1/2`, as boxes in pixels have it. If False it is at
+        aligned: the center of cell i is at `i + 1/2`, as boxes in pixels have it. If False it is at
             i, half a cell off, and regions are at least one cell wide: the first version.
-    Returns: as `roi_pool`. A sample more than one cell outside the centres is 0, one less far takes
+    Returns: as `roi_pool`. A sample more than one cell outside the centers is 0, one less far takes
         the border. A region without area samples its point (its corner). Gradients reach features
         and boxes.
     Raises: as `roi_pool`, or if sampling_ratio < 1.

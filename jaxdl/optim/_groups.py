@@ -49,7 +49,7 @@ def groups(
     return optax.partition(dict(transforms), labels)
 
 
-def freeze(
+def freeze_paths(
     tx: optax.GradientTransformation, *patterns: str
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer for all paths but those matching a pattern, which never move.
@@ -58,7 +58,7 @@ def freeze(
     asks for the norm of all. Batch statistics are no parameters: they still follow the data.
 
     >>> params = {"body": jnp.ones(1), "head": jnp.ones(1)}
-    >>> tx = freeze(optax.sgd(1.0), "body")
+    >>> tx = freeze_paths(optax.sgd(1.0), "body")
     >>> tx.update(params, tx.init(params), params)[0]
     {'body': Array([0.], dtype=float32), 'head': Array([-1.], dtype=float32)}
 

@@ -39,7 +39,7 @@ def l1_proximal(
 
     `w = sign(u) max(|u| - rate * penalty, 0)` for `u` the updated parameters: proximal gradient
     descent (ISTA) with SGD. Coefficients that are zero are exactly zero. With adaptive optimizers
-    it is the thresholding of that paper's algorithm, not the minimiser of the L1 penalty.
+    it is the thresholding of that paper's algorithm, not the minimizer of the L1 penalty.
 
     >>> params = {"kernel": jnp.array([[2.0, -0.05]])}
     >>> tx = l1_proximal(1.0, learning_rate=0.1)

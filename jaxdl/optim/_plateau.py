@@ -3,7 +3,7 @@
 The rate's scale lives in the optimizer's state; `report_plateau` moves it, between epochs or inside
 a compiled run:
 
-    tx = optax.chain(optax.adam(1e-3), optim.reduce_on_plateau(patience=5))
+    tx = optax.chain(optax.adam(1e-3), optim.reduce_lr_on_plateau(patience=5))
     def after_epoch(state, row):
         return dataclasses.replace(
         state,opt_state=optim.report_plateau(state.opt_state, row["test/loss"]))
@@ -33,7 +33,7 @@ class _Rule:
 
 @struct.dataclass
 class PlateauState:
-    """State of `reduce_on_plateau` and `halve_when_slow`."""
+    """State of `reduce_lr_on_plateau` and `halve_when_slow`."""
 
     scale: jax.Array  # what updates are multiplied by
     reference: jax.Array  # the best number so far, or the previous one; inf before the first
@@ -42,7 +42,7 @@ class PlateauState:
     rule: _Rule = struct.field(pytree_node=False)
 
 
-def reduce_on_plateau(
+def reduce_lr_on_plateau(
     *,
     factor: float = 0.1,
     patience: int = 10,
@@ -56,7 +56,7 @@ def reduce_on_plateau(
 
     Chain it after the optimizer. (`optax.contrib.reduce_on_plateau` counts training steps.)
 
-    >>> tx = reduce_on_plateau(factor=0.5, patience=0)
+    >>> tx = reduce_lr_on_plateau(factor=0.5, patience=0)
     >>> state = report_plateau(report_plateau(tx.init(jnp.zeros(1)), 1.0), 1.0)
     >>> tx.update(jnp.ones(1), state)[0]
     Array([0.5], dtype=float32)
@@ -97,14 +97,14 @@ def report_plateau(opt_state: Any, value: ArrayLike) -> Any:
     >>> report_plateau(report_plateau(state, 1.0), 0.95).scale
     Array(0.5, dtype=float32)
 
-    Raises: ValueError if the optimizer has neither `reduce_on_plateau` nor `halve_when_slow`.
+    Raises: ValueError if the optimizer has neither `reduce_lr_on_plateau` nor `halve_when_slow`.
     """
 
     def is_node(node: Any) -> bool:
         return isinstance(node, PlateauState)
 
     if not any(map(is_node, jax.tree.leaves(opt_state, is_leaf=is_node))):
-        raise ValueError("the optimizer has no optim.reduce_on_plateau or optim.halve_when_slow")
+        raise ValueError("the optimizer has no optim.reduce_lr_on_plateau or optim.halve_when_slow")
     return jax.tree.map(
         lambda node: _report(node, value) if is_node(node) else node, opt_state, is_leaf=is_node
     )

@@ -19,7 +19,9 @@ def inject_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """`factory(learning_rate, **options)` whose state holds the rate of the latest step.
 
-        tx = optim.inject_rate(optax.adamw, optim.cosine(1e-3, decay_steps=900), weight_decay=0.1)
+        tx = optim.inject_rate(
+            optax.adamw, optim.cosine_decay(1e-3, decay_steps=900), weight_decay=0.1
+        )
 
     Only the learning rate is injected (`optax.inject_hyperparams`); the other options stay
     constants of the program.
@@ -45,7 +47,7 @@ def learning_rates(opt_state: Any) -> dict[str, float]:
     {'learning_rate': 0.1}
 
     Returns: `{"learning_rate": rate}`, or `{"learning_rate/GROUP": rate}` with several; times the
-        scale of `reduce_on_plateau` where there is one. Factors of `scale_by_path` come on top.
+        scale of `reduce_lr_on_plateau` where there is one. Factors of `scale_by_path` come on top.
     Raises: ValueError if no rate is kept: see `inject_rate`.
     """
 
@@ -104,7 +106,7 @@ def momentum(
     return optax.chain(rate, trace) if rate_inside else optax.chain(trace, rate)
 
 
-def adagrad(
+def adagrad_from_zero(
     learning_rate: Rate,
     *,
     eps: float = 1e-10,
@@ -113,7 +115,7 @@ def adagrad(
 ) -> optax.GradientTransformationExtraArgs:
     """AdaGrad as published: `s = s + g^2`, `x = x - rate g / (sqrt(s) + eps)`, with s = 0 at first.
 
-    >>> tx, params = adagrad(0.1), jnp.array([1.0])
+    >>> tx, params = adagrad_from_zero(0.1), jnp.array([1.0])
     >>> updates, _ = tx.update(jnp.array([4.0]), tx.init(params), params)
     >>> updates  # the first step is the rate, whatever the gradient
     Array([-0.1], dtype=float32)

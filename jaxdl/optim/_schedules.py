@@ -27,10 +27,10 @@ class Schedule:
         return self.value(step)
 
 
-def constant(value: ArrayLike) -> Schedule:
+def constant_rate(value: ArrayLike) -> Schedule:
     """The same value at every step.
 
-    >>> constant(0.1)(1000)
+    >>> constant_rate(0.1)(1000)
     Array(0.1, dtype=float32)
     """
     return Schedule(optax.constant_schedule(jnp.asarray(value, jnp.float32)))
@@ -77,59 +77,61 @@ def inverse_time(a: ArrayLike, *, b_steps: float) -> Schedule:
     return Schedule(lambda step: jnp.asarray(a) / (b_steps + jnp.asarray(step, jnp.float32)))
 
 
-def cosine(value: ArrayLike, *, decay_steps: int, end: float = 0.0) -> Schedule:
+def cosine_decay(value: ArrayLike, *, decay_steps: int, end: float = 0.0) -> Schedule:
     """`end + (value - end) (1 + cos(pi t / decay_steps)) / 2` (Loshchilov & Hutter 2017).
 
-    >>> cosine(1.0, decay_steps=10)(5)
+    >>> cosine_decay(1.0, decay_steps=10)(5)
     Array(0.5, dtype=float32)
     """
-    return warmup_cosine(value, warmup_steps=0, decay_steps=decay_steps, end=end)
+    _positive(decay_steps=decay_steps)
+    return warmup_cosine_decay(value, warmup_steps=0, cosine_steps=decay_steps, end=end)
 
 
-def linear(value: ArrayLike, *, decay_steps: int, end: float = 0.0) -> Schedule:
+def linear_decay(value: ArrayLike, *, decay_steps: int, end: float = 0.0) -> Schedule:
     """A straight line from `value` at step 0 to `end` at `decay_steps`.
 
-    >>> linear(1.0, decay_steps=10)(4)
+    >>> linear_decay(1.0, decay_steps=10)(4)
     Array(0.6, dtype=float32)
     """
-    return warmup_linear(value, warmup_steps=0, decay_steps=decay_steps, end=end)
+    _positive(decay_steps=decay_steps)
+    return warmup_linear_decay(value, warmup_steps=0, linear_steps=decay_steps, end=end)
 
 
-def warmup_cosine(
-    peak: ArrayLike, *, warmup_steps: int, decay_steps: int, start: float = 0.0, end: float = 0.0
+def warmup_cosine_decay(
+    peak: ArrayLike, *, warmup_steps: int, cosine_steps: int, start: float = 0.0, end: float = 0.0
 ) -> Schedule:
     """A line from `start` to `peak`, then a cosine to `end`.
 
-    >>> schedule = warmup_cosine(1.0, warmup_steps=2, decay_steps=10)
+    >>> schedule = warmup_cosine_decay(1.0, warmup_steps=2, cosine_steps=10)
     >>> [round(float(schedule(step)), 3) for step in (0, 1, 2, 10)]
     [0.0, 0.5, 1.0, 0.095]
 
     Args:
         warmup_steps: of the line; 0 leaves it out.
-        decay_steps: of the cosine alone, so that the whole takes the sum of the two (optax's
+        cosine_steps: of the cosine alone, so that the whole takes the sum of the two (optax's
             `decay_steps` is the sum).
     """
-    _positive(decay_steps=decay_steps)
+    _positive(cosine_steps=cosine_steps)
 
     def decay(step: ArrayLike) -> jax.Array:
-        share = jnp.minimum(jnp.asarray(step, jnp.float32) / decay_steps, 1.0)
+        share = jnp.minimum(jnp.asarray(step, jnp.float32) / cosine_steps, 1.0)
         return end + (jnp.asarray(peak) - end) * 0.5 * (1 + jnp.cos(jnp.pi * share))
 
-    return _after_warmup(decay, peak, warmup_steps, decay_steps, start)
+    return _after_warmup(decay, peak, warmup_steps, cosine_steps, start)
 
 
-def warmup_linear(
-    peak: ArrayLike, *, warmup_steps: int, decay_steps: int, start: float = 0.0, end: float = 0.0
+def warmup_linear_decay(
+    peak: ArrayLike, *, warmup_steps: int, linear_steps: int, start: float = 0.0, end: float = 0.0
 ) -> Schedule:
-    """A line from `start` up to `peak`, then one down to `end`; steps as in `warmup_cosine`.
+    """A line from `start` up to `peak`, then one down to `end`; steps as in `warmup_cosine_decay`.
 
-    >>> schedule = warmup_linear(1.0, warmup_steps=2, decay_steps=10)
+    >>> schedule = warmup_linear_decay(1.0, warmup_steps=2, linear_steps=10)
     >>> [round(float(schedule(step)), 3) for step in (0, 1, 2, 10)]
     [0.0, 0.5, 1.0, 0.2]
     """
-    _positive(decay_steps=decay_steps)
-    decay = optax.linear_schedule(peak, end, decay_steps)
-    return _after_warmup(decay, peak, warmup_steps, decay_steps, start)
+    _positive(linear_steps=linear_steps)
+    decay = optax.linear_schedule(peak, end, linear_steps)
+    return _after_warmup(decay, peak, warmup_steps, linear_steps, start)
 
 
 def momentum_ramp(*, ramp_steps: int, start: float = 0.5, end: float = 0.9) -> Schedule:
@@ -149,7 +151,7 @@ def epochs(schedule: Callable, steps_per_epoch: int, *, smooth: bool = False) ->
     Array(0.25, dtype=float32)
 
     Args:
-        schedule: what it calls steps are epochs here: `cosine(0.1, decay_steps=30)` takes 30.
+        schedule: what it calls steps are epochs here: `cosine_decay(0.1, decay_steps=30)` takes 30.
         steps_per_epoch: updates per epoch, `data.num_batches(len(split), batch_size)`.
         smooth: moves within an epoch too; otherwise the value holds for an epoch, as with torch's
             `scheduler.step()` after each.
@@ -170,7 +172,7 @@ def check_length(schedule: Any, num_steps: int) -> None:
     The usual reason is a length given in epochs where steps are counted. A number, or a function
     that does not know its length (one of optax's own), passes.
 
-    >>> check_length(constant(0.1), 1000)
+    >>> check_length(constant_rate(0.1), 1000)
     """
     length = getattr(schedule, "num_steps", None)
     if length is not None and length < num_steps:

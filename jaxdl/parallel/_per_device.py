@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 AXES = ("replica", "data")  # over which examples are spread
 
 
-def across(objective: Callable, axis_name: Any = AXES) -> Callable:
+def psum_objective(objective: Callable, axis_name: Any = AXES) -> Callable:
     """The objective of all devices' examples, for the code of one device.
 
     Loss and metrics become those of the whole batch, the same on every device. Model state has to
@@ -28,7 +28,9 @@ def across(objective: Callable, axis_name: Any = AXES) -> Callable:
     >>> from jaxdl.train import Aux
     >>> def objective(params, model_state, batch, key, *, train):
     ...     return Mean.from_values(params * batch), Aux({}, model_state)
-    >>> of_one = lambda batch: across(objective, "device")(2.0, {}, batch, None, train=True)[0]
+    >>> of_one = lambda batch: psum_objective(objective, "device")(
+    ...     2.0, {}, batch, None, train=True
+    ... )[0]
     >>> jax.vmap(of_one, axis_name="device")(jnp.array([[1.0], [3.0]])).compute()
     Array([4., 4.], dtype=float32)
 
@@ -40,13 +42,13 @@ def across(objective: Callable, axis_name: Any = AXES) -> Callable:
     def everywhere(params: Any, model_state: Any, batch: Any, key: Any, *, train: bool) -> Any:
         mean, aux = objective(params, model_state, batch, key, train=train)
         mean = jax.tree.map(lambda x: jax.lax.psum(x, axis_name), mean)
-        metrics = {name: merge_across(state, axis_name) for name, state in aux.metrics.items()}
+        metrics = {name: all_reduce(state, axis_name) for name, state in aux.metrics.items()}
         return mean, aux._replace(metrics=metrics)
 
     return everywhere
 
 
-def merge_across(metric: Any, axis_name: Any = AXES) -> Any:
+def all_reduce(metric: Any, axis_name: Any = AXES) -> Any:
     """Merges a metric state over devices, in their order; every device gets the result.
 
     States need not be sums (one that collects scores is not), so they are gathered and merged. The
@@ -54,7 +56,7 @@ def merge_across(metric: Any, axis_name: Any = AXES) -> Any:
     result is known to be the same on every device.
 
     >>> from jaxdl.metrics import Mean
-    >>> of_one = lambda values: merge_across(Mean.from_values(values), "device")
+    >>> of_one = lambda values: all_reduce(Mean.from_values(values), "device")
     >>> jax.vmap(of_one, axis_name="device")(jnp.array([[1.0, 3.0], [5.0, 7.0]])).compute()
     Array([4., 4.], dtype=float32)
     """
@@ -77,7 +79,7 @@ def per_device(step: Callable, mesh: Mesh) -> Callable:
     """Runs `(state, batch) -> (state, metrics)` written for one device on every device of a mesh.
 
     The state is copied to all, the batch cut along its leading axis over "replica" and "data".
-    Build the step from `across(objective)`.
+    Build the step from `psum_objective(objective)`.
 
     >>> from jaxdl import parallel
     >>> def step(state, batch):

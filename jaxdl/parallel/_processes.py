@@ -90,7 +90,7 @@ def _check_coordinator(address: str, *, is_first: bool) -> None:
     """Finds out in Python what would make JAX abort the process: no one there, or a stale one.
 
     Raises: ValueError if the address is not HOST:PORT; in the first process if the port is taken;
-        in the others if nobody answers for `JOIN_SECONDS`.
+        in the others without an answer for `JOIN_SECONDS`.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
@@ -112,7 +112,7 @@ def _check_coordinator(address: str, *, is_first: bool) -> None:
         except OSError as error:
             if time.monotonic() > deadline:
                 raise ValueError(
-                    f"nobody answers at the coordinator {address} ({error}): is process 0 running?"
+                    f"no answer from the coordinator {address} ({error}): is process 0 running?"
                 ) from error
             time.sleep(0.2)
 

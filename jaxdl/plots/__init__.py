@@ -11,7 +11,7 @@ from jaxdl.plots._language import gradient_by_distance, rank_frequency
 from jaxdl.plots._plan import plan_scaling, plans
 from jaxdl.plots._recommender import by_popularity
 from jaxdl.plots._scaling import scaling
-from jaxdl.plots._segmentation import segmentation_colours, segmentations
+from jaxdl.plots._segmentation import segmentation_colors, segmentations
 from jaxdl.plots._sweeps import heat_maps, side_by_side
 from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
 from jaxdl.plots._vectors import word_map
@@ -41,7 +41,7 @@ __all__ = [
     "roofline",
     "scaling",
     "score_curves",
-    "segmentation_colours",
+    "segmentation_colors",
     "segmentations",
     "side_by_side",
     "tiles",

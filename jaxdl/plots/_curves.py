@@ -85,8 +85,8 @@ def compare(
             if not length:
                 continue
             values = np.array([s[:length] for s in series])
-            told = next(run for run in runs if any(name in row for row in run))
-            along = [row[x] for row in told if name in row][:length]
+            facts = next(run for run in runs if any(name in row for row in run))
+            along = [row[x] for row in facts if name in row][:length]
             style: dict[str, Any] = {
                 "color": f"C{place % 10}",
                 "linestyle": _STYLES[place // 10 % len(_STYLES)],
@@ -135,14 +135,14 @@ def confusion(counts: ArrayLike, class_names: Sequence[str] = ()) -> Any:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for row, column in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if shares[row, column] > 0.5 else "black"
+        color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(
             column,
             row,
             f"{counts[row, column]:.0f}",
             ha="center",
             va="center",
-            color=colour,
+            color=color,
             size=7,
         )
     return figure

@@ -25,10 +25,10 @@ def framed(
     [('one', ['cat 0.93']), ('none', [])]
 
     Args:
-        images: `[N, H, W]` or `[N, H, W, C]`, grey or colour, uint8 or floats in 0..1.
+        images: `[N, H, W]` or `[N, H, W, C]`, gray or color, uint8 or floats in 0..1.
         boxes: N arrays `[M, 4]`, x1, y1, x2, y2 as shares of width and height; those without area
             (padding) are left out.
-        texts: what is written at each box of each image; boxes of one text have one colour.
+        texts: what is written at each box of each image; boxes of one text have one color.
         truth: N arrays of boxes drawn beneath, white and dashed.
         titles: of the images.
         columns: images in a row.
@@ -55,8 +55,8 @@ def framed(
             _frame(axes, box, color="white", linestyle=(0, (2, 2)), linewidth=1)
         for m, box in enumerate(np.asarray(boxes[n])):
             text = "" if texts is None else texts[n][m]
-            colour = colormaps["tab10"](kinds.index(text.split()[0]) % 10 if text else m % 10)
-            _frame(axes, box, color=colour, text=text, linewidth=1.4)
+            color = colormaps["tab10"](kinds.index(text.split()[0]) % 10 if text else m % 10)
+            _frame(axes, box, color=color, text=text, linewidth=1.4)
         if titles is not None:
             axes.set_title(titles[n], fontsize=9)
     return figure

@@ -16,7 +16,7 @@ def tiles(images: ArrayLike, *, signed: bool = False) -> Any:
     (6, 5)
 
     Args:
-        images: grey ones each between its own extremes; colours in 0..1 or uint8.
+        images: gray ones each between its own extremes; colors in 0..1 or uint8.
         signed: blue below zero, white at zero, red above, on one scale for all.
     Raises: ValueError if there are no images, or they are of another rank.
     """
@@ -41,7 +41,7 @@ def tiles(images: ArrayLike, *, signed: bool = False) -> Any:
 def gallery(images: Mapping[str, ArrayLike], *, columns: int = 4) -> Any:
     """Draws images `[H, W]`, `[H, W, 1]` or `[H, W, 3]` in rows, each under its name.
 
-    Grey ones run between their own extremes; colours are uint8, or floats in 0..1 (else clipped).
+    Gray ones run between their own extremes; colors are uint8, or floats in 0..1 (else clipped).
 
     >>> figure = gallery({"input": np.zeros((8, 8)), "edges": np.ones((8, 8))}, columns=2)
     >>> [axes.get_title() for axes in figure.axes]

@@ -9,23 +9,23 @@ from numpy.typing import ArrayLike
 from jaxdl import data
 
 
-def segmentation_colours(labels: ArrayLike, palette: ArrayLike | None = None) -> np.ndarray:
-    """The colour picture `[..., H, W, 3]` uint8 of class indices `[..., H, W]`.
+def segmentation_colors(labels: ArrayLike, palette: ArrayLike | None = None) -> np.ndarray:
+    """The color picture `[..., H, W, 3]` uint8 of class indices `[..., H, W]`.
 
-    >>> segmentation_colours([[0, 15]])  # VOC's background and person
+    >>> segmentation_colors([[0, 15]])  # VOC's background and person
     array([[[  0,   0,   0],
             [192, 128, 128]]], dtype=uint8)
 
     Args:
         labels: integers; without a palette 0 to 255, where 255 is VOC's cream for void.
-        palette: colours `[K, 3]` uint8; `data.voc_palette()` by default.
-    Raises: ValueError for an index that has no colour.
+        palette: colors `[K, 3]` uint8; `data.images.voc_palette()` by default.
+    Raises: ValueError for an index that has no color.
     """
     labels = np.asarray(labels)
-    palette = data.voc_palette() if palette is None else np.asarray(palette, np.uint8)
+    palette = data.images.voc_palette() if palette is None else np.asarray(palette, np.uint8)
     if labels.size and (labels.min() < 0 or labels.max() >= len(palette)):
         wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise ValueError(f"no colour for index {wrong}: the palette has {len(palette)}")
+        raise ValueError(f"no color for index {wrong}: the palette has {len(palette)}")
     return palette[labels]
 
 
@@ -55,8 +55,8 @@ def segmentations(
     figure = Figure(figsize=(9, 3 * len(images) * height / width + 0.6), layout="constrained")
     columns = {
         "image": images,
-        "truth": segmentation_colours(truth),
-        "predicted": segmentation_colours(predicted),
+        "truth": segmentation_colors(truth),
+        "predicted": segmentation_colors(predicted),
     }
     grid = figure.subplots(len(images), 3, squeeze=False)
     for column, (title, pictures) in enumerate(columns.items()):
@@ -65,8 +65,8 @@ def segmentations(
             grid[row, column].imshow(picture, interpolation="nearest")
             grid[row, column].set_axis_off()
     present = [k for k in np.union1d(truth, predicted) if k < len(class_names)]
-    colours = segmentation_colours(np.arange(256)) / 255
-    handles = [Patch(facecolor=colours[k], label=class_names[k]) for k in present]
+    colors = segmentation_colors(np.arange(256)) / 255
+    handles = [Patch(facecolor=colors[k], label=class_names[k]) for k in present]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False)
     return figure

@@ -18,9 +18,9 @@ def heat_maps(
     form: str = ".3g",
     better: str = "high",
 ) -> Any:
-    """Draws matrices `[R, C]` on one scale of colours, a number in every cell.
+    """Draws matrices `[R, C]` on one scale of colors, a number in every cell.
 
-    The colours span the middle eight tenths of the numbers, so that one outlier leaves the rest
+    The colors span the middle eight tenths of the numbers, so that one outlier leaves the rest
     apart.
 
     >>> figure = heat_maps({"accuracy": [[0.5, np.nan]]}, rows=["sgd"], columns=[0.1, 1.0])
@@ -28,7 +28,7 @@ def heat_maps(
     ['0.5', '']
 
     Args:
-        panels: by title; NaN and infinite cells are grey, the latter with the sign for infinity.
+        panels: by title; NaN and infinite cells are gray, the latter with the sign for infinity.
         rows, columns: their names, at the edges.
         form: of the numbers, as in `format`.
         better: "high" or "low" numbers are the bright ones.
@@ -43,13 +43,13 @@ def heat_maps(
             raise ValueError(f"panel {name!r} needs {len(rows), len(columns)}, got {values.shape}")
     finite = np.concatenate([v[np.isfinite(v)] for v in arrays.values()] or [np.zeros(0)])
     low, high = np.quantile(finite, [0.1, 0.9]) if len(finite) else (0.0, 1.0)
-    colours = colormaps["viridis" if better == "high" else "viridis_r"].with_extremes(bad="0.85")
+    colors = colormaps["viridis" if better == "high" else "viridis_r"].with_extremes(bad="0.85")
     size = (1.2 + 0.72 * len(columns) * len(arrays), 1.5 + 0.5 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     for number, (name, values) in enumerate(arrays.items()):
         axes = figure.add_subplot(1, len(arrays), number + 1)
         shown = np.ma.masked_invalid(values)
-        image = axes.imshow(shown, cmap=colours, vmin=low, vmax=high, aspect="auto")
+        image = axes.imshow(shown, cmap=colors, vmin=low, vmax=high, aspect="auto")
         axes.set_xticks(range(len(columns)), [f"{c}" for c in columns])
         axes.set_yticks(range(len(rows)), [f"{r}" for r in rows])
         axes.set_title(name)
@@ -60,8 +60,8 @@ def heat_maps(
             text = format(values[i, j], form) if np.isfinite(values[i, j]) else ""
             text = "∞" if np.isinf(values[i, j]) else text
             bright = np.isfinite(values[i, j]) and _lightness(image, values[i, j].item()) > 0.5
-            colour = "black" if bright or not np.isfinite(values[i, j]) else "white"
-            axes.text(j, i, text, ha="center", va="center", color=colour, size=8)
+            color = "black" if bright or not np.isfinite(values[i, j]) else "white"
+            axes.text(j, i, text, ha="center", va="center", color=color, size=8)
     figure.suptitle(title)
     return figure
 
@@ -73,7 +73,7 @@ def side_by_side(
     x: str = "epoch",
     log: bool = False,
 ) -> Any:
-    """Draws one panel per label with its runs and their mean, all other means in grey behind.
+    """Draws one panel per label with its runs and their mean, all other means in gray behind.
 
     >>> seeds = [[{"epoch": 1, "loss": 0.8}], [{"epoch": 1, "loss": 1.0}]]
     >>> figure = side_by_side({"adam": seeds, "sgd": seeds}, "loss")
@@ -115,6 +115,6 @@ def side_by_side(
 
 
 def _lightness(image: Any, value: float) -> float:
-    """Of the colour of a cell, so that its number can be read on it."""
+    """Of the color of a cell, so that its number can be read on it."""
     red, green, blue, _ = image.cmap(image.norm(value))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -7,7 +7,7 @@
     python -m jaxdl.runs compare RUN RUN ...   options and numbers that differ, and their curves
     python -m jaxdl.runs page RUN ...          one HTML file that holds all of it, to send or keep
 
-config.json       what was asked for            metrics.jsonl   one line per `write`
+config.json       the options                      metrics.jsonl   one line per `write`
 environment.json  what it ran on                events.*        the same for TensorBoard
 *.png             figures                       result.json     the closing numbers
 """

@@ -1,3 +1,3 @@
-from jaxdl.runs._command import main
+from jaxdl.runs import main
 
 main()

@@ -8,7 +8,7 @@ from typing import Any
 import tyro
 from rich.markup import escape
 
-from jaxdl.runs import _page
+from jaxdl.runs._page import page
 from jaxdl.runs._read import axis, differing, find, histories, options, read, shown
 
 
@@ -118,7 +118,7 @@ def _write_page(
     """
     if not folders:
         raise ValueError("name one or more run folders to show")
-    text = _page.page([read(folder) for folder in folders])
+    text = page([read(folder) for folder in folders])
     if out is None:
         out = folders[0] / "page.html" if len(folders) == 1 else pathlib.Path("page.html")
     out.write_text(text, encoding="utf-8")

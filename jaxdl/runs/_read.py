@@ -175,8 +175,8 @@ def _label(group: Sequence[Record], records: Sequence[Record]) -> str:
     alike = [r for r in records if r.config.get("experiment") == group[0].config.get("experiment")]
     keys = [key for key in differing(alike) if key not in _UNNAMED]
     values = options(group[0])
-    told = [f"{key} {shown(values.get(key))}" for key in keys]
-    return ", ".join(told if told and len(alike) == len(records) else [experiment, *told])
+    facts = [f"{key} {shown(values.get(key))}" for key in keys]
+    return ", ".join(facts if facts and len(alike) == len(records) else [experiment, *facts])
 
 
 _LONGEST = 72  # characters of a label; the folder's name stands for longer ones

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxdl.runs import _folder
 from jaxdl.runs._bar import Bar
 from jaxdl.runs._environment import environment
 from jaxdl.runs._events import Events
+from jaxdl.runs._folder import (
+    Lock,
+    find_unfinished,
+    has_checkpoints,
+    has_own_checkpoints,
+    move_aside,
+    refuse_foreign,
+)
 from jaxdl.runs._part import Part
 from jaxdl.runs._read import parse_metrics, read_metrics
 
@@ -114,10 +121,12 @@ class Run:
         self._metrics.close()
         with _named(self._path):
             if damage or text != kept:
-                said = f"line {damage[0]} is damaged" if damage else "rows are missing or changed"
-                old = _folder.move_aside(self._path) if self._path.exists() else None
+                outputs = (
+                    f"line {damage[0]} is damaged" if damage else "rows are missing or changed"
+                )
+                old = move_aside(self._path) if self._path.exists() else None
                 kept_as = f" (kept as {old.name})" if old and found else ""
-                self.note(f"{self._path}: {said}{kept_as}; {len(rows)} rows are in place again")
+                self.note(f"{self._path}: {outputs}{kept_as}; {len(rows)} rows are in place again")
             _write_whole(self._path, text)
             self._metrics = self._path.open("a", encoding="utf-8")
         self._purge = step + 1  # TensorBoard then hides what came after
@@ -218,35 +227,35 @@ def open(
         differences are named), other files, or is in use by another process. FileNotFoundError if
         it cannot be written. ValueError if several processes are given no folder.
     """
-    asked = {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
-    asked = {"experiment": name, **asked}
+    wanted = {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+    wanted = {"experiment": name, **wanted}
     checksums = {key: split.checksum() for key, split in (data or {}).items()}
-    said = []
+    outputs = []
     if out is None:
         if not _is_only_process():
             raise ValueError("a run of several processes needs a folder by name (--out)")
         parent = pathlib.Path("runs") / name
-        out = _folder.find_unfinished(parent, asked, checksums) if resume else None
+        out = find_unfinished(parent, wanted, checksums) if resume else None
         if out is not None:
-            said.append(f"continuing the unfinished run {out}; --no-resume starts a new one")
+            outputs.append(f"continuing the unfinished run {out}; --no-resume starts a new one")
         out = out or parent / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S-%f")[:-3]
     folder = pathlib.Path(out)
-    _folder.refuse_foreign(folder, asked, checksums)
+    refuse_foreign(folder, wanted, checksums)
     _wait_for_all("checked")
     with contextlib.ExitStack() as stack:
 
         def prepare() -> None:
             old = _lock(folder, stack, keep=resume)
             if old is not None:
-                said.append(f"{folder} held a run; it is now {old}")
-            _write_json(folder / "config.json", asked)
+                outputs.append(f"{folder} held a run; it is now {old}")
+            _write_json(folder / "config.json", wanted)
             _write_json(folder / "environment.json", {**environment(), "data": checksums})
 
         _in_first_process(prepare, f"cannot write the run folder {folder}")
-        run = Run(folder, asked, quiet, save_seconds)
-        for line in said:
+        run = Run(folder, wanted, quiet, save_seconds)
+        for line in outputs:
             run.note(line)
-        if run._path.stat().st_size and not _folder.has_own_checkpoints(folder):
+        if run._path.stat().st_size and not has_own_checkpoints(folder):
             run.rewind(-1)  # nothing was saved that its rows could belong to
         try:
             yield run
@@ -260,17 +269,17 @@ def open(
 def _lock(folder: pathlib.Path, stack: contextlib.ExitStack, *, keep: bool) -> pathlib.Path | None:
     """Makes and locks the folder, the old one moved aside unless it is kept; where to, if so."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = _folder.Lock(folder)
+    lock = Lock(folder)
     metrics = folder / "metrics.jsonl"
     used = (folder / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0)
-    used = used or _folder.has_checkpoints(folder)
-    if not used or (keep and _folder.has_checkpoints(folder)):
+    used = used or has_checkpoints(folder)
+    if not used or (keep and has_checkpoints(folder)):
         stack.callback(lock.close)
         return None
-    old = _folder.move_aside(folder)
+    old = move_aside(folder)
     lock.close()
     folder.mkdir()
-    stack.callback(_folder.Lock(folder).close)
+    stack.callback(Lock(folder).close)
     return old
 
 

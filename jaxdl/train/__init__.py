@@ -9,18 +9,10 @@
 `vmap` and sharding use them as they are; `fit` is a loop to copy when it does not suit.
 """
 
-from jaxdl.train._backprop import (
-    GradientReport,
-    LeafCheck,
-    check_gradients,
-    deltas,
-    gradient_flow,
-)
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
-from jaxdl.train._factors import pairwise_sgd, pointwise_sgd
 from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
-from jaxdl.train._glove import make_glove
+from jaxdl.train._load_pretrained import load_pretrained
 from jaxdl.train._make import (
     Metrics,
     Trainer,
@@ -35,18 +27,14 @@ from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver
 from jaxdl.train._stopping import EarlyStopping
 from jaxdl.train._sweep import Hyper, SweepResult, grid, make_sweep, sweep
-from jaxdl.train._transfer import transfer
-from jaxdl.train._word2vec import make_word2vec
 
 __all__ = [
     "CheckpointError",
     "Checkpoints",
     "Driver",
     "EarlyStopping",
-    "GradientReport",
     "Hyper",
     "Interrupted",
-    "LeafCheck",
     "Metrics",
     "Recorder",
     "Result",
@@ -54,23 +42,16 @@ __all__ = [
     "TrainState",
     "Trainer",
     "cast_floating",
-    "check_gradients",
-    "deltas",
     "evaluate",
     "fit",
-    "gradient_flow",
     "grid",
+    "load_pretrained",
     "make",
-    "make_glove",
     "make_sweep",
-    "make_word2vec",
     "merge_metrics",
-    "pairwise_sgd",
     "per_example_gradients",
     "planning",
-    "pointwise_sgd",
     "run_blocks",
     "scalars",
     "sweep",
-    "transfer",
 ]

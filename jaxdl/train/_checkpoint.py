@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import parallel
-from jaxdl.train import _checksums
+from jaxdl.train._checksums import find_damage, write
 
 _logger = logging.getLogger(__name__)
 
@@ -198,12 +198,12 @@ class Checkpoints:
 
     def _write_checksums(self) -> None:
         for folder in self.folder.glob(f"{self._saving}.*"):  # a suffix, until the commit
-            _checksums.write(folder)
+            write(folder)
 
     def _damage(self, step: int) -> str | None:
         """What is wrong with the files of a step: the same answer in every process."""
         first = jax.process_index() == 0
-        damage = _checksums.find_damage(self.folder / str(step)) if first else None
+        damage = find_damage(self.folder / str(step)) if first else None
         if jax.process_count() == 1:
             return damage
         from jax.experimental import multihost_utils
@@ -229,8 +229,8 @@ class Checkpoints:
             self._set_aside(damaged)
             self._manager.reload()
             if jax.process_index() == 0:
-                said = "; ".join(f"checkpoint {k}: {text}" for k, text in damaged.items())
-                _logger.warning("%s; using checkpoint %d instead (%s)", said, step, self.folder)
+                outputs = "; ".join(f"checkpoint {k}: {text}" for k, text in damaged.items())
+                _logger.warning("%s; using checkpoint %d instead (%s)", outputs, step, self.folder)
         return step
 
     def _set_damaged_aside(self) -> bool:
@@ -238,8 +238,8 @@ class Checkpoints:
         damaged = {step: text for step in steps if (text := self._damage(step)) is not None}
         self._set_aside(damaged)
         if damaged and jax.process_index() == 0:
-            said = "; ".join(f"checkpoint {k}: {text}" for k, text in damaged.items())
-            _logger.warning("%s; set aside (%s)", said, self.folder)
+            outputs = "; ".join(f"checkpoint {k}: {text}" for k, text in damaged.items())
+            _logger.warning("%s; set aside (%s)", outputs, self.folder)
         return bool(damaged)
 
     def _set_aside(self, steps: Mapping[int, str]) -> None:
@@ -270,11 +270,11 @@ def _one_sentence(what: str) -> Iterator[None]:
 def _brief(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    said = str(error).strip() or type(error).__name__
-    if number := re.search(r"os_error_code='(\d+)'", said):  # as TensorStore writes it
+    outputs = str(error).strip() or type(error).__name__
+    if number := re.search(r"os_error_code='(\d+)'", outputs):  # as TensorStore writes it
         return os.strerror(int(number[1]))
-    said = said.splitlines()[0]
-    return said if len(said) <= 300 else f"{said[:200]} ..."
+    outputs = outputs.splitlines()[0]
+    return outputs if len(outputs) <= 300 else f"{outputs[:200]} ..."
 
 
 class _RaisedAnyway(logging.Filter):

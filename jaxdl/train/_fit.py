@@ -57,13 +57,13 @@ class Result:
 
 def fit(
     trainer: Trainer,
-    split: data.Split | data.Records,
+    split: data.Dataset | data.Records,
     state: TrainState | None = None,
     *,
     epochs: int,
     batch_size: int,
     seed: int | None = 0,
-    held_out: Mapping[str, data.Split | data.Records] | None = None,
+    held_out: Mapping[str, data.Dataset | data.Records] | None = None,
     run: Recorder | None = None,
     stopping: EarlyStopping | None = None,
     after_epoch: AfterEpoch | None = None,
@@ -80,7 +80,7 @@ def fit(
     ...     return Mean.from_values((mean - batch["x"]) ** 2, batch["mask"]), Aux({}, model_state)
     >>> trainer = train.make(objective, optax.sgd(0.25))
     >>> state = trainer.init(jax.random.key(0), params=jnp.array(0.0))
-    >>> split = data.Split({"x": np.array([1.0, 3.0], np.float32)})
+    >>> split = data.Dataset({"x": np.array([1.0, 3.0], np.float32)})
     >>> result = fit(trainer, split, state, epochs=3, batch_size=2)
     >>> result.state.params, [row["train/loss"] for row in result.history]
     (Array(1.75, dtype=float32), [5.0, 2.0, 1.25])
@@ -196,7 +196,7 @@ def fit(
 
 
 def evaluate(
-    trainer: Trainer, state: TrainState, split: data.Split | data.Records, batch_size: int = 256
+    trainer: Trainer, state: TrainState, split: data.Dataset | data.Records, batch_size: int = 256
 ) -> Metrics:
     """Merges the metrics of `trainer.evaluate` over a split; every example counts exactly once.
 
@@ -211,7 +211,7 @@ def evaluate(
     ...     return Mean.from_values((batch["x"] - mean) ** 2, batch["mask"]), Aux({}, model_state)
     >>> trainer = train.make(objective, optax.sgd(0.1))
     >>> state = trainer.init(jax.random.key(0), params=jnp.array(1.0))
-    >>> split = data.Split({"x": np.array([1.0, 2.0, 3.0], np.float32)})
+    >>> split = data.Dataset({"x": np.array([1.0, 2.0, 3.0], np.float32)})
     >>> evaluate(trainer, state, split, batch_size=2)["loss"].compute()  # 5 / 3
     Array(1.667, dtype=float32)
     """

@@ -327,6 +327,6 @@ def _keep_if_finite(
     kept = jax.tree.map(
         lambda n, o: jnp.where(finite, n, o), new.replace(key=None), old.replace(key=None)
     ).replace(key=old.key, step=new.step, skipped=jnp.stack([in_a_row, old.skipped[1] + bad]))
-    # What was not learnt from is not reported either: an empty state, not one that spoils a mean.
+    # What was not learned from is not reported either: an empty state, not one that spoils a mean.
     metrics = jax.tree.map(lambda m: jnp.where(finite, m, jnp.zeros_like(m)), metrics)
     return kept, {**metrics, "skipped": Mean(bad.astype(jnp.float32), jnp.ones(()))}

@@ -24,7 +24,7 @@ def planning(planner: Planner) -> Iterator[None]:
     ...     raise SystemExit(0)
     >>> trainer = train.make(lambda *args, **options: None, optax.sgd(0.1))
     >>> state = trainer.init(jax.random.key(0), params=jax.numpy.array(0.0))
-    >>> split = data.Split({"x": jax.numpy.ones(3)})
+    >>> split = data.Dataset({"x": jax.numpy.ones(3)})
     >>> with planning(planner):
     ...     train.fit(trainer, split, state, epochs=1, batch_size=2)
     Traceback (most recent call last):
@@ -44,7 +44,7 @@ def planning(planner: Planner) -> Iterator[None]:
 def offer(
     step: Callable[..., Any],
     state: Any,
-    split: data.Split | data.Records,
+    split: data.Dataset | data.Records,
     batch_size: int,
     layout: parallel.Layout | None,
 ) -> None:

@@ -42,7 +42,7 @@ class Steps(NamedTuple):
 def compile_steps(
     step: Step,
     state: TrainState,
-    split: data.Split | data.Records,
+    split: data.Dataset | data.Records,
     *,
     batch_size: int,
     seed: int | None,
@@ -132,7 +132,7 @@ def compile_steps(
 
 
 def choose_driver(
-    driver: Driver, step: Step, state: TrainState, split: data.Split | data.Records, example: Any
+    driver: Driver, step: Step, state: TrainState, split: data.Dataset | data.Records, example: Any
 ) -> Driver:
     """The driver that "auto" stands for, or the one that was named."""
     if driver not in ("auto", "stream", "loop", "scan"):

@@ -126,12 +126,12 @@ def grid(**axes: Iterable[Any]) -> dict[str, np.ndarray]:
 def make_sweep(
     member: Member,
     hypers: Mapping[str, ArrayLike],
-    split: data.Split,
+    split: data.Dataset,
     *,
     epochs: int,
     batch_size: int | None = None,
     seed: int | None = 0,
-    held_out: Mapping[str, data.Split] | None = None,
+    held_out: Mapping[str, data.Dataset] | None = None,
     eval_batch_size: int = 1000,
     after_epoch: Callable[[TrainState, dict[str, jax.Array]], TrainState] | None = None,
     vectorize: ops.Vectorize = "auto",
@@ -229,7 +229,7 @@ def make_sweep(
 def sweep(
     member: Member,
     hypers: Mapping[str, ArrayLike],
-    split: data.Split,
+    split: data.Dataset,
     *,
     run: Recorder | None = None,
     **options: Any,
@@ -248,7 +248,7 @@ def sweep(
     >>> objective = Objective(squares, init=lambda key, batch: (jnp.array(0.0), {}))
     >>> def member(hyper):
     ...     return train.make(objective, optax.sgd(hyper["rate"]))
-    >>> split = data.Split({"x": np.array([1.0, 3.0], np.float32)})
+    >>> split = data.Dataset({"x": np.array([1.0, 3.0], np.float32)})
     >>> result = sweep(member, grid(rate=[0.0, 0.25, 0.5]), split, epochs=2, batch_size=2)
     >>> result.final("train/loss"), result.best("train/loss", mode="min")
     (array([5., 2., 1.], dtype=float32), 2)

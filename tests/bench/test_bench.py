@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import workloads
 from jaxdl import bench, models, ops
 
 
@@ -132,9 +133,9 @@ def test_flops_do_not_depend_on_the_formulation_of_a_convolution():
 
 
 def test_memory_of_a_program():
-    program = bench.analyse(lambda x: x + 1.0, jnp.ones(1000))
+    program = bench.analyze(lambda x: x + 1.0, jnp.ones(1000))
     assert (program.argument_bytes, program.output_bytes) == (4000, 4000)
-    donated = bench.analyse(lambda x: x + 1.0, jnp.ones(1000), donate_argnums=0)
+    donated = bench.analyze(lambda x: x + 1.0, jnp.ones(1000), donate_argnums=0)
     assert donated.alias_bytes == 4000
     assert donated.peak_bytes == program.peak_bytes - 4000
     np.testing.assert_array_equal(program(jnp.zeros(1000)), np.ones(1000))
@@ -288,7 +289,7 @@ def test_interleave_refuses_no_repeats():
 @pytest.mark.parametrize("name", ["linear", "word2vec", "bpr", "ranking", "gaussian", "matching"])
 def test_workloads_run_and_know_their_cost(name):
     batch = 2000 if name == "word2vec" else 8
-    work = bench.WORKLOADS[name].build(batch, "float32", 1)
+    work = workloads.WORKLOADS[name].build(batch, "float32", 1)
     jax.block_until_ready(work.call())
     jax.block_until_ready(work.call())  # a donated state is handed on
     assert work.items >= batch  # a word, a pair, an image or more for each of the batch
@@ -297,7 +298,7 @@ def test_workloads_run_and_know_their_cost(name):
 
 
 def test_a_training_workload_runs_in_bfloat16_and_on_two_devices():
-    work = bench.WORKLOADS["mlp"].build(8, "bfloat16", 2)
+    work = workloads.WORKLOADS["mlp"].build(8, "bfloat16", 2)
     state, out = work.call()
     assert out["loss"].compute() > 0
     assert len(jax.tree.leaves(state.params)[0].sharding.device_set) == 2
@@ -315,3 +316,10 @@ def test_environment_of_the_machine_is_json():
 def test_import_of_bench_as_a_command():
     command = [sys.executable, "-m", "jaxdl.bench", "--help"]
     assert "compare" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_timers_import_no_models():
+    code = "import sys; from jaxdl import bench; bench.measure; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"jaxdl.models", "jaxdl.train", "flax.linen"} & set(loaded)

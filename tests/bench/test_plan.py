@@ -395,6 +395,6 @@ def test_what_is_kept_for_the_backward_pass_is_found():
 
 def test_the_peak_is_no_less_than_what_is_allocated():
     """On a CPU the compiler's own figure leaves temporaries out."""
-    program = bench.analyse(lambda x: jnp.sum(jnp.sin(x @ x) @ x), jnp.ones((256, 256)))
+    program = bench.analyze(lambda x: jnp.sum(jnp.sin(x @ x) @ x), jnp.ones((256, 256)))
     assert program.peak_bytes >= program.argument_bytes + program.temp_bytes
     assert program.peak_bytes >= program.heap_bytes

@@ -1,4 +1,4 @@
-"""Real tables for the tests, as scikit-learn ships them, standardised in float64."""
+"""Real tables for the tests, as scikit-learn ships them, standardized in float64."""
 
 import functools
 
@@ -7,7 +7,7 @@ from sklearn import datasets, preprocessing
 
 
 @functools.cache
-def standardised(name: str) -> tuple[np.ndarray, np.ndarray]:
+def standardized(name: str) -> tuple[np.ndarray, np.ndarray]:
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     return preprocessing.StandardScaler().fit_transform(x), y
 

@@ -13,15 +13,15 @@ import pytest
 from sklearn import linear_model
 
 from jaxdl import classical
-from tests.classical.real import relative, standardised
+from tests.classical.real import relative, standardized
 
 NAMES = ["breast_cancer", "diabetes", "digits", "wine"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_least_squares_and_ridge_agree_with_scikit_learn(name):
-    x, y = standardised(name)
-    params, report = jax.jit(classical.least_squares)(x, y)
+    x, y = standardized(name)
+    params, report = jax.jit(classical.fit_least_squares)(x, y)
     reference = linear_model.LinearRegression().fit(x, y)
     assert relative(params.coefficients, reference.coef_) < 1e-4
     assert relative(classical.linear(params, x), reference.predict(x)) < 1e-5
@@ -33,7 +33,7 @@ def test_least_squares_and_ridge_agree_with_scikit_learn(name):
         want = linear_model.Ridge(penalty).fit(x, y)
         assert relative(path.coefficients[i], want.coef_) < 1e-4
         assert relative(path.intercept[i], want.intercept_) < 1e-4
-    one, _ = jax.jit(classical.ridge)(x, y, 10.0)
+    one, _ = jax.jit(classical.fit_ridge)(x, y, 10.0)
     assert relative(one.coefficients, path.coefficients[2]) < 1e-4
 
 
@@ -43,8 +43,8 @@ def test_columns_in_raw_units():
     x = rng.normal(size=(200, 4)) * [1e4, 1.0, 1e-2, 50.0] + [3e4, 0.0, 0.02, 10.0]
     y = x @ [1e-4, 2.0, 30.0, 0.1] + 120 + rng.normal(size=200)
     for got, want in [
-        (classical.least_squares(x, y)[0], linear_model.LinearRegression().fit(x, y)),
-        (classical.ridge(x, y, 0.5)[0], linear_model.Ridge(0.5, solver="svd").fit(x, y)),
+        (classical.fit_least_squares(x, y)[0], linear_model.LinearRegression().fit(x, y)),
+        (classical.fit_ridge(x, y, 0.5)[0], linear_model.Ridge(0.5, solver="svd").fit(x, y)),
     ]:
         np.testing.assert_allclose(got.coefficients, want.coef_, rtol=1e-4)
         np.testing.assert_allclose(got.intercept, want.intercept_, rtol=1e-4)
@@ -58,10 +58,10 @@ def test_airfoil_agrees_with_scikit_learn():
     table = np.loadtxt(pathlib.Path(folder) / "airfoil" / "airfoil_self_noise.dat")
     x, y = table[:, :5], table[:, 5]
     want = linear_model.LinearRegression().fit(x, y)
-    got, _ = classical.least_squares(x, y)
+    got, _ = classical.fit_least_squares(x, y)
     np.testing.assert_allclose(got.coefficients, want.coef_, rtol=1e-4)
     for penalty in (0.1, 10.0):
-        (got, _), want = classical.ridge(x, y, penalty), linear_model.Ridge(penalty).fit(x, y)
+        (got, _), want = classical.fit_ridge(x, y, penalty), linear_model.Ridge(penalty).fit(x, y)
         np.testing.assert_allclose(got.coefficients, want.coef_, rtol=1e-4)
 
 
@@ -70,22 +70,22 @@ def test_dependent_columns_give_the_shortest_solution(shape):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=shape), rng.normal(size=(shape[0], 2))
     x = np.concatenate([x, 10.76 * x[:, :1], x[:, 1:2] - 0.1 * x[:, 2:3], np.full_like(y, 3)], 1)
-    centred = x - x.mean(0)
-    want = np.linalg.lstsq(centred, y - y.mean(0), rcond=None)[0]
-    got, _ = classical.least_squares(x, y)
+    centered = x - x.mean(0)
+    want = np.linalg.lstsq(centered, y - y.mean(0), rcond=None)[0]
+    got, _ = classical.fit_least_squares(x, y)
     assert relative(got.coefficients, want) < 1e-4
     np.testing.assert_array_equal(got.coefficients[-2:], 0)  # constant columns
-    plane, _ = classical.least_squares(x, y, intercept=False)
+    plane, _ = classical.fit_least_squares(x, y, intercept=False)
     assert relative(plane.coefficients, np.linalg.lstsq(x, y, rcond=None)[0]) < 1e-4
-    wide, _ = classical.ridge(x, y, 0.5)
+    wide, _ = classical.fit_ridge(x, y, 0.5)
     assert relative(wide.coefficients, linear_model.Ridge(0.5).fit(x, y).coef_.T) < 1e-4
 
 
 WEIGHTED = {
-    "least squares": jax.jit(lambda x, y, w=None: classical.least_squares(x, y, w)[0]),
-    "ridge": jax.jit(lambda x, y, w=None: classical.ridge(x, y, 0.3, w)[0]),
-    "elastic net": jax.jit(lambda x, y, w=None: classical.elastic_net(x, y, 0.05, w)[0]),
-    "logistic": jax.jit(lambda x, y, w=None: classical.logistic(x, y > 0, 1.0, w)[0]),
+    "least squares": jax.jit(lambda x, y, w=None: classical.fit_least_squares(x, y, w)[0]),
+    "ridge": jax.jit(lambda x, y, w=None: classical.fit_ridge(x, y, 0.3, w)[0]),
+    "elastic net": jax.jit(lambda x, y, w=None: classical.fit_elastic_net(x, y, 0.05, w)[0]),
+    "logistic": jax.jit(lambda x, y, w=None: classical.fit_logistic(x, y > 0, 1.0, w)[0]),
 }
 
 
@@ -106,7 +106,7 @@ def test_weights_leave_examples_out(name, seed):
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
 def test_elastic_net_path_agrees_with_scikit_learn(l1_ratio):
-    x, y = standardised("diabetes")
+    x, y = standardized("diabetes")
     penalties = np.array([30.0, 10.0, 3.0, 1.0, 0.1])
     path, report = classical.elastic_net_path(x, y, penalties, l1_ratio=l1_ratio)
     assert report.converged.all()
@@ -116,16 +116,16 @@ def test_elastic_net_path_agrees_with_scikit_learn(l1_ratio):
         ).fit(x, y)
         assert relative(path.coefficients[i], want.coef_) < 1e-4
         np.testing.assert_array_equal(path.coefficients[i] == 0, want.coef_ == 0)
-    alone, _ = classical.lasso(x, y, 3.0)
+    alone, _ = classical.fit_lasso(x, y, 3.0)
     if l1_ratio == 1.0:
         assert relative(alone.coefficients, path.coefficients[2]) < 1e-5
         assert (path.coefficients[1] == 0).sum() > 0
 
 
 def test_gradient_descent_in_its_three_forms_reaches_the_closed_form():
-    x, y = standardised("diabetes")
+    x, y = standardized("diabetes")
     y = (y - y.mean()) / y.std()
-    want, _ = classical.ridge(x, y, 20.0)
+    want, _ = classical.fit_ridge(x, y, 20.0)
     zero = classical.Linear(jnp.zeros(10), jnp.zeros(()))
 
     def half_square(z, y):
@@ -174,23 +174,23 @@ def test_bad_input():
     with pytest.raises(
         ValueError, match="x has 1 examples with NaN or infinity, the first in row 2"
     ):
-        classical.least_squares(x, y)
-    for fit in (classical.least_squares, lambda x, y: classical.ridge_path(x, y, np.ones(2))):
+        classical.fit_least_squares(x, y)
+    for fit in (classical.fit_least_squares, lambda x, y: classical.ridge_path(x, y, np.ones(2))):
         params, report = jax.jit(fit)(jnp.asarray(x), y)
         assert jnp.isnan(params.coefficients).all()
         assert not report.converged.any()
-    _, report = jax.jit(lambda x: classical.lasso(x, y, 0.1))(jnp.asarray(x))
+    _, report = jax.jit(lambda x: classical.fit_lasso(x, y, 0.1))(jnp.asarray(x))
     assert not report.converged
     with pytest.raises(ValueError, match=r"y needs shape \[N\] or \[N, K\] with N=4, got \(3,\)"):
-        classical.least_squares(np.ones((4, 2)), np.ones(3))
+        classical.fit_least_squares(np.ones((4, 2)), np.ones(3))
     with pytest.raises(ValueError, match=r"weights need shape \(4,\), got \(4, 1\)"):
-        classical.least_squares(np.ones((4, 2)), y, np.ones((4, 1)))
+        classical.fit_least_squares(np.ones((4, 2)), y, np.ones((4, 1)))
 
 
 def test_float64_stays_float64():
     with jax.enable_x64(True):
-        x, y = standardised("diabetes")
-        params, _ = classical.least_squares(x, y)
+        x, y = standardized("diabetes")
+        params, _ = classical.fit_least_squares(x, y)
         assert params.coefficients.dtype == jnp.float64
         assert (
             relative(params.coefficients, linear_model.LinearRegression().fit(x, y).coef_) < 1e-11

@@ -13,7 +13,7 @@ A, B, C = 0, 1, 2
 
 def test_the_three_formulas_by_hand():
     """T22: additive smoothing with back-off, not 1 / (N + V)."""
-    model = classical.ngram(TEXT, 3, smoothing=(0.5, 2.0, 4.0))
+    model = classical.fit_ngram(TEXT, 3, smoothing=(0.5, 2.0, 4.0))
     p_a = (3 + 0.5 / 3) / 6.5
     p_b = (2 + 0.5 / 3) / 6.5
     p_c = (1 + 0.5 / 3) / 6.5
@@ -33,7 +33,7 @@ def test_the_three_formulas_by_hand():
 
 @pytest.mark.parametrize("smoothing", [0.0, 1e-3, 1.0, (3.0, 0.0, 0.5)])
 def test_every_distribution_sums_to_one_and_is_what_scoring_uses(smoothing):
-    model = classical.ngram(TEXT, 4, smoothing=smoothing)  # word 3 was never seen
+    model = classical.fit_ngram(TEXT, 4, smoothing=smoothing)  # word 3 was never seen
     for length in range(3):
         for context in itertools.product(range(4), repeat=length):
             p = model.distribution(np.array(context, int))
@@ -43,7 +43,7 @@ def test_every_distribution_sums_to_one_and_is_what_scoring_uses(smoothing):
 
 
 def test_sampling_is_seeded_and_follows_the_distribution():
-    model = classical.ngram(TEXT, 3, order=2, smoothing=0.1)
+    model = classical.fit_ngram(TEXT, 3, order=2, smoothing=0.1)
     text = model.sample(0, 3000, start=np.array([C]))
     np.testing.assert_array_equal(text[:50], model.sample(0, 50, start=np.array([C])))
     after_a = text[1:][text[:-1] == A]
@@ -59,8 +59,8 @@ def test_what_is_wrong_is_named():
         (TEXT, {"smoothing": -1.0}, "0 or more"),
     ]:
         with pytest.raises(ValueError, match=message):
-            classical.ngram(tokens, 3, **options)
-    model = classical.ngram(TEXT, 3, order=2, smoothing=0.0)
+            classical.fit_ngram(tokens, 3, **options)
+    model = classical.fit_ngram(TEXT, 3, order=2, smoothing=0.0)
     assert model.log_prob(np.array([B, B]))[1] == -math.inf
     with pytest.raises(ValueError, match="no tokens"):
         model.perplexity(np.array([], int))

@@ -11,7 +11,7 @@ import pytest
 from sklearn import linear_model, model_selection
 
 from jaxdl import classical
-from tests.classical.real import standardised
+from tests.classical.real import standardized
 
 
 @pytest.mark.parametrize("options", [{}, {"seed": 0}, {"labels": True, "seed": 1}])
@@ -56,7 +56,7 @@ def test_split_parts_are_disjoint_and_whole(seed, size, kind):
     groups = np.arange(size) // 2
     options = {"labels": labels} if kind == "labels" else {}
     options = {"groups": groups} if kind == "groups" else options
-    parts = classical.split(size, (0.6, 0.2, 0.2), seed=seed, **options)
+    parts = classical.train_test_split(size, (0.6, 0.2, 0.2), seed=seed, **options)
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(size))
     if kind == "labels":
         for part in parts:
@@ -66,13 +66,13 @@ def test_split_parts_are_disjoint_and_whole(seed, size, kind):
 
 
 def test_split_in_order_and_bad_shares():
-    first, second = classical.split(10, (0.7, 0.3))
+    first, second = classical.train_test_split(10, (0.7, 0.3))
     assert first.tolist() == list(range(7))
     assert second.tolist() == [7, 8, 9]
     with pytest.raises(ValueError, match="add up to 1"):
-        classical.split(10, (0.7, 0.2))
+        classical.train_test_split(10, (0.7, 0.2))
     with pytest.raises(ValueError, match="leave a part"):
-        classical.split(2, (0.9, 0.1))
+        classical.train_test_split(2, (0.9, 0.1))
 
 
 PENALTIES = np.array([0.1, 10.0])
@@ -89,7 +89,7 @@ def squared_errors(params, x, y, weights):
 
 @pytest.mark.parametrize("vectorize", ["vmap", "map"])
 def test_learning_curve_agrees_with_scikit_learn(vectorize):
-    x, y = standardised("diabetes")
+    x, y = standardized("diabetes")
     order = np.random.default_rng(0).permutation(len(y))
     x, y = x[order], y[order]
     sizes = [40, 150, 353]
@@ -120,20 +120,20 @@ def test_learning_curve_agrees_with_scikit_learn(vectorize):
 
 def test_published_cross_validation_scores():
     """Means over five shuffled folds: least squares R2 .4892 on diabetes, logistic .9789."""
-    x, y = standardised("diabetes")
+    x, y = standardized("diabetes")
     folds = classical.k_folds(len(y), 5, seed=0)
     scores = classical.cross_validate(
-        lambda x, y, w: classical.least_squares(x, y, w)[0],
+        lambda x, y, w: classical.fit_least_squares(x, y, w)[0],
         lambda p, x, y, w: classical.r_squared(classical.linear(p, x), y, w),
         x,
         y,
         folds,
     )
     np.testing.assert_allclose(scores.validation.mean(), 0.4892, atol=5e-5)
-    x, y = standardised("breast_cancer")
+    x, y = standardized("breast_cancer")
     folds = classical.k_folds(len(y), 5, seed=0, labels=y)
     scores = classical.cross_validate(
-        lambda x, y, w: classical.logistic(x, y, 1.0, w)[0],
+        lambda x, y, w: classical.fit_logistic(x, y, 1.0, w)[0],
         lambda p, x, y, w: classical.accuracy(classical.classify(classical.linear(p, x)), y, w),
         x,
         y,

@@ -55,10 +55,10 @@ def test_likelihoods_in_any_units(learner, scale, penalty, l1, dependent):
     x = x.astype(np.float32)
     options = {"l1": l1} if l1 else {}
     if learner == "logistic":
-        params, report = classical.logistic(x, y, penalty, **options)
+        params, report = classical.fit_logistic(x, y, penalty, **options)
         q = y[:, None]
     else:
-        params, report = classical.softmax(x, y, penalty, num_classes=3, **options)
+        params, report = classical.fit_softmax(x, y, penalty, num_classes=3, **options)
         q = np.eye(3)[y]
     w, b = columns(params)
     z = x.astype(np.float64) @ w + b
@@ -72,7 +72,7 @@ def test_likelihoods_in_any_units(learner, scale, penalty, l1, dependent):
 def test_squared_hinge_in_any_units(scale, c):
     x, y = table(scale)
     x = x.astype(np.float32)
-    params, report = classical.linear_svm(x, y, c=c)
+    params, report = classical.fit_linear_svm(x, y, c=c)
     w, b = columns(params)
     sign = 2.0 * y[:, None] - 1
     slack = np.maximum(1 - sign * (x.astype(np.float64) @ w + b), 0)
@@ -85,7 +85,7 @@ def test_squared_hinge_in_any_units(scale, c):
 def test_hinge_in_any_units_is_solved_or_said_not_to_be(scale, c):
     x, y = table(scale)
     x = x.astype(np.float32).astype(np.float64)
-    params, report = classical.linear_svm(x, y, c=c, loss="hinge", max_steps=20_000)
+    params, report = classical.fit_linear_svm(x, y, c=c, loss="hinge", max_steps=20_000)
     w, b = columns(params)
     hinge = np.maximum(1 - (2.0 * y - 1) * (x @ w + b)[:, 0], 0).sum()
     primal = (w**2).sum() / 2 + c * hinge
@@ -121,11 +121,11 @@ def test_squares_in_any_units(scale, penalty):
     u = x.astype(np.float64) / SCALES[scale]
     y = (u @ [1.0, -1.0, 0.5] + 0.1 * np.random.default_rng(1).normal(size=300)).astype(np.float32)
     fits = {
-        "ridge": classical.ridge(x, y, penalty),
+        "ridge": classical.fit_ridge(x, y, penalty),
         "path": classical.ridge_path(x, y, [penalty]),
-        "elastic net": classical.elastic_net(x, y, penalty / 300, l1_ratio=0.0),
-        "lasso": classical.lasso(x, y, 0.0),
-        "least squares": classical.least_squares(x, y),
+        "elastic net": classical.fit_elastic_net(x, y, penalty / 300, l1_ratio=0.0),
+        "lasso": classical.fit_lasso(x, y, 0.0),
+        "least squares": classical.fit_least_squares(x, y),
     }
     for name, (params, report) in fits.items():
         params = (
@@ -142,7 +142,7 @@ def test_squares_in_any_units(scale, penalty):
         assert solved == bool(np.all(report.converged)), name
         assert solved or name == "path", name  # the one that says it needs columns of one scale
     alpha = 0.05
-    params, report = classical.lasso(x, y, alpha * SCALES[scale].min())
+    params, report = classical.fit_lasso(x, y, alpha * SCALES[scale].min())
     want = linear_model.Lasso(alpha * SCALES[scale].min(), tol=1e-10, max_iter=10**6)
     want.fit(x.astype(np.float64), y.astype(np.float64))
     assert report.converged
@@ -156,7 +156,7 @@ def test_the_case_where_the_loss_was_far_from_its_least():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 2)) * [1e4, 1.0]
     y = (x @ [2e-5, 0.3] + rng.logistic(size=300) > 0).astype(int)
-    params, report = classical.softmax(x, y, 1e-9, num_classes=2)
+    params, report = classical.fit_softmax(x, y, 1e-9, num_classes=2)
     unit = linear_model.LogisticRegression(C=np.inf, tol=1e-10).fit(x / [1e4, 1.0], y)
     w, b = columns(params)
     z = x @ w + b
@@ -169,7 +169,7 @@ def test_the_case_where_the_loss_was_far_from_its_least():
 def test_constant_columns_and_a_penalty_that_outweighs_the_examples():
     x, y = table("alike")
     x = np.concatenate([x, np.full((300, 1), 1e4 / 3)], axis=1)
-    for learner in (classical.logistic, lambda *a: classical.softmax(*a, num_classes=2)):
+    for learner in (classical.fit_logistic, lambda *a: classical.fit_softmax(*a, num_classes=2)):
         params, report = learner(x, y, 0.0)
         assert report.converged
         np.testing.assert_array_equal(jnp.abs(params.coefficients[3]).max(), 0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxdl import data
+from jaxdl import data, recommenders
 from jaxdl.data import _archives
 
 
@@ -136,15 +136,15 @@ def test_every_source_takes_a_folder_and_its_archive(name, tmp_path):
 
 def test_texts_pairs_and_ratings_take_archives_too(tmp_path):
     readers = {
-        "text": (text("a.txt", "one\n" * 9 + "two\n"), lambda p: data.load_text("text", p)),
+        "text": (text("a.txt", "one\n" * 9 + "two\n"), lambda p: data.text.load_text("text", p)),
         "ptb": (
             lambda f: [text(f"ptb.{s}.txt", s)(f) for s in ("train", "valid", "test")],
-            lambda p: data.load_text("ptb", p),
+            lambda p: data.text.load_text("ptb", p),
         ),
-        "pairs": (text("fra.txt", "Go.\tVa !\n" * 3), data.read_pairs),
+        "pairs": (text("fra.txt", "Go.\tVa !\n" * 3), data.readers.read_pairs),
         "ratings": (
             text("u.data", "7\t50\t4\t1\n"),
-            lambda p: data.load_interactions("movielens", p).ratings["rating"].tolist(),
+            lambda p: recommenders.load_interactions("movielens", p).ratings["rating"].tolist(),
         ),
     }
     for name, (write, read) in readers.items():
@@ -190,13 +190,13 @@ def test_boxes_in_images_and_annotations(ending, tmp_path):
     if ending == "JPG":
         for path in (tmp_path / "images").iterdir():
             path.rename(path.with_suffix(".JPG"))
-    splits = data.read_voc(tmp_path)
+    splits = data.readers.read_voc(tmp_path)
     assert lengths(splits) == {"train": 8, "test": 2}
     np.testing.assert_array_equal(splits["test"]["boxes"][:, 0], [[0, 0, 0.5, 1]] * 2)
     assert splits.info.class_names == ("cat",)
     (tmp_path / "images").rename(tmp_path / "pictures")
     with pytest.raises(data.DataError, match=r"expected JPEGImages \(or images\)"):
-        data.read_voc(tmp_path)
+        data.readers.read_voc(tmp_path)
 
 
 def test_labels_out_of_range_are_named_with_the_number_of_classes():

@@ -13,8 +13,8 @@ from tests.references import reference
 stats = reference("scipy.stats")
 
 
-def split_of(n: int) -> data.Split:
-    return data.Split(
+def split_of(n: int) -> data.Dataset:
+    return data.Dataset(
         {"x": np.arange(3 * n, dtype=np.float32).reshape(n, 3) + 1, "label": np.arange(n) + 1}
     )
 
@@ -28,7 +28,7 @@ def test_an_epoch_is_a_permutation_with_the_same_bits_in_numpy_and_jax(n, seed, 
 
 
 def test_positions_are_uniform_over_seeds_and_epochs():
-    """Chi-square of where example 3 of 20 goes, and of which neighbour follows it."""
+    """Chi-square of where example 3 of 20 goes, and of which neighbor follows it."""
     n = 20
     orders = np.stack([data.shuffled(np.arange(n), n, s, e) for s in range(60) for e in range(60)])
     place = np.bincount(np.argmax(orders == 3, axis=1), minlength=n)
@@ -77,4 +77,4 @@ def test_a_batch_size_out_of_range_is_named(size):
 
 def test_columns_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="one length"):
-        data.Split({"x": np.zeros(3), "y": np.zeros(4)})
+        data.Dataset({"x": np.zeros(3), "y": np.zeros(4)})

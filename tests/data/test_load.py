@@ -52,9 +52,9 @@ def test_mnist_folder_packed_or_not(folder):
 
 
 def test_readers_take_a_path_as_text(folder):
-    read, again = data.read_mnist(str(folder)), data.read_mnist(folder)
+    read, again = data.readers.read_mnist(str(folder)), data.readers.read_mnist(folder)
     assert read["test"].checksum() == again["test"].checksum()
-    labels = data.read_idx(f"{folder}/t10k-labels-idx1-ubyte")
+    labels = data.readers.read_idx(f"{folder}/t10k-labels-idx1-ubyte")
     np.testing.assert_array_equal(labels, read["test"]["label"])
 
 
@@ -76,7 +76,7 @@ def test_mnist_is_fetched_and_kept(folder, tmp_path, monkeypatch):
         server.shutdown()
         server.server_close()
     np.testing.assert_array_equal(
-        fetched["train"]["image"], data.read_mnist(folder)["train"]["image"]
+        fetched["train"]["image"], data.readers.read_mnist(folder)["train"]["image"]
     )
     np.testing.assert_array_equal(fetched["test"]["label"], data.load("mnist")["test"]["label"])
 

@@ -88,7 +88,7 @@ def test_scores_and_lengths_by_hand():
     p = jnp.array([[0.1, 0.6, 0.3], [0.1, 0.2, 0.7], [0.1, 0.8, 0.1]])  # END is 1
 
     def step(carry, token):
-        return carry, jnp.log(p)[token] + 5  # logits need not be normalised
+        return carry, jnp.log(p)[token] + 5  # logits need not be normalized
 
     start = jnp.zeros(1, jnp.int32)
     best = decode.beam_search(step, jnp.zeros((1, 1)), start, 2, beam_size=9, end_id=END)

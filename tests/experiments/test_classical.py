@@ -15,7 +15,7 @@ from jaxdl import classical
 ALL = (
     *("heartbeat", "house_prices", "learning_curves", "linear_regression"),
     *("logistic_regression", "network_size", "perceptron", "polynomial_selection"),
-    *("regularisation_paths", "softmax_regression", "spam", "svm"),
+    *("regularization_paths", "softmax_regression", "spam", "svm"),
 )
 CLAIMS = {
     "house_prices": lambda r: 0.2 < r["validation/log_rmse"] < 0.6,
@@ -23,7 +23,7 @@ CLAIMS = {
     "linear_regression": lambda r: abs(r["validation/r2"] - 0.4892) < 1e-4,
     "logistic_regression": lambda r: r["validation/accuracy"] > 0.95,
     "perceptron": lambda r: r["iris/separated"] == 1 and r["xor/separated"] == 0,
-    "regularisation_paths": lambda r: r["lasso/r2"] > 0.48 and r["ridge/zeros"] == 0,
+    "regularization_paths": lambda r: r["lasso/r2"] > 0.48 and r["ridge/zeros"] == 0,
     "spam": lambda r: r["bernoulli/accuracy"] > r["base_rate"],
     "svm": lambda r: r["breast_cancer/rbf"] > 0.97,
 }
@@ -42,7 +42,7 @@ def test_smoke(name, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["linear_regression", "logistic_regression", "perceptron", "regularisation_paths", "svm"],
+    ["linear_regression", "logistic_regression", "perceptron", "regularization_paths", "svm"],
 )
 def test_folds_get_the_columns_as_they_were_read(name, tmp_path, monkeypatch):
     """What is fitted before the folds has seen the rows that they hold out."""

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import cifar, convnets, filters_learnt, finetune
+from experiments import cifar, convnets, filters_learned, finetune
 from jaxdl import models, runs
 from jaxdl.models import weights
 
@@ -35,7 +35,7 @@ def test_cifar(tmp_path):
 
 
 def test_filters(tmp_path):
-    numbers = filters_learnt.main(filters_learnt.Config(smoke=True, out=tmp_path / "run"))
+    numbers = filters_learned.main(filters_learned.Config(smoke=True, out=tmp_path / "run"))
     assert 1e-3 < numbers["kernels/relative_change"] < 0.5  # an epoch of 128 images
     assert len(list((tmp_path / "run").glob("maps_*.png"))) == 4
 

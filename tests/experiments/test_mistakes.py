@@ -33,10 +33,10 @@ def test_absurd_options_are_one_sentence(name, tmp_path, capsys, monkeypatch):
         option = f"--{field.replace('_', '-')}"
         with pytest.raises(SystemExit) as ended:
             cli.run(module.main, module.Config, ["--smoke", option, WRONG[field]])
-        said = capsys.readouterr().err
+        outputs = capsys.readouterr().err
         assert ended.value.code == 2
-        assert said.startswith(f"error: {field} must be "), said
-        assert said.count("\n") == 1
+        assert outputs.startswith(f"error: {field} must be "), outputs
+        assert outputs.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -56,11 +56,11 @@ def test_a_missing_folder_is_named(name, dataset, tmp_path, capsys, monkeypatch)
     missing = tmp_path / "none"
     with pytest.raises(SystemExit) as ended:
         cli.run(module.main, module.Config, ["--data", dataset, "--data-dir", str(missing)])
-    said = capsys.readouterr().err
+    outputs = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.startswith("error: "), said
-    assert str(missing) in said or "needs --weights" in said, said
-    assert said.count("\n") == 1
+    assert outputs.startswith("error: "), outputs
+    assert str(missing) in outputs or "needs --weights" in outputs, outputs
+    assert outputs.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

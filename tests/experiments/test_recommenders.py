@@ -27,7 +27,7 @@ def test_ratings_are_predicted_by_every_model(tmp_path):
 
 @pytest.mark.slow
 def test_published_figures(tmp_path):
-    """MovieLens 100K, one seed: factorisation on five folds and on the last rating of each user."""
+    """MovieLens 100K, one seed: factorization on five folds and on the last rating of each user."""
     folder = os.environ.get("JAXDL_DATA")
     if folder is None:
         pytest.skip("needs JAXDL_DATA, a folder with ml-100k")

@@ -56,8 +56,8 @@ def test_style_transfer(tmp_path):
 
 
 def test_own_pictures_are_cut_square(tmp_path):
-    for name, colour in (("a", (255, 0, 0)), ("b", (0, 255, 0)), ("c", (0, 0, 255))):
-        Image.new("RGB", (90, 70), colour).save(tmp_path / f"{name}.png")
+    for name, color in (("a", (255, 0, 0)), ("b", (0, 255, 0)), ("c", (0, 0, 255))):
+        Image.new("RGB", (90, 70), color).save(tmp_path / f"{name}.png")
     paths = [tmp_path / f"{name}.png" for name in "abc"]
     config = style_transfer.Config(content=paths[0], style=tuple(paths[1:]), size=64)
     np.testing.assert_array_equal(
@@ -65,16 +65,16 @@ def test_own_pictures_are_cut_square(tmp_path):
     )
 
 
-def test_colours_of_classes_and_their_pictures():
-    labels = np.array([[[0, 1], [15, data.UNLABELLED]]])
-    colours = plots.segmentation_colours(labels)
-    assert colours.dtype == np.uint8
-    assert colours[0].tolist() == [
+def test_colors_of_classes_and_their_pictures():
+    labels = np.array([[[0, 1], [15, data.images.UNLABELED]]])
+    colors = plots.segmentation_colors(labels)
+    assert colors.dtype == np.uint8
+    assert colors[0].tolist() == [
         [[0, 0, 0], [128, 0, 0]], [[192, 128, 128], [224, 224, 192]]
     ]  # fmt: skip
-    own = plots.segmentation_colours(labels[:, :1], [[1, 2, 3], [4, 5, 6]])
+    own = plots.segmentation_colors(labels[:, :1], [[1, 2, 3], [4, 5, 6]])
     assert own.tolist() == [[[[1, 2, 3], [4, 5, 6]]]]
-    with pytest.raises(ValueError, match="no colour for index 255: the palette has 2"):
-        plots.segmentation_colours(labels, [[1, 2, 3], [4, 5, 6]])
-    figure = plots.segmentations(colours, labels, labels, ["background", "aeroplane"])
+    with pytest.raises(ValueError, match="no color for index 255: the palette has 2"):
+        plots.segmentation_colors(labels, [[1, 2, 3], [4, 5, 6]])
+    figure = plots.segmentations(colors, labels, labels, ["background", "aeroplane"])
     assert len(figure.axes) == 3

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from experiments import fasttext, glove, word_vectors
-from jaxdl import cli, data, plots, runs
+from jaxdl import cli, plots, runs
+from jaxdl import word_vectors as jaxdl_word_vectors
 
 NUMBER = 30  # words of each topic
 TOPICS = tuple(
@@ -18,7 +19,7 @@ TOPICS = tuple(
 def text(tmp_path_factory):
     """1,500 sentences, each on one of two topics, its ten words uniform among the topic's.
 
-    So a word's neighbours are uniform among 30: log 30 is what a softmax can reach at best.
+    So a word's neighbors are uniform among 30: log 30 is what a softmax can reach at best.
     """
     folder = tmp_path_factory.mktemp("text")
     random = np.random.default_rng(0)
@@ -59,7 +60,7 @@ def test_words_of_a_topic_come_together_and_a_record_is_left(
     assert results["test/pairs"] == pytest.approx(APART, abs=1e-3)
     rows = runs.read_metrics(folder)
     assert rows[-1]["train/loss"] < 0.9 * rows[0]["train/loss"]
-    vectors = data.WordVectors.load(folder / file)
+    vectors = jaxdl_word_vectors.WordVectors.load(folder / file)
     assert sorted(vectors.words) == sorted(TOPICS[0] + TOPICS[1])
     assert vectors.vectors.shape == (2 * NUMBER, 16)
     for word in vectors.words:

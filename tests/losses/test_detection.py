@@ -1,4 +1,4 @@
-"""The loss of single-shot detectors: mining without a sort, masks, normalisation, gradients."""
+"""The loss of single-shot detectors: mining without a sort, masks, normalization, gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def test_hardest_agrees_with_a_stable_sort_with_ties_and_extremes():
     candidates = rng.random((40, 30)) < 0.7
     counts = rng.integers(0, 35, 40)
     counts[:2] = 0, 99
-    got = jax.jit(losses.hardest)(values, candidates, counts)
+    got = jax.jit(losses.hard_negative_mining)(values, candidates, counts)
     np.testing.assert_array_equal(got, by_sorting(values, candidates, counts))
 
 
@@ -88,4 +88,4 @@ def test_shapes_that_do_not_fit_are_refused(batch):
     with pytest.raises(ValueError, match="negative_ratio"):
         losses.multibox_loss(**batch, negative_ratio=-1.0)
     with pytest.raises(ValueError, match="counts"):
-        losses.hardest(jnp.ones((2, 3)), jnp.ones((2, 3), bool), jnp.ones(3, int))
+        losses.hard_negative_mining(jnp.ones((2, 3)), jnp.ones((2, 3), bool), jnp.ones(3, int))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import losses
+from jaxdl import losses, word_vectors
 from tests.references import reference
 
 torch = reference("torch")
@@ -59,7 +59,7 @@ CASES = {
         lambda z: (bce(z, ONES) * t(ONE_HOT + ONES > 0)).sum(-1) / t(ONE_HOT + ONES > 0).sum(-1),
     ),
     "kl": (
-        lambda z: losses.kl_divergence(z, P),
+        lambda z: losses.softmax_kl_divergence(z, P),
         lambda z: F.kl_div(F.log_softmax(z, -1), t(P), reduction="none").sum(-1),
     ),
     "hinge": (
@@ -96,7 +96,7 @@ CASES = {
         lambda z: F.huber_loss(z, t(P), delta=0.7, reduction="none"),
     ),
     "smooth l1": (
-        lambda z: losses.smooth_l1(z, P, beta=0.3),
+        lambda z: losses.smooth_l1_loss(z, P, beta=0.3),
         lambda z: F.smooth_l1_loss(z, t(P), beta=0.3, reduction="none"),
     ),
     "bpr": (lambda z: losses.bpr_loss(z, P), lambda z: -F.logsigmoid(z - t(P))),
@@ -109,15 +109,15 @@ CASES = {
         lambda z: F.cross_entropy(z, torch.zeros(B, dtype=torch.long), reduction="none"),
     ),
     "negative sampling": (
-        lambda z: losses.negative_sampling_loss(z[:, 0], z[:, 1:], ONES[:, 1:] > 0),
+        lambda z: word_vectors.negative_sampling_loss(z[:, 0], z[:, 1:], ONES[:, 1:] > 0),
         lambda z: -F.logsigmoid(z[:, 0]) - (F.logsigmoid(-z[:, 1:]) * t(ONES[:, 1:])).sum(-1),
     ),
     "hierarchical softmax": (
-        lambda z: losses.hierarchical_softmax_loss(z, ONES, COUNTS > 50),
+        lambda z: word_vectors.hierarchical_softmax_loss(z, ONES, COUNTS > 50),
         lambda z: (bce(z, ONES) * t(COUNTS > 50)).sum(-1),
     ),
     "glove": (
-        lambda z: losses.glove_loss(z, COUNTS),
+        lambda z: word_vectors.glove_loss(z, COUNTS),
         lambda z: (
             torch.clamp((t(COUNTS) / 100) ** 0.75, max=1)
             * (z - torch.log(t(np.maximum(COUNTS, 1)))) ** 2
@@ -233,9 +233,9 @@ def test_squared_error_has_no_half():
 def test_huber_and_smooth_l1():
     y, zero = jnp.array([0.1, 5.0, -5.0]), jnp.zeros(3)
     np.testing.assert_allclose(
-        losses.smooth_l1(y, zero, beta=0.5), losses.huber_loss(y, zero, delta=0.5) / 0.5
+        losses.smooth_l1_loss(y, zero, beta=0.5), losses.huber_loss(y, zero, delta=0.5) / 0.5
     )
-    np.testing.assert_allclose(losses.smooth_l1(y, zero, beta=0), abs(y))
+    np.testing.assert_allclose(losses.smooth_l1_loss(y, zero, beta=0), abs(y))
 
 
 def test_multiclass_hinge_against_sklearn():
@@ -323,15 +323,15 @@ def test_labels_out_of_range(loss):
         (lambda: losses.sigmoid_cross_entropy(jnp.ones((3, 1)), jnp.ones(3)), r"\(3, 1\).*\(3,\)"),
         (lambda: losses.squared_error(jnp.ones((3, 1)), jnp.ones(3)), r"\(3, 1\).*\(3,\)"),
         (lambda: losses.bpr_loss(jnp.ones((3, 1)), jnp.ones(3)), r"\(3, 1\).*\(3,\)"),
-        (lambda: losses.kl_divergence(jnp.ones((3, 2)), jnp.ones((1, 2))), r"\(1, 2\)"),
+        (lambda: losses.softmax_kl_divergence(jnp.ones((3, 2)), jnp.ones((1, 2))), r"\(1, 2\)"),
         (lambda: losses.hinge_loss(np.ones(2), np.array([0, 1])), "one of"),
         (lambda: losses.huber_loss(jnp.ones(2), jnp.ones(2), delta=0), "delta"),
-        (lambda: losses.smooth_l1(jnp.ones(2), jnp.ones(2), beta=-1), "beta"),
+        (lambda: losses.smooth_l1_loss(jnp.ones(2), jnp.ones(2), beta=-1), "beta"),
         (lambda: losses.sigmoid_focal_loss(jnp.ones(2), jnp.ones(2), gamma=-1), "gamma"),
         (lambda: losses.softmax_focal_loss(jnp.ones((2, 2)), jnp.ones(2, int), gamma=-1), "gamma"),
-        (lambda: losses.negative_sampling_loss(jnp.ones(2), jnp.ones(2)), "one axis more"),
+        (lambda: word_vectors.negative_sampling_loss(jnp.ones(2), jnp.ones(2)), "one axis more"),
         (lambda: losses.sampled_softmax_loss(jnp.ones(2), jnp.ones(2)), "one axis more"),
-        (lambda: losses.glove_loss(jnp.ones(2), np.array([1, -1])), "negative"),
+        (lambda: word_vectors.glove_loss(jnp.ones(2), np.array([1, -1])), "negative"),
         (lambda: losses.total_variation(jnp.ones((3, 3))), r"\[B, H, W, C\]"),
         (lambda: losses.gram_matrix(jnp.ones((3, 3))), r"\[B, H, W, C\]"),
     ],

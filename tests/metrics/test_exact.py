@@ -147,7 +147,7 @@ CASES = {
         ("logits", "labels"),
         calibration,
     ),
-    "approximate roc auc": (metrics.ApproximateROCAUC.from_batch, ("scores", "labels"), roc_auc),
+    "approximate roc auc": (metrics.ApproximateAUROC.from_batch, ("scores", "labels"), roc_auc),
     "approximate average precision": (
         metrics.ApproximateAveragePrecision.from_batch,
         ("scores", "labels"),
@@ -171,7 +171,7 @@ CASES = {
     "r2": (metrics.R2.from_batch, ("scores", "targets"), r2),
 }
 RANKS = {  # these keep every score, and count no weights
-    "roc auc": (metrics.ROCAUC.from_batch, ("scores", "labels"), roc_auc),
+    "roc auc": (metrics.AUROC.from_batch, ("scores", "labels"), roc_auc),
     "average precision": (
         metrics.AveragePrecision.from_batch,
         ("scores", "labels"),

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import metrics, ops
+from jaxdl import metrics, ops, word_vectors
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [1.0, 0.0, 1.0]], np.float32)
 NUMBERS = np.array([0.5, -1.0, 2.0], np.float32)
@@ -68,8 +68,8 @@ EMPTY = {
         metrics.ApproximateAveragePrecision.empty(),
     ),
     "ApproximateROCAUC": lambda m: (
-        metrics.ApproximateROCAUC.from_batch(N, Y, m),
-        metrics.ApproximateROCAUC.empty(),
+        metrics.ApproximateAUROC.from_batch(N, Y, m),
+        metrics.ApproximateAUROC.empty(),
     ),
     "BLEU": lambda m: (metrics.BLEU.from_batch([], []), metrics.BLEU.empty()),
     "CalibrationError": lambda m: (
@@ -99,7 +99,7 @@ EMPTY = {
     ),
     "R2": lambda m: (metrics.R2.from_batch(N, N, m), metrics.R2.empty()),
     "R2 of outputs": lambda m: (metrics.R2.from_batch(Z, Z, m), metrics.R2.empty(3)),
-    "ROCAUC": lambda m: (metrics.ROCAUC.from_batch(N, Y, m), metrics.ROCAUC.empty()),
+    "ROCAUC": lambda m: (metrics.AUROC.from_batch(N, Y, m), metrics.AUROC.empty()),
     "Ranking": lambda m: (metrics.Ranking.from_batch(Z, Y[:, None], m), metrics.Ranking.empty()),
     "RootMeanSquaredError": lambda m: (
         metrics.RootMeanSquaredError.from_batch(N, N, m),
@@ -135,10 +135,10 @@ def test_r2_counts_rows_past_a_float32():
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_neighbours_of_vectors_of_any_scale(scale):
+def test_neighbors_of_vectors_of_any_scale(scale):
     vectors = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 0.1], [0.0, 0.0]], np.float32) * np.float32(
         scale
     )
-    cosines, ids = metrics.nearest(vectors, vectors[:1], k=4)
+    cosines, ids = word_vectors.nearest(vectors, vectors[:1], k=4)
     np.testing.assert_array_equal(ids, [[0, 2, 1, 3]])
     np.testing.assert_allclose(cosines, [[1, 3 / np.hypot(3, 0.1), 0, 0]], rtol=1e-6)

@@ -63,7 +63,7 @@ def test_auc_of_logits_is_that_of_probabilities(values, seed):
     np.testing.assert_allclose(AUC(1e4 * scores, labels), got, rtol=1e-6)
 
 
-AUC = jax.jit(lambda scores, labels: metrics.ROCAUC.from_batch(scores, labels).compute())
+AUC = jax.jit(lambda scores, labels: metrics.AUROC.from_batch(scores, labels).compute())
 
 
 def test_auc_of_the_strangest_floats():
@@ -84,9 +84,9 @@ def test_auc_says_nan_rather_than_something_wrong():
     four = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     assert jnp.isnan(AUC(four, np.ones(4, int)))  # one class
     assert jnp.isnan(AUC(np.array([0.1, np.nan, 0.3, 0.4], np.float32), np.arange(4) % 2))
-    full = metrics.ROCAUC.empty(4).merge(metrics.ROCAUC.from_batch(four, np.arange(4) % 2))
+    full = metrics.AUROC.empty(4).merge(metrics.AUROC.from_batch(four, np.arange(4) % 2))
     assert full.compute() == 0.75
-    over = full.merge(metrics.ROCAUC.from_batch(four[:1], [1]))
+    over = full.merge(metrics.AUROC.from_batch(four[:1], [1]))
     assert int(over.dropped) == 1
     assert jnp.isnan(over.compute())  # a part would be a wrong number
     with pytest.raises(ValueError, match="no place in capacity=4"):
@@ -94,9 +94,9 @@ def test_auc_says_nan_rather_than_something_wrong():
 
 
 def test_states_of_different_capacity_merge_into_the_larger():
-    a = metrics.ROCAUC.from_batch(np.array([0.1, 0.9]), np.array([0, 1]), capacity=2)
-    b = metrics.ROCAUC.from_batch(np.array([0.5, 0.4]), np.array([0, 1]), capacity=8)
-    for state in (a.merge(b), b.merge(a), metrics.ROCAUC.empty().merge(a).merge(b)):
+    a = metrics.AUROC.from_batch(np.array([0.1, 0.9]), np.array([0, 1]), capacity=2)
+    b = metrics.AUROC.from_batch(np.array([0.5, 0.4]), np.array([0, 1]), capacity=8)
+    for state in (a.merge(b), b.merge(a), metrics.AUROC.empty().merge(a).merge(b)):
         assert state.capacity == 8
         np.testing.assert_allclose(state.compute(), 0.75)
 
@@ -112,7 +112,7 @@ def test_average_precision_is_no_trapezoid():
 def test_curves_are_sklearns():
     rng = np.random.default_rng(0)
     labels, scores = rng.integers(0, 2, 50), rng.integers(0, 9, 50).astype(np.float32)
-    roc = metrics.ROCAUC.from_batch(scores, labels).curve()
+    roc = metrics.AUROC.from_batch(scores, labels).curve()
     for got, want in zip(roc, sk.roc_curve(labels, scores, drop_intermediate=False), strict=True):
         np.testing.assert_allclose(got, want)
     precision, recall, _ = metrics.AveragePrecision.from_batch(scores, labels).curve()
@@ -130,8 +130,7 @@ def test_approximate_auc_keeps_its_bound(bits, logits):
     scores = (rng.normal(size=2000) * 3 + labels).astype(np.float32)
     scores = scores if logits else np.float32(1 / (1 + np.exp(-scores)))
     states = [
-        metrics.ApproximateROCAUC.from_batch(scores[i::2], labels[i::2], bits=bits)
-        for i in range(2)
+        metrics.ApproximateAUROC.from_batch(scores[i::2], labels[i::2], bits=bits) for i in range(2)
     ]
     state = states[0].merge(states[1])
     error = abs(state.compute() - sk.roc_auc_score(labels, scores))
@@ -146,10 +145,10 @@ def test_approximate_auc_keeps_its_bound(bits, logits):
 def test_approximate_auc_takes_weights_and_leaves_out_padding():
     scores, labels = np.float32([0.1, 0.4, 0.35, 0.8, np.nan]), np.array([0, 0, 1, 1, 0])
     weights = np.float32([1, 2, 3, 0.5, 0])
-    got = metrics.ApproximateROCAUC.from_batch(scores, labels, weights).compute()
+    got = metrics.ApproximateAUROC.from_batch(scores, labels, weights).compute()
     want = sk.roc_auc_score(labels[:4], scores[:4], sample_weight=weights[:4])
     np.testing.assert_allclose(got, want, rtol=1e-6)
-    assert jnp.isnan(metrics.ApproximateROCAUC.empty().compute())
+    assert jnp.isnan(metrics.ApproximateAUROC.empty().compute())
 
 
 def test_top_k_prefers_the_lower_class():
@@ -268,32 +267,32 @@ def test_mean_iou_ignores_void():
 
 def test_the_books_sentence_bleu():
     """T8: the precisions of the book's worked example, 4/5, 3/4, 1/3 and 0; edges defined."""
-    said, wanted = list("ABBCD"), list("ABCDEF")
+    outputs, wanted = list("ABBCD"), list("ABCDEF")
     short = np.exp(1 - 6 / 5)
     for k, precisions in ((1, [4 / 5]), (2, [4 / 5, 3 / 4]), (3, [4 / 5, 3 / 4, 1 / 3])):
         want = short * np.prod([p**0.5 ** (n + 1) for n, p in enumerate(precisions)])
-        assert metrics.d2l_bleu(said, wanted, k) == pytest.approx(want)
-    assert metrics.d2l_bleu(said, wanted, 4) == 0
+        assert metrics.d2l_bleu(outputs, wanted, k) == pytest.approx(want)
+    assert metrics.d2l_bleu(outputs, wanted, 4) == 0
     assert metrics.d2l_bleu(wanted, wanted, 4) == 1
     assert metrics.d2l_bleu(["A"], ["A"], 4) == 1  # no longer n-grams than the sentence has
     assert metrics.d2l_bleu([], wanted) == 0
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
-        metrics.d2l_bleu(said, wanted, 0)
+        metrics.d2l_bleu(outputs, wanted, 0)
 
 
 def test_bleu_against_sacrebleu():
     """T8: corpus BLEU of any split is that of the whole; an empty prediction is defined."""
     sacrebleu = reference("sacrebleu")
-    said = ["the cat sat on the mat", "there is a dog", "", "It's calm ."]
+    outputs = ["the cat sat on the mat", "there is a dog", "", "It's calm ."]
     wanted = [["the cat sat on a mat"], ["there is a dog here", "a dog is there"], ["x"], ["ok ."]]
     state = metrics.BLEU.empty()
     for i in range(4):
-        state = state.merge(metrics.BLEU.from_batch(said[i : i + 1], wanted[i : i + 1]))
+        state = state.merge(metrics.BLEU.from_batch(outputs[i : i + 1], wanted[i : i + 1]))
     streams = [[w[j] if j < len(w) else None for w in wanted] for j in range(2)]
-    want = sacrebleu.corpus_bleu(said, streams, force=True).score
+    want = sacrebleu.corpus_bleu(outputs, streams, force=True).score
     np.testing.assert_allclose(state.compute(), want, rtol=1e-12)
-    masked = metrics.BLEU.from_batch(said, wanted, mask=[True, False, False, False])
-    assert masked.compute() == metrics.BLEU.from_batch(said[:1], wanted[:1]).compute()
+    masked = metrics.BLEU.from_batch(outputs, wanted, mask=[True, False, False, False])
+    assert masked.compute() == metrics.BLEU.from_batch(outputs[:1], wanted[:1]).compute()
     assert metrics.BLEU.empty().compute() == 0
     assert metrics.BLEU.from_batch([""], [["a"]]).compute() == 0
 
@@ -365,11 +364,11 @@ Z, Y = jnp.ones((3, 2)), jnp.ones(3, int)
         (lambda: metrics.MeanSquaredError.from_batch(Z[:, :1], Z[:, 0]), r"\(3, 1\).*\(3,\)"),
         (lambda: metrics.R2.from_batch(Z[:, :1], Z[:, 0]), r"\(3, 1\).*\(3,\)"),
         (lambda: metrics.R2.from_batch(1.0, 1.0), r"\[B\] or \[B, D\]"),
-        (lambda: metrics.ROCAUC.from_batch(Z[:, 0], Y, jnp.ones(3)), "boolean"),
-        (lambda: metrics.ROCAUC.from_batch(Z, Y), r"\(3, 2\).*\(3,\)"),
-        (lambda: metrics.ROCAUC.from_batch(Z[:, 0], np.array([0, 1, 2])), "one of"),
-        (lambda: metrics.ROCAUC.empty(-1), "capacity"),
-        (lambda: metrics.ApproximateROCAUC.empty(4), "bits"),
+        (lambda: metrics.AUROC.from_batch(Z[:, 0], Y, jnp.ones(3)), "boolean"),
+        (lambda: metrics.AUROC.from_batch(Z, Y), r"\(3, 2\).*\(3,\)"),
+        (lambda: metrics.AUROC.from_batch(Z[:, 0], np.array([0, 1, 2])), "one of"),
+        (lambda: metrics.AUROC.empty(-1), "capacity"),
+        (lambda: metrics.ApproximateAUROC.empty(4), "bits"),
         (lambda: metrics.BLEU.from_batch(["a"], []), "1 hypotheses, 0"),
         (lambda: metrics.BLEU.from_batch(["a"], ["a"]), "list of references"),
         (lambda: metrics.merge_stacked(metrics.Mean.empty()), "leading axis"),

@@ -121,7 +121,7 @@ CASES = {
         empty=lambda: metrics.CalibrationError.empty(5),
     ),
     **{f"precision recall {a}": scores(a) for a in ("macro", "micro", "weighted", None)},
-    "roc auc": area(metrics.ROCAUC, sk.roc_auc_score, 32, True),
+    "roc auc": area(metrics.AUROC, sk.roc_auc_score, 32, True),
     "average precision": area(metrics.AveragePrecision, sk.average_precision_score, 32, False),
     "mse": Case(
         metrics.MeanSquaredError.from_batch,

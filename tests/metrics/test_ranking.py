@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from jaxdl import metrics
+from jaxdl import metrics, recommenders
 
 KS = (1, 3, 50)
 
@@ -108,8 +108,8 @@ def test_who_is_counted():
     assert float(everything.means["auc"].weight) == 0
     poisoned = metrics.Ranking.from_batch(scores, relevant, ks=(1,)).compute()
     assert all(jnp.isnan(value) for value in poisoned.values())
-    nobody = metrics.Ranking.empty((1,)).compute()
-    assert all(value == 0 for value in nobody.values())
+    nothing = metrics.Ranking.empty((1,)).compute()
+    assert all(value == 0 for value in nothing.values())
 
 
 @pytest.mark.parametrize("garbage", [jnp.nan, jnp.inf, -jnp.inf])
@@ -150,7 +150,7 @@ def test_chunks_change_nothing(chunk):
     params = jnp.float32(rng.integers(-2, 3, (11, 3))), jnp.float32(rng.integers(-2, 3, (40, 3)))
     relevant, known = (jnp.array(rng.integers(-1, 40, (11, size))) for size in (4, 6))
     users = jnp.array([10, 0, 3, 4, 5, 7])
-    got = metrics.rank_catalogue(
+    got = recommenders.rank_catalog(
         dot, params, users, Padded(relevant), Padded(known), ks=(5,), chunk=chunk
     )
     want = metrics.Ranking.from_batch(
@@ -166,7 +166,9 @@ def test_a_million_users_fit_in_bounded_memory():
     ids = jax.ShapeDtypeStruct((10**6, 8), jnp.int32)
     params = spec((10**6, 64)), spec((10**5, 64))
     users = jax.ShapeDtypeStruct((10**6,), jnp.int32)
-    lowered = metrics.rank_catalogue.lower(dot, params, users, Padded(ids), Padded(ids), chunk=64)
+    lowered = recommenders.rank_catalog.lower(
+        dot, params, users, Padded(ids), Padded(ids), chunk=64
+    )
     held = lowered.compile().memory_analysis().temp_size_in_bytes
     assert held < 8 * 64 * 10**5 * 4, held  # a few arrays of a chunk's scores; U * I is 400 GB
 

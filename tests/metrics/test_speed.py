@@ -17,7 +17,7 @@ N, K = 1_000_000, 1000
 
 
 def auc(scores, labels):
-    return metrics.ROCAUC.from_batch(scores, labels).compute()
+    return metrics.AUROC.from_batch(scores, labels).compute()
 
 
 def average_precision(scores, labels):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import models, nn
+from jaxdl import models, nn, recommenders
 from jaxdl.nn import _recurrent
 from jaxdl.ops import _convolution_cpu, _pooling
 
@@ -48,8 +48,8 @@ ZOO = {
     ),
     "rcnn": (models.RCNN(models.VGG(None, (1,), (4,)), 2, crop_size=(8, 8)), images(16), BOXES),
     "signal-cnn": (models.SignalCNN(3, features=(4, 6), width=5), images(16)[:, :, 0]),
-    "gru-reader": (models.GRUReader(7, embed_dim=4, hidden_size=5), tokens((2, 6))),
-    "bilstm-reader": (models.BiLSTMReader(7, embed_dim=4, hidden_size=5), tokens((2, 6))),
+    "gru-reader": (models.GRUClassifier(7, embed_dim=4, hidden_size=5), tokens((2, 6))),
+    "bilstm-reader": (models.BiLSTMClassifier(7, embed_dim=4, hidden_size=5), tokens((2, 6))),
     "text-cnn": (models.TextCNN(7, embed_dim=4, filters=4, widths=(2, 3)), tokens((2, 6))),
     "language-gru": (models.LanguageModel(7, hidden_size=5), tokens((2, 6))),
     "language-lstm": (models.LanguageModel(7, nn.LSTMCell(), 5, num_layers=2), tokens((2, 6))),
@@ -57,11 +57,11 @@ ZOO = {
         models.LanguageModel(7, nn.RNNCell(), 5, embed_dim=5, tied=True), tokens((2, 6)),
     ),
     "translator": (
-        models.Translator(7, 7, embed_dim=4, hidden_size=6), tokens((2, 5)), tokens((2, 4)),
+        models.Seq2Seq(7, 7, embed_dim=4, hidden_size=6), tokens((2, 5)), tokens((2, 4)),
     ),
-    "factors": (models.MatrixFactorization(7, 7, 3), tokens((5,)), tokens((5,))),
-    "neumf": (models.NeuMF(7, 7, 3, (4, 3)), tokens((5,)), tokens((5,))),
-    "autorec": (models.AutoRec(4), images(4)[0, ..., 0], np.eye(4) > 0),
+    "factors": (recommenders.MatrixFactorization(7, 7, 3), tokens((5,)), tokens((5,))),
+    "neumf": (recommenders.NeuMF(7, 7, 3, (4, 3)), tokens((5,)), tokens((5,))),
+    "autorec": (recommenders.AutoRec(4), images(4)[0, ..., 0], np.eye(4) > 0),
 }  # fmt: skip
 HEAVY = {
     "alexnet", "bilstm-reader", "densenet", "fast-rcnn-pool", "fcn", "googlenet", "lenet-sigmoid",

@@ -117,9 +117,9 @@ def test_void_pixels_count_nowhere():
     """T24: neither loss, gradient nor metric knows what stands at a void pixel."""
     logits = jnp.asarray(pictures(4, 6))
     labels = np.random.default_rng(2).integers(0, 3, (2, 4, 6))
-    labels[:, :2] = data.UNLABELLED
+    labels[:, :2] = data.images.UNLABELED
     labels = jnp.asarray(labels)
-    real = labels != data.UNLABELLED
+    real = labels != data.images.UNLABELED
 
     def loss(logits):
         values = losses.softmax_cross_entropy(logits, labels)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import losses, models, train
+from jaxdl import inspect, losses, models
 
 KEY = jax.random.key(0)
 
@@ -30,7 +30,7 @@ def test_any_depth_learns_in_every_leaf(features):
 def test_the_digit_network_has_the_published_size():
     """64-25-15-1: 64 * 25 + 25 + 25 * 15 + 15 + 15 + 1 parameters."""
     params = jax.eval_shape(
-        lambda: models.MLP64x25x15x1().init(KEY, jnp.ones((1, 8, 8)), train=False)
+        lambda: models.MLP((25, 15, 1)).init(KEY, jnp.ones((1, 8, 8)), train=False)
     )
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2031
 
@@ -74,7 +74,7 @@ def note_004():
 def test_worked_example_of_note_004_to_its_printed_digits():
     """h = -0.02, a = 0.495, y = 0.512, deltas 0.122 and 0.003, steps 0.0302, 0.00015, 0.00045."""
     model, variables, x, loss = note_004()
-    u, delta = train.deltas(model, variables, loss, x, train=True)
+    u, delta = inspect.deltas(model, variables, loss, x, train=True)
     kernel = variables["params"]["dense1"]["kernel"]
     h = x @ kernel
     a = jax.nn.sigmoid(h)
@@ -128,7 +128,7 @@ def learn(model, x, y, loss, steps=300, rate=0.1):
     return model.apply(run(params), x, train=False)
 
 
-def test_coffee_roasting_is_learnt():
+def test_coffee_roasting_is_learned():
     """Good beans are 200 degrees for 17 minutes, not 120 for 5 nor 425 for 20."""
     x = np.array([[200.0, 17.0], [120.0, 5.0], [425.0, 20.0], [212.0, 18.0]])
     y = np.array([1, 0, 0, 1])

@@ -17,7 +17,7 @@ RESNET = models.ResNet(None, stages=(1,), width=4, stem="small", taps=("stem", "
 
 def batch_of(num=3):
     """Images of 64 x 96, the last of them without an object."""
-    batch = dict(data.scatter_digits(num, size=(64, 96)).columns)
+    batch = dict(data.images.scatter_digits(num, size=(64, 96)).columns)
     batch["classes"][-1], batch["boxes"][-1] = -1, 0
     batch["image"] = batch["image"].astype(np.float32) / 255
     return {**batch, "mask": np.ones(num, bool)}
@@ -34,7 +34,7 @@ def test_samples_are_what_was_asked_for():
 
     @jax.jit
     def draw(key):
-        return models.sample_regions(key, proposals, mask, boxes, classes, num_samples=16)
+        return ops.sample_regions(key, proposals, mask, boxes, classes, num_samples=16)
 
     got = draw(jax.random.key(0))
     positive = np.asarray(got.classes) > 0
@@ -50,7 +50,7 @@ def test_samples_are_what_was_asked_for():
     assert not np.any(np.asarray(got.offsets)[~positive])
     again = draw(jax.random.key(1))
     assert np.any(again.boxes != got.boxes)
-    none = models.sample_regions(
+    none = ops.sample_regions(
         jax.random.key(0), proposals, mask & False, boxes * 0, classes * 0 - 1, num_samples=16
     )
     assert not none.mask.any()
@@ -95,7 +95,7 @@ def test_features_once_then_any_number_of_regions():
     found = model.apply(
         variables, images, boxes, mask, method="detect", score_threshold=0.0, max_outputs=9
     )
-    wanted = models.detect_regions(together, boxes, mask, score_threshold=0.0, max_outputs=9)
+    wanted = ops.detect_regions(together, boxes, mask, score_threshold=0.0, max_outputs=9)
     chex.assert_trees_all_close(found, wanted, atol=1e-6)
     assert found.mask.any(axis=1).tolist() == [True, True, False]
     with pytest.raises(ValueError, match="no proposal network"):
@@ -107,7 +107,7 @@ def test_proposals_are_the_surest_and_apart():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2, len(anchors), 2)).astype(np.float32)
     offsets = rng.normal(size=(2, len(anchors), 4)).astype(np.float32) / 2
-    boxes, mask = models.best_proposals(logits, offsets, anchors, num_proposals=60)
+    boxes, mask = ops.best_proposals(logits, offsets, anchors, num_proposals=60)
     assert 10 < mask.sum(1).min() < 48
     assert boxes.min() >= 0
     assert boxes.max() <= 1
@@ -123,13 +123,13 @@ def test_rcnn_sees_each_region_as_an_image():
     images = batch_of()["image"]
     whole = np.broadcast_to(np.array([0.0, 0, 1, 1], np.float32), (3, 1, 4))
     variables = model.init(jax.random.key(0), images, whole, train=False)
-    said = model.apply(variables, images, whole, train=False)
-    assert said.offsets.shape == (3, 1, K, 4)
+    outputs = model.apply(variables, images, whole, train=False)
+    assert outputs.offsets.shape == (3, 1, K, 4)
     body = {"params": variables["params"]["body"]}
     maps = model.body.apply(body, images, train=False)
     head = variables["params"]["head"]
     want = jnp.mean(maps, axis=(1, 2)) @ head["kernel"] + head["bias"][None]
-    np.testing.assert_allclose(said.logits[:, 0], want, atol=1e-5)
+    np.testing.assert_allclose(outputs.logits[:, 0], want, atol=1e-5)
 
 
 def test_rcnn_is_trained_by_the_objective_of_regions():
@@ -159,14 +159,14 @@ def test_selective_search_finds_a_square():
     reference("cv2")
     image = np.full((1, 64, 96, 3), 30, np.uint8)
     image[0, 16:48, 30:70] = (200, 60, 90)
-    boxes, mask = models.selective_search(image, 20)
+    boxes, mask = data.images.selective_search(image, 20)
     assert boxes.shape == (1, 20, 4)
     assert 0 < mask.sum() < 20
     iou = ops.box_iou(boxes[0], np.array([[30 / 96, 0.25, 70 / 96, 0.75]], np.float32))
     assert np.max(iou) > 0.85
     assert not boxes[~mask].any()
     with pytest.raises(ValueError, match="float32"):
-        models.selective_search(image.astype(np.float32))
+        data.images.selective_search(image.astype(np.float32))
 
 
 def test_wrong_arguments_are_named():

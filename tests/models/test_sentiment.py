@@ -9,8 +9,8 @@ from tests.references import reference
 torch = reference("torch")
 V, D = 11, 6
 READERS = {
-    "gru": models.GRUReader(V, embed_dim=D, hidden_size=5),
-    "bilstm": models.BiLSTMReader(V, embed_dim=D, hidden_size=5),
+    "gru": models.GRUClassifier(V, embed_dim=D, hidden_size=5),
+    "bilstm": models.BiLSTMClassifier(V, embed_dim=D, hidden_size=5),
     "textcnn": models.TextCNN(V, embed_dim=D, filters=4, widths=(2, 3)),
 }
 TOKENS = jnp.array([[3, 4, 5, 6, 2], [7, 8, 0, 0, 0], [0, 0, 0, 0, 0]], jnp.int32)

@@ -14,7 +14,7 @@ SMALL = {"base": (4, 8), "width": 8, "sizes": ((0.2, 0.3), (0.45,), (0.8,)), "fo
 def problem():
     """A model, its variables, its objective jitted, and a batch of four images of 64x96."""
     model = models.TinySSD(10, **SMALL)
-    split = data.scatter_digits(4, size=(64, 96))
+    split = data.images.scatter_digits(4, size=(64, 96))
     batch = {name: jnp.asarray(column) for name, column in split.columns.items()}
     # One object for the anchor of the last scale, which covers the image.
     boxes = batch["boxes"].at[0, 0].set(jnp.array([0.23, 0.1, 0.77, 0.9]))
@@ -22,7 +22,7 @@ def problem():
     params, state = objectives.as_network(model).init(
         jax.random.key(0), (jnp.zeros((1, 64, 96, 3)),)
     )
-    objective = objectives.multibox(model, preprocess=data.to_unit)
+    objective = objectives.multibox(model, preprocess=data.images.to_unit)
 
     def total(params, state, batch):
         mean, aux = objective(params, state, batch, jax.random.key(1), train=True)
@@ -86,8 +86,8 @@ def test_predictions_follow_the_anchors_on_an_image_that_is_not_square(problem):
         lambda x: model.apply({"params": params, **state}, x, train=False).logits[0, 4 * cell].sum()
     )(images[:1])
     rows, columns = np.nonzero(np.abs(slope[0]).sum(-1))
-    centre = (anchors[4 * cell, :2] + anchors[4 * cell, 2:]) / 2 * jnp.array([96, 64])
-    np.testing.assert_allclose([columns.mean(), rows.mean()], centre, atol=6)
+    center = (anchors[4 * cell, :2] + anchors[4 * cell, 2:]) / 2 * jnp.array([96, 64])
+    np.testing.assert_allclose([columns.mean(), rows.mean()], center, atol=6)
 
 
 def test_every_leaf_has_a_gradient(problem):
@@ -143,7 +143,7 @@ def test_the_headline_of_the_right_and_of_the_background_predictor(problem, righ
     """T4: counted over anchors, background everywhere is wrong in half a per cent only."""
     model, *_, batch = problem
     predictions, anchors = as_predictions(model, batch, right)
-    found = jax.jit(models.detect)(predictions, anchors)
+    found = jax.jit(ops.detect)(predictions, anchors)
     state = metrics.MeanAveragePrecision.from_batch(
         found, batch["boxes"], batch["classes"], num_classes=10, thresholds=(0.5,)
     )
@@ -153,11 +153,11 @@ def test_the_headline_of_the_right_and_of_the_background_predictor(problem, righ
 @pytest.mark.slow
 def test_every_leaf_of_ssd300_has_a_gradient():
     model = models.SSD300(3, widths=(8, 8, 16, 16, 16), dense_width=16)
-    split = data.scatter_digits(1, size=(300, 300))
+    split = data.images.scatter_digits(1, size=(300, 300))
     batch = {name: jnp.asarray(column) for name, column in split.columns.items()}
     batch = {**batch, "classes": batch["classes"] % 3, "mask": jnp.ones(1, bool)}
     params, _ = objectives.as_network(model).init(jax.random.key(0), (jnp.zeros((1, 300, 300, 3)),))
-    objective = objectives.multibox(model, preprocess=data.to_unit, focal_gamma=2.0)
+    objective = objectives.multibox(model, preprocess=data.images.to_unit, focal_gamma=2.0)
     grads = jax.jit(
         jax.grad(lambda p: objective(p, {}, batch, jax.random.key(0), train=True)[0].compute())
     )(params)

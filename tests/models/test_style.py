@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import models, nn, ops
+from jaxdl import models, nn, objectives, ops
 from jaxdl.models import style, weights
+from jaxdl.train import _paint
 from tests.references import reference
 
 torch = reference("torch")
@@ -28,13 +29,13 @@ def pictures():
 
 
 def targets(variables, content, like):
-    return style.targets(BODY, variables, content, like, **NAMES)
+    return objectives.style.targets(BODY, variables, content, like, **NAMES)
 
 
 def test_losses_equal_their_closed_forms(variables, pictures):
     aims = targets(variables, pictures[:1], pictures[1:2])
-    found = style.parts(BODY, variables, pictures[2:], aims)
-    x = ops.normalise(pictures)
+    found = objectives.style.parts(BODY, variables, pictures[2:], aims)
+    x = ops.normalize(pictures)
     maps = models.features(BODY, variables, x, ("relu1_1", "relu2_1"))
 
     def gram(x):
@@ -51,7 +52,9 @@ def test_losses_equal_their_closed_forms(variables, pictures):
     p = np.asarray(pictures[2], np.float64)
     rough = sum(np.abs(np.diff(p, axis=axis)).sum() for axis in (0, 1)) / p.size
     np.testing.assert_allclose(found["variation"], [rough], rtol=1e-5)
-    itself = style.parts(BODY, variables, pictures[:1], targets(variables, *[pictures[:1]] * 2))
+    itself = objectives.style.parts(
+        BODY, variables, pictures[:1], targets(variables, *[pictures[:1]] * 2)
+    )
     assert float(itself["content"][0]) == float(itself["style"][0]) == 0
 
 
@@ -68,12 +71,14 @@ def test_nothing_above_the_deepest_feature_is_computed(variables, pictures):
 
 def test_several_styles_at_once_in_a_batch_or_by_vmap(variables, pictures):
     content, likes = jnp.repeat(pictures[:1], 2, axis=0), pictures[1:]
-    paint = functools.partial(style.paint, BODY, variables, steps=3, learning_rate=0.01)
-    compiled = style._step._cache_size()
+    paint = functools.partial(_paint.paint, BODY, variables, steps=3, learning_rate=0.01)
+    compiled = _paint._step._cache_size()
     together, history = paint(content, targets(variables, content, likes))
-    assert style._step._cache_size() == compiled + 1  # one program for all steps
-    paint(content, targets(variables, content, likes), balance=style.Balance(0.1, 2.0, 0.0))
-    assert style._step._cache_size() == compiled + 1  # and for all weights
+    assert _paint._step._cache_size() == compiled + 1  # one program for all steps
+    paint(
+        content, targets(variables, content, likes), balance=objectives.style.Balance(0.1, 2.0, 0.0)
+    )
+    assert _paint._step._cache_size() == compiled + 1  # and for all weights
     assert history["style"].shape == (3, 2)
     assert history["style"][-1].sum() < history["style"][0].sum()
 
@@ -92,10 +97,10 @@ def test_several_styles_at_once_in_a_batch_or_by_vmap(variables, pictures):
 def test_only_the_image_changes_and_options_are_checked(variables, pictures):
     before = jax.tree.map(np.array, variables)
     aims = targets(variables, pictures[:1], pictures[1:2])
-    style.paint(BODY, variables, pictures[:1], aims, steps=1)
+    _paint.paint(BODY, variables, pictures[:1], aims, steps=1)
     jax.tree.map(np.testing.assert_array_equal, before, variables)
     with pytest.raises(ValueError, match="steps of 1 or more and driver auto"):
-        style.paint(BODY, variables, pictures[:1], aims, steps=0)
+        _paint.paint(BODY, variables, pictures[:1], aims, steps=0)
 
 
 @pytest.mark.parametrize("normed", [False, True])
@@ -116,7 +121,7 @@ def test_bodies_in_torch_names_are_really_loaded(normed, tmp_path):
     assert (body.norm is not None) == normed
     x = np.random.default_rng(0).uniform(size=(1, 32, 32, 3)).astype(np.float32)
     got = style.extract(body, variables, x, ("relu1_1", "relu4_4"))
-    y = torch.from_numpy(np.array(ops.normalise(x))).permute(0, 3, 1, 2)
+    y = torch.from_numpy(np.array(ops.normalize(x))).permute(0, 3, 1, 2)
     for name, index in (("relu1_1", 1 + normed), ("relu4_4", 26 + 12 * normed)):
         want = net[: index + 1](y).permute(0, 2, 3, 1).detach().numpy()
         np.testing.assert_allclose(got[name], want, atol=1e-4)
@@ -133,12 +138,12 @@ def test_files_without_a_body_say_where_to_get_one(tmp_path):
         style.load_body(tmp_path / "part.pth")
 
 
-def test_statistics_of_the_pictures_normalise_every_channel(pictures):
+def test_statistics_of_the_pictures_normalize_every_channel(pictures):
     body = BODY.clone(norm=models.vgg.batch_norm)
     fresh = body.init(jax.random.key(0), pictures, train=False)
     fitted = style.with_statistics(body, fresh, pictures)
     x = nn.Conv(4, 3, padding=1).apply(
-        {"params": fresh["params"]["conv1_1"]}, ops.normalise(pictures)
+        {"params": fresh["params"]["conv1_1"]}, ops.normalize(pictures)
     )
     got = fitted["batch_stats"]["bn1_1"]
     np.testing.assert_allclose(got["mean"], np.mean(x, (0, 1, 2)), atol=1e-5)

@@ -12,7 +12,7 @@ ATTENTIONS = ("additive", "dot", None)
 
 
 def build(attention):
-    model = models.Translator(V, V, embed_dim=5, hidden_size=6, attention=attention)
+    model = models.Seq2Seq(V, V, embed_dim=5, hidden_size=6, attention=attention)
     init = jax.jit(lambda key: model.init(key, SOURCE, TARGET, train=False))
     return model, init(jax.random.key(0))["params"]
 
@@ -31,7 +31,7 @@ def test_stepping_equals_teacher_forcing_and_padding_changes_nothing(attention):
 
     @jax.jit
     def stepped(source):
-        step, h = models.translation_step(model, params, source)
+        step, h = models.seq2seq_step(model, params, source)
         return jax.lax.scan(step, h, read.T)[1]
 
     np.testing.assert_allclose(jnp.swapaxes(stepped(SOURCE), 0, 1), logits, rtol=1e-5, atol=1e-5)
@@ -45,7 +45,7 @@ def test_beams_of_a_batch_are_those_of_each_sentence(attention):
 
     @jax.jit
     def search(source):
-        step, h = models.translation_step(model, params, source)
+        step, h = models.seq2seq_step(model, params, source)
         start = jnp.full(len(source), BOS)
         return decode.beam_search(step, h, start, 4, beam_size=3, end_id=EOS)
 

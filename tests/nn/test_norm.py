@@ -1,4 +1,4 @@
-"""Batch normalisation against torch, and the traps of T6 one by one."""
+"""Batch normalization against torch, and the traps of T6 one by one."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def test_values_gradients_and_averages_against_torch(shape):
         other.bias.copy_(torch.tensor(BIAS))
     want_in = torch.tensor(np.moveaxis(x, -1, 1) if x.ndim == 4 else x, requires_grad=True)
     weights = rng.normal(size=x.shape).astype(np.float32)
-    layer = nn.BatchNorm(momentum=0.1, torch=True)
+    layer = nn.BatchNorm(momentum=0.9, unbiased=True)
 
     @jax.jit
     def run(params, x, stats):
@@ -73,18 +73,17 @@ def test_values_gradients_and_averages_against_torch(shape):
 
 
 def test_momentum_is_the_share_kept():
-    """T6: 0.9 here keeps nine tenths; with `torch=True` it is the share of the new."""
+    """T6: 0.9 keeps nine tenths, whatever the other options are."""
     x = jnp.full((4, 1), 10.0)
-    for torch_like, want in ((False, 1.0), (True, 9.0)):
-        _, new = apply(nn.BatchNorm(momentum=0.9, torch=torch_like), x)
-        np.testing.assert_allclose(new["batch_stats"]["mean"], want, rtol=1e-6)
+    for unbiased in (False, True):
+        _, new = apply(nn.BatchNorm(momentum=0.9, unbiased=unbiased), x)
+        np.testing.assert_allclose(new["batch_stats"]["mean"], 1.0, rtol=1e-6)
 
 
-def test_running_variance_is_biased_unless_torch():
+def test_running_variance_is_biased_by_default():
     x = jnp.array([[0.0], [2.0]])
-    for torch_like, want in ((False, 1.0), (True, 2.0)):
-        momentum = 1.0 if torch_like else 0.0
-        _, new = apply(nn.BatchNorm(momentum=momentum, torch=torch_like), x)
+    for unbiased, want in ((False, 1.0), (True, 2.0)):
+        _, new = apply(nn.BatchNorm(momentum=0.0, unbiased=unbiased), x)
         np.testing.assert_allclose(new["batch_stats"]["var"], want)
 
 
@@ -116,8 +115,8 @@ def test_padded_rows_have_no_part():
 
 
 def test_a_batch_of_padding_changes_nothing():
-    for torch_like in (False, True):
-        y, new = apply(nn.BatchNorm(torch=torch_like), jnp.ones((2, 3)), jnp.zeros(2, bool))
+    for unbiased in (False, True):
+        y, new = apply(nn.BatchNorm(unbiased=unbiased), jnp.ones((2, 3)), jnp.zeros(2, bool))
         assert np.isfinite(y).all()
         np.testing.assert_array_equal(new["batch_stats"]["mean"], 0)
         np.testing.assert_array_equal(new["batch_stats"]["var"], 1)
@@ -134,7 +133,7 @@ def test_eight_devices_are_one():
     x, mask = jnp.asarray(np.tile(X[:, 0, 0], (4, 1))[:16]), jnp.arange(16) < 13
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     rows, copied = PartitionSpec("data"), PartitionSpec()
-    layer = nn.BatchNorm(axis_name="data", torch=True)
+    layer = nn.BatchNorm(axis_name="data", momentum=0.1, unbiased=True)
 
     @jax.jit
     @jax.shard_map(mesh=mesh, in_specs=(rows, rows), out_specs=(rows, copied))
@@ -142,7 +141,7 @@ def test_eight_devices_are_one():
         return layer.apply(variables(), x, mask, train=True, mutable="batch_stats")
 
     got, state = sharded(x, mask)
-    want, want_state = apply(nn.BatchNorm(torch=True), x, mask)
+    want, want_state = apply(nn.BatchNorm(momentum=0.1, unbiased=True), x, mask)
     np.testing.assert_allclose(got, want, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), state, want_state)
 
@@ -155,7 +154,7 @@ def test_half_precision_has_statistics_in_float32():
     np.testing.assert_allclose(y.astype(jnp.float32), apply(nn.BatchNorm(), X)[0], atol=0.1)
 
 
-def test_initialising_leaves_the_averages_alone():
+def test_initializing_leaves_the_averages_alone():
     state = nn.BatchNorm().init(jax.random.key(0), X, train=True)
     np.testing.assert_array_equal(state["batch_stats"]["mean"], 0)
     with pytest.raises(TypeError, match="train"):

@@ -17,20 +17,20 @@ def test_equals_bilinear_interpolation_inside(factor):
     shape = (2, 7 * factor, 5 * factor, 3)
     inside = (slice(None), slice(factor, -factor), slice(factor, -factor))
 
-    def learnt(x):
+    def learned(x):
         return layer.apply(params, x)[inside]
 
     def resized(x):
         return jax.image.resize(x, shape, "bilinear")[inside]
 
-    np.testing.assert_allclose(learnt(x), resized(x), atol=1e-5)
+    np.testing.assert_allclose(learned(x), resized(x), atol=1e-5)
     grown = scipy.ndimage.zoom(
         np.asarray(x, np.float64), (1, factor, factor, 1), order=1, grid_mode=True, mode="nearest"
     )
-    np.testing.assert_allclose(learnt(x), grown[inside], atol=1e-5)
+    np.testing.assert_allclose(learned(x), grown[inside], atol=1e-5)
     slope = jax.random.normal(jax.random.key(2), resized(x).shape)
     np.testing.assert_allclose(
-        jax.vjp(learnt, x)[1](slope)[0], jax.vjp(resized, x)[1](slope)[0], atol=1e-5
+        jax.vjp(learned, x)[1](slope)[0], jax.vjp(resized, x)[1](slope)[0], atol=1e-5
     )
     assert layer.apply(params, x).shape == shape
 

@@ -23,8 +23,8 @@ CASES = {
     "tanh": (ops.tanh, torch.tanh),
     "relu": (ops.relu, F.relu),
     "leaky_relu": (ops.leaky_relu, F.leaky_relu),
-    "parametric_relu": (
-        lambda x: ops.parametric_relu(x, SLOPE),
+    "prelu": (
+        lambda x: ops.prelu(x, SLOPE),
         lambda x: F.prelu(x, torch.tensor([SLOPE])),
     ),
     "absolute": (ops.absolute, torch.abs),
@@ -77,7 +77,7 @@ def test_derivatives_at_the_kinks():
     np.testing.assert_array_equal(shared, [0.5, 0.5])
 
 
-def test_gelu_is_the_tanh_form_unless_asked():
+def test_gelu_is_the_tanh_form_by_default():
     exact, tanh = F.gelu(torch.tensor(X)), F.gelu(torch.tensor(X), approximate="tanh")
     np.testing.assert_allclose(ops.gelu(X), tanh, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(ops.gelu(X, approximate=False), exact, rtol=1e-6, atol=1e-6)
@@ -86,10 +86,10 @@ def test_gelu_is_the_tanh_form_unless_asked():
 
 def test_parametric_relu_slopes_learn_per_channel():
     x = jnp.array([[-1.0, 2.0], [-3.0, -4.0]])
-    gradient = jax.grad(lambda a: jnp.sum(ops.parametric_relu(x, a)))(jnp.array([0.25, 0.25]))
+    gradient = jax.grad(lambda a: jnp.sum(ops.prelu(x, a)))(jnp.array([0.25, 0.25]))
     np.testing.assert_array_equal(gradient, [-4, -4])
     with pytest.raises(ValueError, match=r"\(2,\), got \(3,\)"):
-        ops.parametric_relu(x, jnp.ones(3))
+        ops.prelu(x, jnp.ones(3))
 
 
 def test_maxout_refuses_what_does_not_divide():

@@ -28,8 +28,8 @@ ANCHORS = np.array(
 BOXES = np.array([[0.1, 0.08, 0.52, 0.92], [0.55, 0.2, 0.9, 0.88]], np.float32)
 
 
-def laid(height, width, sizes, ratios, shape):
-    """Centre by centre: boxes of `shape(s, r)` -> (w, h), the first size with every ratio first."""
+def placed(height, width, sizes, ratios, shape):
+    """Center by center: boxes of `shape(s, r)` -> (w, h), the first size with every ratio first."""
     pairs = [(sizes[0], r) for r in ratios] + [(s, ratios[0]) for s in sizes[1:]]
     found = []
     for i, j, (s, r) in itertools.product(range(height), range(width), pairs):
@@ -41,15 +41,17 @@ def laid(height, width, sizes, ratios, shape):
 def test_anchors_of_a_64_by_96_image():
     grid, sizes, ratios = (8, 12), [0.5, 0.25], [1, 2, 0.5]
     aspect = 96 / 64
-    shares = laid(*grid, sizes, ratios, lambda s, r: (s * math.sqrt(r), s / math.sqrt(r)))
-    pixels = laid(*grid, sizes, ratios, lambda s, r: (s * math.sqrt(r) / aspect, s / math.sqrt(r)))
-    cells = laid(*grid, sizes, ratios, lambda s, r: (s / math.sqrt(r) / 12, s * math.sqrt(r) / 8))
+    shares = placed(*grid, sizes, ratios, lambda s, r: (s * math.sqrt(r), s / math.sqrt(r)))
+    pixels = placed(
+        *grid, sizes, ratios, lambda s, r: (s * math.sqrt(r) / aspect, s / math.sqrt(r))
+    )
+    cells = placed(*grid, sizes, ratios, lambda s, r: (s / math.sqrt(r) / 12, s * math.sqrt(r) / 8))
     square = ops.anchor_boxes(*grid, sizes, ratios, aspect=aspect)
     assert square.shape == (8 * 12 * 4, 4)
     np.testing.assert_allclose(ops.anchor_boxes(*grid, sizes, ratios), shares, atol=1e-6)
     np.testing.assert_allclose(square, pixels, atol=1e-6)
     np.testing.assert_allclose(ops.cell_anchor_boxes(*grid, sizes, ratios), cells, atol=1e-6)
-    w, h = np.asarray(ops.box_corner_to_center(square * jnp.array([[96.0, 64, 96, 64]])))[:4, 2:].T
+    w, h = np.asarray(ops.box_xyxy_to_cxcywh(square * jnp.array([[96.0, 64, 96, 64]])))[:4, 2:].T
     np.testing.assert_allclose(w / h, [1, 2, 0.5, 1], rtol=1e-5)  # in pixels
     np.testing.assert_allclose(w * h, (np.array([0.5, 0.5, 0.5, 0.25]) * 64) ** 2, rtol=1e-5)
     maps = [(8, 12), (4, 6), (1, 1)]

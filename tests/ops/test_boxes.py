@@ -44,9 +44,9 @@ def test_iou_and_giou_of_every_pair(seed):
 
 def test_forms_are_inverse_and_clipping_cuts_at_the_image():
     boxes = random_boxes(3, 50)
-    centres = np.asarray(ops.box_corner_to_center(boxes))
-    np.testing.assert_allclose(centres[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2)
-    np.testing.assert_allclose(ops.box_center_to_corner(centres), boxes, atol=1e-4)
+    centers = np.asarray(ops.box_xyxy_to_cxcywh(boxes))
+    np.testing.assert_allclose(centers[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2)
+    np.testing.assert_allclose(ops.box_cxcywh_to_xyxy(centers), boxes, atol=1e-4)
     some = np.array([[-5, -5, 200, 30], [100, 10, 120, 20], [90, 60, 99, 70]])
     cut = ops.clip_boxes(some, 64, 96)
     np.testing.assert_array_equal(cut, [[0, 0, 96, 30], [96, 10, 96, 20], [90, 60, 96, 64]])

@@ -18,8 +18,8 @@ ndimage = reference("scipy.ndimage")
 skimage = reference("skimage")
 
 china, flower = load_sample_images().images
-GREY = (china @ np.array([0.299, 0.587, 0.114]) / 255).astype(np.float32)
-CROP = GREY[100:137, 200:241]
+GRAY = (china @ np.array([0.299, 0.587, 0.114]) / 255).astype(np.float32)
+CROP = GRAY[100:137, 200:241]
 canny = jax.jit(ops.canny, static_argnames=["sigma", "low", "high", "border", "norm", "gradient"])
 
 
@@ -39,10 +39,10 @@ def test_both_scalings_of_a_unit_step():
     assert ops.sobel(step).x.max() == 4 == cv2.Sobel(step, cv2.CV_32F, 1, 0).max()
     assert ops.prewitt(step).x.max() == 3
     for name in ("sobel", "prewitt"):
-        gradient = getattr(ops, name)(step, normalised=True)
+        gradient = getattr(ops, name)(step, normalized=True)
         assert gradient.x.max() == pytest.approx(1)
         filters = skimage.filters
-        ours = getattr(ops, name)(CROP[..., None], normalised=True)
+        ours = getattr(ops, name)(CROP[..., None], normalized=True)
         for axis, got in (("v", ours.x), ("h", ours.y)):
             want = getattr(filters, f"{name}_{axis}")(CROP)[1:-1, 1:-1]
             np.testing.assert_allclose(got[1:-1, 1:-1, 0], want, atol=1e-6)
@@ -74,9 +74,9 @@ def test_magnitude_angle_and_their_gradients():
 @pytest.mark.parametrize(
     "image, sigma, low, high, border",
     [
-        (GREY[100:251, 200:403], 1.0, 0.1, 0.2, "constant"),
-        (GREY[100:251, 200:403], 2.0, 0.05, 0.15, "nearest"),
-        (GREY[100:251, 200:403], 1.0, 0.0, 0.3, "wrap"),
+        (GRAY[100:251, 200:403], 1.0, 0.1, 0.2, "constant"),
+        (GRAY[100:251, 200:403], 2.0, 0.05, 0.15, "nearest"),
+        (GRAY[100:251, 200:403], 1.0, 0.0, 0.3, "wrap"),
         (flower[150:301, 200:403, 0], 1.5, 0.1, 0.4, "reflect"),
     ],
 )
@@ -92,7 +92,7 @@ def test_canny_agrees_with_scikit_image(image, sigma, low, high, border):
 
 def test_canny_options_and_batches():
     """T9: smoothing, norm and kernel are arguments, and each does something."""
-    x = jnp.asarray(np.stack([GREY[100:151, 200:271], GREY[200:251, 300:371]])[..., None])
+    x = jnp.asarray(np.stack([GRAY[100:151, 200:271], GRAY[200:251, 300:371]])[..., None])
     edges = canny(x)
     assert edges.shape == x.shape
     assert edges.dtype == bool
@@ -105,7 +105,7 @@ def test_canny_options_and_batches():
 
 
 def components(weak, strong):
-    """Reference: union-find over 8-neighbours."""
+    """Reference: union-find over 8-neighbors."""
     parent = {p: p for p in zip(*np.nonzero(weak), strict=True)}
 
     def root(p):
@@ -147,7 +147,7 @@ def test_hysteresis_follows_a_long_way():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda x: ops.canny(jnp.concatenate([x] * 3, -1)), "canny reads grey images"),
+        (lambda x: ops.canny(jnp.concatenate([x] * 3, -1)), "canny reads gray images"),
         (lambda x: ops.canny(x, low=0.3, high=0.2), "need 0 <= low <= high, got 0.3 and 0.2"),
         (lambda x: ops.canny(x, -1.0), "sigma must be finite and not negative"),
         (lambda x: ops.canny(x, norm="max"), "norm must be 'l1' or 'l2', got 'max'"),

@@ -38,7 +38,7 @@ def test_linear_filters_agree_with_scipy(crop, border):
     blurred = scipy(ndimage.gaussian_filter, sigma=1.3, truncate=4.0)
     average = scipy(ndimage.uniform_filter, size=5)
     pairs = [
-        (ops.average_filter(x, 5, border=border), average),
+        (ops.box_blur(x, 5, border=border), average),
         (ops.gaussian_filter(x, 1.3, border=border), blurred),
         (ops.high_frequencies(x, 5, border=border), x - average),
         (ops.high_pass(x, 5, border=border), 2 * x - average),
@@ -70,7 +70,7 @@ def test_uint8_results_are_opencvs_to_a_level():
     """Saturated, not wrapped, and OpenCV's fixed point differs by one level at most."""
     image = CROPS["odd"]
     pairs = [
-        (ops.average_filter(image, 3, border="mirror"), cv2.blur(image, (3, 3))),
+        (ops.box_blur(image, 3, border="mirror"), cv2.blur(image, (3, 3))),
         (ops.gaussian_filter(image, 1.5, size=7, border="mirror"),
          cv2.GaussianBlur(image, (7, 7), 1.5)),
         (ops.median_filter(image, 5, border="nearest"), cv2.medianBlur(image, 5)),
@@ -89,13 +89,13 @@ def test_uint8_results_are_opencvs_to_a_level():
 
 def test_bilateral_is_opencvs_within_its_rounding():
     for image in (CROPS["odd"], CROPS["odd"][..., :1]):
-        options = {"sigma_colour": 30.0, "sigma_space": 2.0}
+        options = {"sigma_color": 30.0, "sigma_space": 2.0}
         ours = ops.bilateral_filter(image, 5, **options)
         theirs = cv2.bilateralFilter(image, 5, 30.0, 2.0).reshape(image.shape)
         assert np.abs(np.asarray(ours, int) - theirs).max() <= 1
         x = image.astype(np.float32) / 255
         theirs = cv2.bilateralFilter(x, 5, 30 / 255, 2.0).reshape(image.shape)
-        ours = ops.bilateral_filter(x, 5, sigma_colour=30 / 255, sigma_space=2.0)
+        ours = ops.bilateral_filter(x, 5, sigma_color=30 / 255, sigma_space=2.0)
         np.testing.assert_allclose(ours, theirs, atol=2e-4)  # OpenCV reads exp from a table
 
 
@@ -106,15 +106,15 @@ def test_images_smaller_than_the_kernel_go_on_as_in_scipy(border):
     np.testing.assert_allclose(ops.gaussian_filter(x, 2.0, border=border), theirs, atol=1e-3)
     pixel = x[:1, :1]
     share = 1 if border != "constant" else 1 / 9
-    np.testing.assert_allclose(ops.average_filter(pixel, border=border), pixel * share, rtol=1e-6)
+    np.testing.assert_allclose(ops.box_blur(pixel, border=border), pixel * share, rtol=1e-6)
 
 
 def test_batches_transformations_dtypes_and_gradients():
     x = jnp.asarray(np.stack([CROPS["odd"]] * 2)[:, None], jnp.float32) / 255
     filters = [
-        ops.average_filter,
+        ops.box_blur,
         functools.partial(ops.gaussian_filter, sigma=0.8),
-        functools.partial(ops.bilateral_filter, size=3, sigma_colour=0.2, sigma_space=1.0),
+        functools.partial(ops.bilateral_filter, size=3, sigma_color=0.2, sigma_space=1.0),
         ops.unsharp_mask,
         ops.median_filter,
         ops.laplacian,
@@ -144,7 +144,7 @@ def test_batches_transformations_dtypes_and_gradients():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda x: ops.average_filter(x, 4), "size must be odd and positive, got 4"),
+        (lambda x: ops.box_blur(x, 4), "size must be odd and positive, got 4"),
         (lambda x: ops.median_filter(x, 0), "size must be odd and positive, got 0"),
         (lambda x: ops.gaussian_filter(x, -1.0), "sigma must be finite and not negative, got -1"),
         (lambda x: ops.gaussian_filter(x, float("nan")), "sigma must be finite"),
@@ -160,7 +160,7 @@ def test_batches_transformations_dtypes_and_gradients():
         ),
         (lambda x: ops.gaussian_filter(x[:0], 1.0), "image must not be empty, got (0, 41, 1)"),
         (
-            lambda x: ops.bilateral_filter(x, sigma_colour=0, sigma_space=1),
+            lambda x: ops.bilateral_filter(x, sigma_color=0, sigma_space=1),
             "must be above 0, got 0",
         ),
     ],

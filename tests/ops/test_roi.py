@@ -133,11 +133,11 @@ def test_regions_outside_and_without_area():
 
 
 def test_half_a_cell_of_alignment():
-    """The mean over a box on a ramp is the ramp at its centre; not aligned, half a cell off."""
+    """The mean over a box on a ramp is the ramp at its center; not aligned, half a cell off."""
     ramp = jnp.broadcast_to(jnp.arange(16.0)[None, None, :, None], (1, 16, 16, 1))
     box = jnp.array([[[4.0, 4, 10, 10]]])
     mean = jnp.mean(ops.roi_align(ramp, box, (3, 3)))
-    np.testing.assert_allclose(mean, 6.5, atol=1e-5)  # cell 6 has its centre at 6.5, box's at 7
+    np.testing.assert_allclose(mean, 6.5, atol=1e-5)  # cell 6 has its center at 6.5, box's at 7
     np.testing.assert_allclose(jnp.mean(ops.roi_align(ramp, box, (3, 3), aligned=False)), 7)
 
 

@@ -120,7 +120,7 @@ def test_it_learns_faster_than_momentum_where_directions_differ():
 
     rates = (0.01, 0.1, 1.0)
     best = min(float(train(optim.momentum(rate))) for rate in rates)
-    schedule = optim.cosine(0.1, decay_steps=200)
+    schedule = optim.cosine_decay(0.1, decay_steps=200)
     assert float(train(optim.muon(schedule, adam_learning_rate=0.0))) < 0.1 * best
 
 

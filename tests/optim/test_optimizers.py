@@ -128,8 +128,12 @@ CASES = {  # ours, formula, torch's
         nesterov_inside,
         None,
     ),
-    "adagrad": (optim.adagrad(r, eps=e), adagrad, lambda p: T.Adagrad(p, lr=r, eps=e)),
-    "adagrad, in root": (optim.adagrad(r, eps=e, eps_in_root=True), adagrad_in_root, None),
+    "adagrad": (optim.adagrad_from_zero(r, eps=e), adagrad, lambda p: T.Adagrad(p, lr=r, eps=e)),
+    "adagrad, in root": (
+        optim.adagrad_from_zero(r, eps=e, eps_in_root=True),
+        adagrad_in_root,
+        None,
+    ),
     "adagrad, keras": (optax.adagrad(r), adagrad_keras, None),
     "rmsprop": (
         optax.rmsprop(r, a, eps=e, eps_in_sqrt=False),
@@ -183,23 +187,23 @@ def test_t7_five_steps_are_the_formula_and_torchs(name):
 
 def test_t7_adagrad_starts_as_published():
     """A first gradient of 0.01 moves by the whole rate, not by a thirtieth of it."""
-    tx = optim.adagrad(1.0)
+    tx = optim.adagrad_from_zero(1.0)
     updates, _ = tx.update(jnp.array([0.01, 0.0]), tx.init(jnp.zeros(2)))
     np.testing.assert_allclose(updates, [-1.0, 0.0], rtol=1e-6)
 
 
 def test_adagrad_without_an_epsilon_leaves_zero_gradients_alone():
-    tx = optim.adagrad(1.0, eps=0.0)
+    tx = optim.adagrad_from_zero(1.0, eps=0.0)
     updates, _ = tx.update(jnp.array([2.0, 0.0]), tx.init(jnp.zeros(2)))
     np.testing.assert_array_equal(updates, [-1.0, 0.0])
 
 
 def test_the_rate_can_be_read_at_every_step():
-    schedule = optim.linear(0.4, decay_steps=4)
+    schedule = optim.linear_decay(0.4, decay_steps=4)
     for tx in (
         optim.inject_rate(optax.adamw, schedule, weight_decay=0.1, mask=optim.weights_only),
         optim.momentum(schedule),
-        optim.adagrad(schedule),
+        optim.adagrad_from_zero(schedule),
     ):
         x = {"w": jnp.ones((2, 2))}
         state = tx.init(x)

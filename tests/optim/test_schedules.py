@@ -34,22 +34,22 @@ def torchs(make, n=12, rate=0.4):
 @pytest.mark.parametrize(
     "ours, theirs",
     [
-        (optim.constant(0.4), lambda o: S.ConstantLR(o, factor=1.0)),
+        (optim.constant_rate(0.4), lambda o: S.ConstantLR(o, factor=1.0)),
         (optim.step_decay(0.4, every_steps=3, factor=0.1), lambda o: S.StepLR(o, 3, gamma=0.1)),
         (
             optim.milestones(0.4, at_steps=[2, 7], factor=0.5),
             lambda o: S.MultiStepLR(o, [2, 7], gamma=0.5),
         ),
         (
-            optim.cosine(0.4, decay_steps=11, end=0.01),
+            optim.cosine_decay(0.4, decay_steps=11, end=0.01),
             lambda o: S.CosineAnnealingLR(o, 11, eta_min=0.01),
         ),
         (
-            optim.linear(0.4, decay_steps=8),
+            optim.linear_decay(0.4, decay_steps=8),
             lambda o: S.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=8),
         ),
         (
-            optim.warmup_cosine(0.4, warmup_steps=4, decay_steps=7, start=0.1),
+            optim.warmup_cosine_decay(0.4, warmup_steps=4, cosine_steps=7, start=0.1),
             lambda o: S.SequentialLR(
                 o,
                 [S.LinearLR(o, 0.25, 1.0, total_iters=4), S.CosineAnnealingLR(o, 7)],
@@ -57,7 +57,7 @@ def torchs(make, n=12, rate=0.4):
             ),
         ),
         (
-            optim.warmup_linear(0.4, warmup_steps=4, decay_steps=7, start=0.1),
+            optim.warmup_linear_decay(0.4, warmup_steps=4, linear_steps=7, start=0.1),
             lambda o: S.SequentialLR(
                 o,
                 [S.LinearLR(o, 0.25, 1.0, total_iters=4), S.LinearLR(o, 1.0, 0.0, total_iters=7)],
@@ -69,11 +69,11 @@ def torchs(make, n=12, rate=0.4):
             lambda o: S.LambdaLR(o, lambda t: 5.0 / (5.0 + t)),  # 0.4 = 2 / 5
         ),
         (
-            optim.epochs(optim.cosine(0.4, decay_steps=4), steps_per_epoch=3),
+            optim.epochs(optim.cosine_decay(0.4, decay_steps=4), steps_per_epoch=3),
             lambda o: S.LambdaLR(o, lambda t: (1 + np.cos(np.pi * (t // 3) / 4)) / 2),
         ),
         (
-            optim.epochs(optim.linear(0.4, decay_steps=4), steps_per_epoch=3, smooth=True),
+            optim.epochs(optim.linear_decay(0.4, decay_steps=4), steps_per_epoch=3, smooth=True),
             lambda o: S.LinearLR(o, 1.0, 0.0, total_iters=12),
         ),
     ],
@@ -88,26 +88,26 @@ def test_momentum_ramps_and_stays():
 
 
 def test_what_is_over_stays_at_its_end():
-    over = values(optim.warmup_cosine(1.0, warmup_steps=2, decay_steps=3, end=0.2), 9)
+    over = values(optim.warmup_cosine_decay(1.0, warmup_steps=2, cosine_steps=3, end=0.2), 9)
     np.testing.assert_allclose(over[5:], 0.2, atol=1e-6)
 
 
 def test_a_schedule_takes_a_traced_rate():
     peaks = jnp.array([0.1, 0.2])
-    rates = jax.vmap(lambda peak: optim.warmup_cosine(peak, warmup_steps=2, decay_steps=4)(2))(
-        peaks
-    )
+    rates = jax.vmap(
+        lambda peak: optim.warmup_cosine_decay(peak, warmup_steps=2, cosine_steps=4)(2)
+    )(peaks)
     np.testing.assert_allclose(rates, peaks)
 
 
 def test_t7_a_schedule_shorter_than_the_run_is_refused():
     """Thirty epochs are not thirty steps."""
-    cosine = optim.cosine(0.1, decay_steps=30)
+    cosine = optim.cosine_decay(0.1, decay_steps=30)
     with pytest.raises(ValueError, match=r"ends after 30 steps but the run takes 1350.*epochs"):
         optim.check_length(cosine, 1350)
     optim.check_length(optim.epochs(cosine, 45), 1350)
     with pytest.raises(ValueError, match="1349"):
-        optim.check_length(optim.warmup_linear(0.1, warmup_steps=9, decay_steps=1340), 1350)
+        optim.check_length(optim.warmup_linear_decay(0.1, warmup_steps=9, linear_steps=1340), 1350)
     for endless in (0.1, optim.inverse_time(1.0, b_steps=2), optax.cosine_decay_schedule(0.1, 3)):
         optim.check_length(endless, 1350)
 
@@ -115,13 +115,13 @@ def test_t7_a_schedule_shorter_than_the_run_is_refused():
 @pytest.mark.parametrize(
     "make, name",
     [
-        (lambda: optim.cosine(0.1, decay_steps=0), "decay_steps"),
+        (lambda: optim.cosine_decay(0.1, decay_steps=0), "decay_steps"),
         (lambda: optim.step_decay(0.1, every_steps=0, factor=0.5), "every_steps"),
         (lambda: optim.milestones(0.1, at_steps=[3, 2], factor=0.5), "at_steps"),
         (lambda: optim.inverse_time(0.1, b_steps=0), "b_steps"),
-        (lambda: optim.warmup_cosine(0.1, warmup_steps=-1, decay_steps=3), "warmup_steps"),
+        (lambda: optim.warmup_cosine_decay(0.1, warmup_steps=-1, cosine_steps=3), "warmup_steps"),
         (lambda: optim.momentum_ramp(ramp_steps=0), "ramp_steps"),
-        (lambda: optim.epochs(optim.constant(0.1), 0), "steps_per_epoch"),
+        (lambda: optim.epochs(optim.constant_rate(0.1), 0), "steps_per_epoch"),
     ],
 )
 def test_lengths_out_of_range_are_named(make, name):

@@ -49,7 +49,7 @@ def test_groups_go_their_own_way_a_thousand_times_apart():
 
 
 def test_frozen_leaves_do_not_move_and_have_no_state():
-    tx = optim.freeze(optax.adamw(0.1), "body/*")
+    tx = optim.freeze_paths(optax.adamw(0.1), "body/*")
     new = moved(tx)
     chex.assert_trees_all_equal(new["body"], PARAMS["body"])
     assert (new["head"]["kernel"] != 1).all()
@@ -75,13 +75,13 @@ def test_frozen_gradients_are_not_computed():
         return jax.jit(run).lower(PARAMS, jnp.ones((64, 3))).compile().as_text()
 
     free = step(optax.sgd(0.1)).count(" dot(")
-    assert step(optim.freeze(optax.sgd(0.1), "body/*")).count(" dot(") < free
+    assert step(optim.freeze_paths(optax.sgd(0.1), "body/*")).count(" dot(") < free
 
 
 @pytest.mark.parametrize(
     "tx",
     [
-        optim.freeze(optax.sgd(0.1), "tail/*"),
+        optim.freeze_paths(optax.sgd(0.1), "tail/*"),
         optim.scale_by_path({"tail/*": 0.1}),
         optim.groups({"tail/*": optax.sgd(0.1), "*": optax.sgd(0.1)}),
     ],
@@ -117,7 +117,7 @@ def test_plateau_is_torchs():
     reports[12] = np.nan
     for mode, sign in (("min", 1), ("max", -1)):
         options = {"factor": 0.3, "patience": 2, "mode": mode, "cooldown": 3}
-        tx = optim.reduce_on_plateau(relative=0.0, absolute=1e-3, min_scale=1e-2, **options)
+        tx = optim.reduce_lr_on_plateau(relative=0.0, absolute=1e-3, min_scale=1e-2, **options)
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
         theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, threshold=1e-3, threshold_mode="abs", min_lr=1e-2, **options
@@ -132,7 +132,7 @@ def test_plateau_is_torchs():
 
 def test_t7_optax_reduces_one_report_earlier():
     theirs = optax.contrib.reduce_on_plateau(factor=0.5, patience=3, rtol=1e-4)
-    ours = optim.reduce_on_plateau(factor=0.5, patience=2)
+    ours = optim.reduce_lr_on_plateau(factor=0.5, patience=2)
     theirs_state, state = theirs.init(jnp.zeros(())), ours.init(None)
     for value in (3.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0):
         _, theirs_state = theirs.update(jnp.zeros(()), theirs_state, value=value)
@@ -144,7 +144,7 @@ def test_t7_optax_reduces_one_report_earlier():
 def test_plateau_scales_updates_and_is_found_anywhere():
     tx = optim.groups(
         {
-            "head/*": optax.chain(optim.momentum(0.1, 0.0), optim.reduce_on_plateau(patience=0)),
+            "head/*": optax.chain(optim.momentum(0.1, 0.0), optim.reduce_lr_on_plateau(patience=0)),
             "*": optax.sgd(0.1),
         }
     )
@@ -156,7 +156,7 @@ def test_plateau_scales_updates_and_is_found_anywhere():
     np.testing.assert_allclose(updates["head"]["bias"], -0.01, rtol=1e-6)
     np.testing.assert_allclose(updates["body"]["Dense_0"]["bias"], -0.1, rtol=1e-6)
     np.testing.assert_allclose(optim.learning_rates(state)["learning_rate"], 0.01, rtol=1e-6)
-    with pytest.raises(ValueError, match="reduce_on_plateau"):
+    with pytest.raises(ValueError, match="reduce_lr_on_plateau"):
         optim.report_plateau(optax.sgd(0.1).init(PARAMS), 1.0)
 
 
@@ -196,7 +196,7 @@ def test_l1_finds_exact_zeros_and_the_lasso():
 
 
 def test_the_proximal_threshold_follows_the_schedule():
-    schedule = optim.linear(1.0, decay_steps=2)
+    schedule = optim.linear_decay(1.0, decay_steps=2)
     tx = optim.l1_proximal(0.25, schedule, mask=lambda p: {"w": True, "b": False})
     params = {"w": jnp.ones(1), "b": jnp.ones(1)}
     still = jax.tree.map(jnp.zeros_like, params)
@@ -217,9 +217,9 @@ def test_max_norm_is_torchs_renorm():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: optim.reduce_on_plateau(factor=1.0),
-        lambda: optim.reduce_on_plateau(patience=-1),
-        lambda: optim.reduce_on_plateau(mode="most"),
+        lambda: optim.reduce_lr_on_plateau(factor=1.0),
+        lambda: optim.reduce_lr_on_plateau(patience=-1),
+        lambda: optim.reduce_lr_on_plateau(mode="most"),
         lambda: optim.halve_when_slow(absolute=-1.0),
         lambda: optim.max_norm(0.0),
         lambda: optim.l1_proximal(-1.0, 0.1),

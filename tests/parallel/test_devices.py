@@ -31,7 +31,7 @@ class Net(linen.Module):
 
 
 class Init(Net):
-    """The same with a mask made up, for the initialiser that passes none."""
+    """The same with a mask made up, for the initializer that passes none."""
 
     @linen.compact
     def __call__(self, x, mask=None, *, train: bool):
@@ -46,7 +46,7 @@ def trained(form, devices, *, steps=20, shard_above=None, tx=None, **options):
     inside = form != "jit"
     net = Init(axis_name=("replica", "data") if inside else None)
     state = problem(tx, net=net)[1]
-    function = parallel.across(objective(net)) if inside else objective(net)
+    function = parallel.psum_objective(objective(net)) if inside else objective(net)
     step = train.make(function, tx, **options).step
     if form == "shard_map":
         step = parallel.per_device(step, mesh)
@@ -121,7 +121,7 @@ def test_the_gradient_is_not_n_times_too_large():
     trainer, state = problem(optax.sgd(1.0))
     batch = data.host_batch(blobs(), 0, batch_size=16)
     plain, _ = jax.jit(trainer.step)(state, batch)
-    step = train.make(parallel.across(objective()), optax.sgd(1.0)).step
+    step = train.make(parallel.psum_objective(objective()), optax.sgd(1.0)).step
     spread, _ = jax.jit(parallel.per_device(step, mesh))(state, batch)
     chex.assert_trees_all_close(spread.params, plain.params, atol=1e-6)
 

@@ -141,5 +141,5 @@ def test_a_coordinator_that_is_stale_or_absent_is_named(monkeypatch):
         with pytest.raises(ValueError, match=r"port \d+ is taken .*an earlier run may be alive"):
             parallel.initialize(launch)
     monkeypatch.setattr("jaxdl.parallel._processes.JOIN_SECONDS", 0.5)
-    with pytest.raises(ValueError, match="nobody answers at the coordinator .*is process 0"):
+    with pytest.raises(ValueError, match="no answer from the coordinator .*is process 0"):
         parallel.initialize(parallel.Launch(f"127.0.0.1:{free_port()}", 2, 1))

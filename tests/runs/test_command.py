@@ -71,11 +71,11 @@ def test_a_run_that_is_damaged_is_named_and_hides_no_other(different, tmp_path, 
             captured = capsys.readouterr()
             assert captured.err == sentence
             assert captured.out.count("text-a") == (command[0] == "list")
-    for content, said in (("[]", "holds list"), ("{", "is not JSON"), ('"x"', "holds str")):
+    for content, outputs in (("[]", "holds list"), ("{", "is not JSON"), ('"x"', "holds str")):
         (different[1] / "config.json").write_text(content)
         with pytest.raises(SystemExit):
             runs.main(["compare", *map(str, different[1:])])
-        assert said in capsys.readouterr().err
+        assert outputs in capsys.readouterr().err
 
 
 def test_compare_names_each_option_once_and_nested_ones_by_their_path(different, capsys):
@@ -139,8 +139,8 @@ def test_a_page_names_each_option_once(different):
     assert "&#39;depth&#39;" not in page
     numbers = page[page.index("<h2>Numbers") : page.index("<h2>Curves")]
     assert "learning_rate" not in numbers
-    told = page.index("<th>net depth</th>")
-    assert told < page.index("<th>out</th>") if "<th>out</th>" in page else told
+    facts = page.index("<th>net depth</th>")
+    assert facts < page.index("<th>out</th>") if "<th>out</th>" in page else facts
 
 
 def test_the_environment_tells_what_changes_a_result(monkeypatch, tmp_path):

@@ -30,7 +30,7 @@ def record(folder, *, metric="test/loss", axis="epoch", finish=True, **options) 
             run.write(step, {axis: step, metric: 1 / step, "time/train": 0.5})
         figure = Figure(figsize=(2, 1))
         figure.add_subplot().plot([0, 1])
-        run.figure("weights_learnt", figure)
+        run.figure("weights_learned", figure)
         if finish:
             run.finish({metric: 0.3333})
     return runs.read(folder)
@@ -38,8 +38,15 @@ def record(folder, *, metric="test/loss", axis="epoch", finish=True, **options) 
 
 def test_a_page_tells_options_numbers_curves_figures_and_environment(tmp_path):
     page = runs.page([record(tmp_path / "first", learning_rate=0.125)])
-    for said in ("learning_rate", "0.125", "0.3333", "Weights learnt", "packages jax", "3 rows"):
-        assert said in page
+    for outputs in (
+        "learning_rate",
+        "0.125",
+        "0.3333",
+        "Weights learned",
+        "packages jax",
+        "3 rows",
+    ):
+        assert outputs in page
     assert page.count("data:image/svg+xml;base64,") == 1
     assert page.count("data:image/png;base64,") == 1
     assert not re.search(r"(src|href)=\"(?!data:)", page)  # nothing is fetched
@@ -91,7 +98,7 @@ def test_the_command_writes_the_page_or_says_what_is_wrong(tmp_path, capsys, mon
     capsys.readouterr()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
-    for wrong, said in (
+    for wrong, outputs in (
         (["page", "c"], "c is not a run folder: it has no config.json"),
         (["page", "broken"], "broken/config.json is not JSON"),
         (["page"], "name one or more"),
@@ -100,7 +107,7 @@ def test_the_command_writes_the_page_or_says_what_is_wrong(tmp_path, capsys, mon
         with pytest.raises(SystemExit) as exit_:
             runs.main(wrong)
         assert exit_.value.code == 2
-        assert said in capsys.readouterr().err
+        assert outputs in capsys.readouterr().err
 
 
 def test_a_browser_opens_it(tmp_path):

@@ -29,7 +29,9 @@ def record(folder, seed=0, rows=2):
 
 
 def test_a_folder_tells_what_was_asked_where_it_ran_and_what_came_out(tmp_path):
-    splits = data.Splits({"train": data.Split({"x": [1, 2]})}, data.Info("toy", "here"))
+    splits = data.DatasetDict(
+        {"train": data.Dataset({"x": [1, 2]})}, data.DatasetInfo("toy", "here")
+    )
     with runs.open(Config(), name="try", out=tmp_path / "a", data=splits, quiet=True) as run:
         run.write(3, {"test/loss": 0.5})
         run.finish({"test/loss": 0.5})

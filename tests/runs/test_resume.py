@@ -60,8 +60,8 @@ def test_the_same_command_finds_its_newest_unfinished_run(capsys):
     with open_run(quiet=False) as run:
         assert run.folder == first
         assert run.checkpoints.latest() == 3
-        said = capsys.readouterr().out
-        assert said == f"continuing the unfinished run {first}; --no-resume starts a new one\n"
+        outputs = capsys.readouterr().out
+        assert outputs == f"continuing the unfinished run {first}; --no-resume starts a new one\n"
         run.rewind(3)
         run.finish({"test/loss": 1.0})
     with open_run() as run:  # a finished run is not continued
@@ -72,7 +72,9 @@ def test_the_same_command_finds_its_newest_unfinished_run(capsys):
 
 def test_another_run_is_not_taken_for_it(tmp_path):
     mine = interrupted()
-    splits = data.Splits({"train": data.Split({"x": [1, 2]})}, data.Info("toy", "here"))
+    splits = data.DatasetDict(
+        {"train": data.Dataset({"x": [1, 2]})}, data.DatasetInfo("toy", "here")
+    )
     for config, options in (
         (Config(seed=1), {}),
         (Config(data_dir=tmp_path), {}),
@@ -175,7 +177,9 @@ def test_a_line_cut_off_by_a_kill_is_no_damage(tmp_path, capsys):
 
 def test_other_data_are_refused(tmp_path):
     def splits(x):
-        return data.Splits({"train": data.Split({"x": [x]})}, data.Info("toy", "here"))
+        return data.DatasetDict(
+            {"train": data.Dataset({"x": [x]})}, data.DatasetInfo("toy", "here")
+        )
 
     config = Config(out=tmp_path / "a")
     interrupted(config, data=splits(1))

@@ -1,33 +1,35 @@
 """A small problem that the tests of training share."""
 
-import flax.linen as nn
+import flax.linen as linen
 import jax
 import numpy as np
 
 from jaxdl import data, losses, metrics, objectives, train
 
 
-class Net(nn.Module):
+class Net(linen.Module):
     """Two dense layers; batch norm and dropout where asked for."""
 
     batch_norm: bool = False
     dropout: float = 0.0
 
-    @nn.compact
+    @linen.compact
     def __call__(self, x, *, train: bool):
-        x = nn.Dense(8)(x.reshape(len(x), -1))
+        x = linen.Dense(8)(x.reshape(len(x), -1))
         if self.batch_norm:
-            x = nn.BatchNorm(use_running_average=not train)(x)
-        x = nn.Dropout(self.dropout, deterministic=not train)(nn.tanh(x))
-        return nn.Dense(3)(x)
+            x = linen.BatchNorm(use_running_average=not train)(x)
+        x = linen.Dropout(self.dropout, deterministic=not train)(linen.tanh(x))
+        return linen.Dense(3)(x)
 
 
-def blobs(n: int = 37, seed: int = 0) -> data.Split:
+def blobs(n: int = 37, seed: int = 0) -> data.Dataset:
     """Three clouds of points in the plane, in a size that no batch divides."""
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 3, n).astype(np.int32)
-    centre = np.array([[0, 2], [2, -1], [-2, -1]], np.float32)[label]
-    return data.Split({"x": (centre + rng.normal(size=(n, 2))).astype(np.float32), "label": label})
+    center = np.array([[0, 2], [2, -1], [-2, -1]], np.float32)[label]
+    return data.Dataset(
+        {"x": (center + rng.normal(size=(n, 2))).astype(np.float32), "label": label}
+    )
 
 
 def problem(tx, *, net=Net(), seed=0, **options):

@@ -4,21 +4,24 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdl import data, models, objectives, train
+from jaxdl import objectives, recommenders
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "pointwise"])
 def test_epochs_one_by_one_are_epochs_in_one_call(kind):
-    world = data.load_interactions("low_rank")
-    model, one = models.MatrixFactorization(world.num_users, world.num_items, 4), np.zeros(1, int)
+    world = recommenders.load_interactions("low_rank")
+    model, one = (
+        recommenders.MatrixFactorization(world.num_users, world.num_items, 4),
+        np.zeros(1, int),
+    )
     params, _ = objectives.as_network(model).init(jax.random.key(0), (one, one))
     if kind == "pairwise":
         fit, known = (
-            train.pairwise_sgd,
-            data.ItemLists.of(world.ratings, world.num_users, world.num_items),
+            recommenders.pairwise_sgd,
+            recommenders.ItemLists.of(world.ratings, world.num_users, world.num_items),
         )
     else:
-        fit, known = train.pointwise_sgd, dict(world.ratings.columns)
+        fit, known = recommenders.pointwise_sgd, dict(world.ratings.columns)
     whole, history = fit(params, known, epochs=3, seed=0)
     parts, losses = params, []
     for k in range(3):

@@ -37,7 +37,9 @@ def test_the_drivers_give_the_same_bits_for_dense_networks(net):
 def test_the_drivers_agree_after_one_step_of_lenet():
     split = data.load("digits", limit=32)["train"]
     model, tx = models.LeNet(num_classes=10), optax.sgd(0.1)
-    objective = objectives.supervised(model, losses.softmax_cross_entropy, preprocess=data.to_unit)
+    objective = objectives.supervised(
+        model, losses.softmax_cross_entropy, preprocess=data.images.to_unit
+    )
     trainer = train.make(objective, tx)
 
     def one(driver):

@@ -171,7 +171,7 @@ def test_example_gradients_and_transfer_know_them(kind):
     batch = data.host_batch(blobs(), 0, batch_size=4)
     grads = train.per_example_gradients(objective, state.params, {}, batch, KEY)
     assert all(leaf.shape[0] == 4 and np.any(leaf) for leaf in jax.tree.leaves(grads))
-    new, report = train.transfer(state.params, {"hidden": state.params["hidden"]})
+    new, report = train.load_pretrained(state.params, {"hidden": state.params["hidden"]})
     assert len(report.matched) == 2
     assert set(new) == {"hidden", "out"}
 

@@ -10,7 +10,7 @@ from tests.train.problems import Log, blobs, problem
 
 def test_fit_lowers_the_rate_shows_it_and_resumes_it(tmp_path):
     tx = optax.chain(
-        optim.inject_rate(optax.sgd, 0.2), optim.reduce_on_plateau(patience=0, absolute=1e9)
+        optim.inject_rate(optax.sgd, 0.2), optim.reduce_lr_on_plateau(patience=0, absolute=1e9)
     )
 
     def after_epoch(state, row):

@@ -168,7 +168,7 @@ def test_the_guard_skips_counts_and_leaves_everything_else():
     assert int(skipped.step) == 3
     assert skipped.skipped.tolist() == [2, 2]
     assert float(out["skipped"].compute()) == 1
-    assert float(out["loss"].weight) == 0  # nothing learnt, nothing reported
+    assert float(out["loss"].weight) == 0  # nothing learned, nothing reported
     for name in ("params", "opt_state", "model_state", "ema"):
         chex.assert_trees_all_equal(getattr(skipped, name), getattr(state, name))
     again, _ = step(skipped, good)

@@ -135,7 +135,7 @@ def test_penalties_and_plateaus_are_hyperparameters_like_others():
 
     def member(hyper):
         penalty = optim.l1_proximal(hyper["penalty"], 0.1)
-        plateau = optim.reduce_on_plateau(patience=0, absolute=10.0, factor=0.5)
+        plateau = optim.reduce_lr_on_plateau(patience=0, absolute=10.0, factor=0.5)
         tx = optax.chain(optim.inject_rate(optax.sgd, 0.1), plateau, penalty)
         return train.make(OBJECTIVE, tx)
 

@@ -1,0 +1,208 @@
+"""Pairs of sentences in two languages: Tatoeba's files, and dates as Babel writes them.
+
+pairs = data.text.load_pairs("dates")                             # "train" and "test"
+source = data.text.Vocabulary.build(..., reserved=data.text.RESERVED)
+columns, counts = data.text.encode_pairs(
+    pairs["train"], (source, target), data.text.characters, 32, 32
+)
+"""
+
+import datetime
+import functools
+import pathlib
+import re
+import unicodedata
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxdl.data._builders import Builder, prepare
+from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data.text._text import PAD, UNKNOWN, Vocabulary, pad_sequences
+from jaxdl.data.text._tokens import character_class
+
+BOS, EOS = "<bos>", "<eos>"
+RESERVED = (PAD, UNKNOWN, BOS, EOS)  # ids 0 to 3
+Pairs = list[tuple[str, str]]
+
+
+def load_pairs(
+    name: str = "dates", data_dir: str | pathlib.Path | None = None, *, limit: int | None = None
+) -> dict[str, Pairs]:
+    """Loads pairs (source, target).
+
+    >>> load_pairs("dates", limit=2)["test"]
+    [('Apr 30, 1986', '30 avr. 1986'), ('Oct 26, 2075', '26 oct. 2075')]
+
+    Args:
+        name: "dates", English and French, needs no file; "tatoeba", a file "english TAB french" a
+            line, a zip with one, or the folder of either (a zip comes first). A tenth of the
+            sentences is held out, all translations of one together.
+        data_dir: the file or folder.
+        limit: so many pairs of the file, the first, which are the shortest at manythings.org.
+    Returns: "train" and "test".
+    Raises: DataError if files are missing, or a line has no tab.
+    """
+    if name == "dates":
+        return {
+            key: [
+                (_text(source), _text(target))
+                for source, target in zip(split["source"], split["target"], strict=True)
+            ][:limit]
+            for key, split in prepare(DATES).items()
+        }
+    if name != "tatoeba":
+        raise DataError(f"unknown pairs {name!r}; known are dates, tatoeba")
+    if data_dir is None:
+        raise DataError(
+            "tatoeba is read from files: get a zip of pairs from https://www.manythings.org/anki "
+            "and name its folder as data_dir (--data-dir)"
+        )
+    pairs = [(normalize_sentence(a), normalize_sentence(b)) for a, b in read_pairs(data_dir, limit)]
+    sources = sorted({source for source, _ in pairs})
+    held_out = set(np.random.default_rng(0).permutation(sources)[: len(sources) // 10].tolist())
+    return {
+        "train": [pair for pair in pairs if pair[0] not in held_out],
+        "test": [pair for pair in pairs if pair[0] in held_out],
+    }
+
+
+def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
+    r"""Reads lines "source TAB target", from a text, a zip that has one, or a folder of either.
+
+    >>> _ = pathlib.Path("fra.txt").write_text("Go.\tVa !\nRun!\tCours !\n")
+    >>> read_pairs("fra.txt")
+    [('Go.', 'Va !'), ('Run!', 'Cours !')]
+
+    Raises: DataError if there is none, the text is not UTF-8, or a line has no tab.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        found = sorted(path.glob("*.zip")) or sorted(path.glob("*.txt"))
+        if not found:
+            raise DataError(f"{path}: expected a zip or a text of pairs, found none")
+        path = found[0]
+    if not path.is_file():
+        raise DataError(f"{path}: no such file or folder")
+    try:
+        content = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                inside = [n for n in archive.namelist() if n.endswith(".txt") and n[0] != "_"]
+                if not inside:
+                    raise DataError(f"{path}: expected a text of pairs in the zip, found none")
+                content = archive.read(inside[0])
+        lines = content.decode("utf-8-sig").splitlines()[:limit]
+    except (UnicodeDecodeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: expected UTF-8 text or a zip of one, {error}") from error
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        fields = line.split("\t")  # later files have a third one, where the pair comes from
+        if len(fields) < 2:
+            raise DataError(f"{path}, line {number}: expected two sentences and a tab between")
+        pairs.append((fields[0], fields[1]))
+    if not pairs:
+        raise DataError(f"{path}: no pairs")
+    return pairs
+
+
+def normalize_sentence(text: str) -> str:
+    """Lower case in Unicode's NFC, a single space between words, and before and after marks.
+
+    >>> normalize_sentence("Is he there,  là-bas?")
+    'is he there , là-bas ?'
+    """
+    text = unicodedata.normalize("NFC", text).lower().replace("’", "'")
+    return " ".join(_mark().sub(r" \1 ", text).split())
+
+
+@functools.cache
+def _mark() -> re.Pattern[str]:
+    """What stands for itself: neither of a word (letters with their accents and vowel signs)."""
+    return re.compile(rf"([^\w\s'{character_class('M')}-])")
+
+
+def encode_pairs(
+    pairs: Pairs,
+    vocabularies: tuple[Vocabulary, Vocabulary],
+    tokenize: Callable[[str], Sequence[str]],
+    source_length: int,
+    target_length: int,
+) -> tuple[Dataset, dict[str, int]]:
+    """Turns pairs into ids, both sides ended by `<eos>` and filled up with 0.
+
+    >>> vocabulary = Vocabulary.build("ab", reserved=RESERVED)  # a is 4, b is 5, <eos> is 3
+    >>> both = vocabulary, vocabulary
+    >>> columns, counts = encode_pairs([("a b", "b a b")], both, str.split, 4, 3)
+    >>> columns["source"], columns["target"], counts
+    (array([[4, 5, 3, 0]], dtype=int32), array([[5, 4, 3]], dtype=int32),
+     {'cut': 1, 'unknown': 0, 'tokens': 5})
+
+    Args:
+        pairs: (source, target).
+        vocabularies: of the two sides, with `RESERVED` first.
+        tokenize: `words` or `characters`.
+        source_length, target_length: with the end; longer ones are cut, and still end.
+    Returns: columns "source" and "target", and counts: "cut" sentences, "unknown" tokens of either
+        side, and "tokens" in total.
+    Raises: ValueError if a vocabulary reserves others.
+    """
+    columns, counts = {}, {"cut": 0, "unknown": 0, "tokens": 0}
+    lengths = (source_length, target_length)
+    for side, name in enumerate(("source", "target")):
+        vocabulary, length = vocabularies[side], lengths[side]
+        if vocabulary.tokens[: len(RESERVED)] != RESERVED:
+            raise ValueError(f"vocabularies need the tokens {RESERVED} first")
+        tokens = [tokenize(pair[side]) for pair in pairs]
+        counts["tokens"] += sum(map(len, tokens))
+        counts["unknown"] += sum(vocabulary.count_unknown(some) for some in tokens)
+        counts["cut"] += sum(len(some) >= length for some in tokens)
+        ids = [vocabulary.encode([*some[: length - 1], EOS]).tolist() for some in tokens]
+        columns[name], _ = pad_sequences(ids, length)
+    return Dataset(columns), counts
+
+
+# Dates of 1900 to 2099 in English and French, in three of CLDR's forms; the form is kept.
+
+_WIDTH = 40  # characters of Latin-1, filled up with zeros
+
+
+def _bytes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("latin-1").ljust(_WIDTH, b"\0"), np.uint8)
+
+
+def _text(row: np.ndarray) -> str:
+    return row.tobytes().rstrip(b"\0").decode("latin-1")
+
+
+def _dates(downloads: Any) -> dict[str, Dataset]:
+    """10,000 dates to learn from and 1,000 other ones, drawn once and for all."""
+    from babel.dates import format_date
+
+    rng = np.random.default_rng(0)
+    first = datetime.date(1900, 1, 1)
+    days = (datetime.date(2100, 1, 1) - first).days
+    drawn = [first + datetime.timedelta(int(day)) for day in rng.permutation(days)[:11000]]
+    forms = rng.choice(["full", "long", "medium"], len(drawn))
+    columns = {
+        side: np.stack(
+            [
+                _bytes(format_date(date, str(form), locale=locale).replace("\u202f", " "))
+                for date, form in zip(drawn, forms, strict=True)
+            ]
+        )
+        for side, locale in (("source", "en"), ("target", "fr"))
+    }
+    rows = Dataset(columns)
+    return {"train": rows.take(slice(0, 10000)), "test": rows.take(slice(10000, None))}
+
+
+DATES = Builder(
+    name="dates",
+    features={"source": ((_WIDTH,), np.uint8), "target": ((_WIDTH,), np.uint8)},
+    make_splits=_dates,
+)

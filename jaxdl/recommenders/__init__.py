@@ -1,0 +1,58 @@
+"""Recommenders: interactions, neighbors, factorizations, AutoRec and NeuMF, and their training.
+
+    ratings = recommenders.load_interactions(data_dir)
+    model = recommenders.MatrixFactorization(ratings.num_users, ratings.num_items)
+
+The rest of the library does not use this room.
+"""
+
+from jaxdl.recommenders._factors import pairwise_sgd, pointwise_sgd
+from jaxdl.recommenders._interactions import (
+    Interactions,
+    ItemLists,
+    interactions,
+    sample_negatives,
+    split_folds,
+    split_last,
+    split_per_user,
+    split_random,
+)
+from jaxdl.recommenders._models import (
+    AutoRec,
+    MatrixFactorization,
+    NeuMF,
+    factor_scores,
+    recommend,
+    similar_items,
+)
+from jaxdl.recommenders._movielens import load_interactions, low_rank_truth, read_movielens
+from jaxdl.recommenders._neighbors import neighbor_ratings, rating_similarity
+from jaxdl.recommenders._objectives import pairwise, reconstruction
+from jaxdl.recommenders._ranking import rank_catalog
+
+__all__ = [
+    "AutoRec",
+    "Interactions",
+    "ItemLists",
+    "MatrixFactorization",
+    "NeuMF",
+    "factor_scores",
+    "interactions",
+    "load_interactions",
+    "low_rank_truth",
+    "neighbor_ratings",
+    "pairwise",
+    "pairwise_sgd",
+    "pointwise_sgd",
+    "rank_catalog",
+    "rating_similarity",
+    "read_movielens",
+    "recommend",
+    "reconstruction",
+    "sample_negatives",
+    "similar_items",
+    "split_folds",
+    "split_last",
+    "split_per_user",
+    "split_random",
+]
