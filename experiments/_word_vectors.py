@@ -24,7 +24,7 @@ class Config:
     seed: int = 0  # of everything random
     smoke: bool = False  # a few seconds: little text, few dimensions
     out: pathlib.Path | None = None  # run folder; runs/NAME/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Config:
     seeds: int = 3  # runs each, with and without
     smoke: bool = False  # a few seconds: two epochs, one seed
     out: pathlib.Path | None = None  # run folder; runs/augmentation/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def main(config: Config) -> dict[str, float]:

@@ -33,7 +33,7 @@ class Config:
     seed: int = 0  # of the weights, the order of the data and the augmentation
     smoke: bool = False  # a few seconds: digits in color, a narrow network, two epochs
     out: pathlib.Path | None = None  # run folder; runs/cifar/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def preprocess(batch: dict) -> dict:

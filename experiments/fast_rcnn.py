@@ -34,7 +34,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: an epoch of 16 images of 64x96
     out: pathlib.Path | None = None  # run folder; runs/fast_rcnn/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def main(config: Config) -> dict[str, float]:

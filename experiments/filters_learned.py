@@ -30,7 +30,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, one epoch
     out: pathlib.Path | None = None  # run folder; runs/filters_learned/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 BODY = ((4, 1, 0), (3, 3, 0), (4, 1, 0), (3, 3, 0))  # kernel, stride, padding of the network

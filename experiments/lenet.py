@@ -32,7 +32,7 @@ class Config:
     max_shift: int = 2  # augmentation: pixels by which a training image may be moved
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/lenet/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 PUBLISHED = {"mnist": 0.9905}

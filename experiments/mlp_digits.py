@@ -28,7 +28,7 @@ class Config:
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: little data, two epochs
     out: pathlib.Path | None = None  # run folder; runs/mlp_digits/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 ATTRIBUTES = {"odd": (1, 3, 5, 7, 9), "above four": (5, 6, 7, 8, 9), "has a loop": (0, 6, 8, 9)}

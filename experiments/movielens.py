@@ -64,7 +64,7 @@ class Config:
     autorec: AutoRec = AutoRec()  # auto-encoder of items
     smoke: bool = False  # a few seconds: two epochs, two seeds
     out: pathlib.Path | None = None  # run folder; runs/movielens/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def main(config: Config) -> dict[str, float]:

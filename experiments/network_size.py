@@ -26,7 +26,7 @@ class Config:
     seeds: int = 5  # runs of each network, seeds 0, 1, ...
     smoke: bool = False  # a few seconds: one seed, two epochs
     out: pathlib.Path | None = None  # run folder; runs/network_size/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def main(config: Config) -> dict[str, float]:

@@ -29,7 +29,7 @@ class Config:
     seed: int = 0  # of the weights and the drawings
     smoke: bool = False  # a few seconds: 20 small batches
     out: pathlib.Path | None = None  # run folder; runs/ocr/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 HEIGHT = {"digits": (1.5, 2.2), "mnist": (1.2, 1.7)}  # the handwriting fills so much of its frame

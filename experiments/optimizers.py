@@ -30,7 +30,7 @@ class Config:
     batch_size: int = 64  # examples per step
     smoke: bool = False  # a few seconds: little data, two epochs, two rates, three optimizers
     out: pathlib.Path | None = None  # run folder; runs/optimizers/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def optimizers(steps: int) -> dict[str, Callable[[Any], optax.GradientTransformation]]:

@@ -51,7 +51,7 @@ class Config:
     user: int = 1  # whose history and recommendations are printed, by the id of the source
     smoke: bool = False  # a few seconds: two epochs, two seeds
     out: pathlib.Path | None = None  # run folder; runs/recommend/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 ONCE = ("factors", "epochs", "loss")  # what a pass is not given as a number

@@ -45,7 +45,7 @@ class Config:
     seed: int = 0  # of the body's weights and patches
     smoke: bool = False  # a few seconds: small pictures, few steps
     out: pathlib.Path | None = None  # run folder; runs/style_transfer/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def main(config: Config) -> dict[str, float]:

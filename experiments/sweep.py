@@ -33,7 +33,7 @@ class Config:
     vectorize: ops.Vectorize = "auto"  # one member after the other, or all in step
     smoke: bool = False  # a few seconds: little data, two epochs, eight members
     out: pathlib.Path | None = None  # run folder; runs/sweep/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def main(config: Config) -> dict[str, float]:

@@ -38,7 +38,7 @@ class Config:
     seed: int = 0  # of the weights and the samples
     smoke: bool = False  # a few seconds: little text, a narrow model
     out: pathlib.Path | None = None  # run folder; runs/word_lm/DATE-TIME if not given
-    resume: bool = True  # continue the run that --out holds; --no-resume starts it over
+    resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
 def main(config: Config) -> dict[str, float]:

@@ -16,10 +16,18 @@ def _flat_dot(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) 
     sum over two, which is slow for the head of a large vocabulary. Elsewhere the axes stay apart,
     for one may lie on many devices.
     """
-    if x.ndim <= 2 or jax.default_backend() != "cpu":
+    if x.ndim <= 2:
         return lax.dot_general(x, kernel, dimensions, **options)
-    flat = lax.dot_general(x.reshape(-1, x.shape[-1]), kernel, (((1,), (0,)), ((), ())), **options)
-    return flat.reshape(*x.shape[:-1], kernel.shape[-1])
+
+    def flat(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        rows = x.reshape(-1, x.shape[-1])
+        product = lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
+        return product.reshape(*x.shape[:-1], kernel.shape[-1])
+
+    def apart(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.dot_general(x, kernel, dimensions, **options)
+
+    return lax.platform_dependent(x, kernel, cpu=flat, default=apart)
 
 
 def contract_last(x: jax.Array, kernel: jax.Array) -> jax.Array:

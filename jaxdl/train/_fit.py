@@ -169,7 +169,7 @@ def fit(
                 seconds = time.perf_counter() - started
                 row |= {"time/train": seconds, **steps.times}
                 row["time/examples_per_s"] = (position - epoch_start) * batch_size / seconds
-                steps.times.update(dict.fromkeys(steps.times, 0.0))  # told once
+                steps.times.update(dict.fromkeys(steps.times, 0.0))  # they go into one row
                 started = time.perf_counter()
                 for name, part in (held_out or {}).items():
                     row |= scalars(evaluate(trainer, state, part, batch_size), f"{name}/")
@@ -216,9 +216,7 @@ def evaluate(
     Array(1.667, dtype=float32)
     """
     batch_size = min(batch_size, len(split))
-    step = jax.jit(
-        trainer.evaluate
-    )  # compiled once for each trainer: jax keeps programs by function
+    step = jax.jit(trainer.evaluate)  # compiled once: jax keeps programs by their function
     merged: Metrics | None = None
     for batch in data.batches(split, batch_size):
         state, new = step(state, batch)

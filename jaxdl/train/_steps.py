@@ -146,7 +146,7 @@ def choose_driver(
     size = sum(column.nbytes for column in split.columns.values())
     if size > RESIDENT_BYTES or jax.process_count() > 1:
         return "stream"  # each process then builds only its share of a batch
-    if jax.default_backend() != "cpu":
+    if next(iter(state.step.devices())).platform != "cpu":
         return "scan"
     jaxpr = jax.make_jaxpr(step)(state, example)
     return "loop" if "conv_general_dilated" in str(jaxpr) else "scan"
