@@ -32,13 +32,17 @@ def from_anywhere(
     @functools.wraps(read)
     def reader(path: str | pathlib.Path, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         path = pathlib.Path(path)
-        first: DataError | None = None
+        found: list[DataError] = []
         for folder in _places(path):
             try:
                 return read(folder, *args, **kwargs)
             except DataError as error:
-                first = first or error
-        raise first or DataError(f"{path}: no such folder or archive ({', '.join(ENDINGS)})")
+                found.append(error)
+        if not found:
+            raise DataError(f"{path}: no such folder or archive ({', '.join(ENDINGS)})")
+        if len(found) == 1:
+            raise found[0]
+        raise DataError(f"{found[0]}; nor in what is below it: {found[-1]}") from found[0]
 
     return reader
 
@@ -46,16 +50,16 @@ def from_anywhere(
 def _places(path: pathlib.Path) -> Iterator[pathlib.Path]:
     if path.is_dir():
         yield path
-        if (inner := _inner(path)) != path:
+        if (inner := innermost(path)) != path:
             yield inner
         archives = [one for one in sorted(path.iterdir()) if one.name.lower().endswith(ENDINGS)]
     else:
         archives = [path] if path.is_file() else []
     for archive in archives:
-        yield _inner(unpacked(archive))
+        yield innermost(unpacked(archive))
 
 
-def _inner(folder: pathlib.Path) -> pathlib.Path:
+def innermost(folder: pathlib.Path) -> pathlib.Path:
     """The folder in which there is more than one more folder."""
     while True:
         inside = [one for one in folder.iterdir() if one.name[0] not in "._"]
@@ -87,7 +91,10 @@ def unpacked(archive: pathlib.Path) -> pathlib.Path:
         part.rename(folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
         if not folder.is_dir():  # another process may have been sooner
-            raise DataError(f"{archive}: expected a zip or tar archive, {error}") from error
+            cause = str(error).partition("\n")[0]
+            raise DataError(
+                f"{archive}: expected a zip or tar archive or a folder, {cause}"
+            ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder

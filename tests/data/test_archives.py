@@ -130,8 +130,7 @@ def test_every_source_takes_a_folder_and_its_archive(name, tmp_path):
         assert lengths(data.load(name, holder)) == want
     below = tmp_path / "below" / "one"
     shutil.copytree(plain, below)
-    if name != "imdb":
-        assert lengths(data.load(name, below.parent)) == want
+    assert lengths(data.load(name, below.parent)) == want
 
 
 def test_texts_pairs_and_ratings_take_archives_too(tmp_path):

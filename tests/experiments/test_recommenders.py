@@ -59,3 +59,10 @@ def test_bad_options_are_named(experiment):
 def test_an_unknown_user_is_named(tmp_path):
     with pytest.raises(ValueError, match="unknown user 777; there are 200"):
         recommend.main(recommend.Config(user=777, smoke=True, out=tmp_path / "run"))
+
+
+def test_a_model_below_its_baselines_is_named():
+    assert movielens.below("mf", 0.9, mean=1.1, biases=0.95) == ""
+    warning = movielens.below("mf", 0.96, mean=1.1, biases=0.95)
+    assert warning == "warning: mf is worse than biases alone, RMSE 0.9600 for 0.9500"
+    assert "the mean of all ratings" in movielens.below("mf", 1.2, mean=1.1, biases=0.95)

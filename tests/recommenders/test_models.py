@@ -160,3 +160,14 @@ def test_factors_learn_ratings_and_ranks(world):
     _, history = recommenders.pairwise_sgd(params, known, epochs=10, seed=0, batch_size=512)
     np.testing.assert_allclose(history[0], np.log(2), atol=0.15)
     assert history[-1] < 0.85 * history[0]
+
+
+def test_autorec_with_a_mean_sees_what_is_off_it_and_adds_it_again():
+    rng = np.random.default_rng(0)
+    ratings, observed = jnp.float32(rng.integers(1, 6, (4, U))), jnp.array(rng.random((4, U)) < 0.5)
+    plain = recommenders.AutoRec(U, hidden=5)
+    variables = plain.init(jax.random.key(0), ratings, observed, train=False)
+    centered = recommenders.AutoRec(U, hidden=5, mean=3.0)
+    got = centered.apply(variables, ratings, observed, train=False)
+    want = 3 + plain.apply(variables, ratings - 3, observed, train=False)
+    np.testing.assert_allclose(got, want, rtol=1e-6)

@@ -12,12 +12,12 @@ import functools
 import pathlib
 import re
 import unicodedata
-import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from jaxdl.data._archives import ENDINGS, from_anywhere
 from jaxdl.data._builders import Builder, prepare
 from jaxdl.data._dataset import DataError, Dataset
 from jaxdl.data.text._text import PAD, UNKNOWN, Vocabulary, pad_sequences
@@ -70,7 +70,7 @@ def load_pairs(
 
 
 def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
-    r"""Reads lines "source TAB target", from a text, a zip that has one, or a folder of either.
+    r"""Reads lines "source TAB target", from a text, its archive or a folder of either.
 
     >>> _ = pathlib.Path("fra.txt").write_text("Go.\tVa !\nRun!\tCours !\n")
     >>> read_pairs("fra.txt")
@@ -79,23 +79,25 @@ def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
     Raises: DataError if there is none, the text is not UTF-8, or a line has no tab.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
-        found = sorted(path.glob("*.zip")) or sorted(path.glob("*.txt"))
-        if not found:
-            raise DataError(f"{path}: expected a zip or a text of pairs, found none")
-        path = found[0]
+    if path.is_dir() or path.name.lower().endswith(ENDINGS):
+        return _pairs_of_folder(path, limit)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder")
+    return _pairs_of_text(path, limit)
+
+
+@from_anywhere
+def _pairs_of_folder(folder: pathlib.Path, limit: int | None) -> Pairs:
+    found = [path for path in sorted(folder.glob("*.txt")) if path.name[0] != "_"]  # _about.txt
+    if not found:
+        raise DataError(f"{folder}: expected a zip or a text of pairs, found none")
+    return _pairs_of_text(found[0], limit)
+
+
+def _pairs_of_text(path: pathlib.Path, limit: int | None) -> Pairs:
     try:
-        content = path.read_bytes()
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                inside = [n for n in archive.namelist() if n.endswith(".txt") and n[0] != "_"]
-                if not inside:
-                    raise DataError(f"{path}: expected a text of pairs in the zip, found none")
-                content = archive.read(inside[0])
-        lines = content.decode("utf-8-sig").splitlines()[:limit]
-    except (UnicodeDecodeError, zipfile.BadZipFile) as error:
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()[:limit]
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8 text or a zip of one, {error}") from error
     pairs = []
     for number, line in enumerate(lines, start=1):

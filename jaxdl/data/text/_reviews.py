@@ -5,11 +5,13 @@ import pathlib
 import re
 import tarfile
 import unicodedata
+import zipfile
 from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 
+from jaxdl.data._archives import innermost, unpacked
 from jaxdl.data._dataset import DataError, Dataset
 from jaxdl.data.text._text import Vocabulary, pad_sequences
 from jaxdl.data.text._tokens import character_class
@@ -33,12 +35,15 @@ def read_reviews(path: str | pathlib.Path) -> dict[str, Dataset]:
     (['A film of train/neg.', 'A film of train/pos.'], array([0, 1], dtype=int32))
 
     Args:
-        path: the tar.gz, or the folder that holds it (an archive in it comes first) or "aclImdb",
-            or that has train and test itself.
+        path: the archive (tar.gz, read in place, or zip), or the folder that holds it (an archive
+            in it comes first) or "aclImdb", or that has train and test itself.
     Returns: "train" and "test" with columns "text" (str) and "label" (1 for pos), by file name.
     Raises: DataError for what is no archive, or a class without reviews.
     """
     path = pathlib.Path(path)
+    zips = sorted(path.glob("*.zip")) if path.is_dir() else [path]
+    if zips and zipfile.is_zipfile(zips[0]):
+        path = unpacked(zips[0])
     archives = sorted(path.glob("*.tar.gz")) if path.is_dir() else [path]
     contents: dict[str, bytes] = {}
     if archives:
@@ -51,7 +56,7 @@ def read_reviews(path: str | pathlib.Path) -> dict[str, Dataset]:
         except (tarfile.TarError, EOFError, OSError) as error:
             raise DataError(f"{archives[0]}: expected a tar.gz or a folder, {error}") from error
     else:
-        root = path / "aclImdb" if (path / "aclImdb").is_dir() else path
+        root = next((p for p in (path / "aclImdb", innermost(path)) if p.is_dir()), path)
         contents = {str(file): file.read_bytes() for file in root.glob("t*/*/*.txt")}
     splits = {}
     for split in ("train", "test"):

@@ -122,7 +122,7 @@ def test_files_and_what_is_wrong_with_them(tmp_path):
         ("novel", None, "known are manual"),
         ("text", None, "read from files"),
         ("text", tmp_path / "none", "no such file"),
-        ("ptb", tmp_path / "a.txt", "zip or a folder"),
+        ("ptb", tmp_path / "a.txt", "a zip or tar archive or a folder"),
     ]:
         with pytest.raises(data.DataError, match=message):
             data.text.load_text(name, path)
