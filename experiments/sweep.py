@@ -44,7 +44,7 @@ def main(config: Config) -> dict[str, float]:
     splits = data.load(
         config.data,
         config.data_dir,
-        limit=320 if config.smoke else None,
+        limit=400 if config.smoke else None,
         validation=config.validation,
     )
     if config.smoke:

@@ -121,12 +121,12 @@ class Run:
         self._metrics.close()
         with _named(self._path):
             if damage or text != kept:
-                outputs = (
+                reason = (
                     f"line {damage[0]} is damaged" if damage else "rows are missing or changed"
                 )
                 old = move_aside(self._path) if self._path.exists() else None
                 kept_as = f" (kept as {old.name})" if old and found else ""
-                self.note(f"{self._path}: {outputs}{kept_as}; {len(rows)} rows are in place again")
+                self.note(f"{self._path}: {reason}{kept_as}; {len(rows)} rows are in place again")
             _write_whole(self._path, text)
             self._metrics = self._path.open("a", encoding="utf-8")
         self._purge = step + 1  # TensorBoard then hides what came after
@@ -230,14 +230,14 @@ def open(
     wanted = {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
     wanted = {"experiment": name, **wanted}
     checksums = {key: split.checksum() for key, split in (data or {}).items()}
-    outputs = []
+    lines = []
     if out is None:
         if not _is_only_process():
             raise ValueError("a run of several processes needs a folder by name (--out)")
         parent = pathlib.Path("runs") / name
         out = find_unfinished(parent, wanted, checksums) if resume else None
         if out is not None:
-            outputs.append(f"continuing the unfinished run {out}; --no-resume starts a new one")
+            lines.append(f"continuing the unfinished run {out}; --no-resume starts a new one")
         out = out or parent / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S-%f")[:-3]
     folder = pathlib.Path(out)
     refuse_foreign(folder, wanted, checksums)
@@ -247,13 +247,13 @@ def open(
         def prepare() -> None:
             old = _lock(folder, stack, keep=resume)
             if old is not None:
-                outputs.append(f"{folder} held a run; it is now {old}")
+                lines.append(f"{folder} held a run; it is now {old}")
             _write_json(folder / "config.json", wanted)
             _write_json(folder / "environment.json", {**environment(), "data": checksums})
 
         _in_first_process(prepare, f"cannot write the run folder {folder}")
         run = Run(folder, wanted, quiet, save_seconds)
-        for line in outputs:
+        for line in lines:
             run.note(line)
         if run._path.stat().st_size and not has_own_checkpoints(folder):
             run.rewind(-1)  # nothing was saved that its rows could belong to
