@@ -121,9 +121,7 @@ class Run:
         self._metrics.close()
         with _named(self._path):
             if damage or text != kept:
-                reason = (
-                    f"line {damage[0]} is damaged" if damage else "rows are missing or changed"
-                )
+                reason = f"line {damage[0]} is damaged" if damage else "rows are missing or changed"
                 old = move_aside(self._path) if self._path.exists() else None
                 kept_as = f" (kept as {old.name})" if old and found else ""
                 self.note(f"{self._path}: {reason}{kept_as}; {len(rows)} rows are in place again")
