@@ -132,7 +132,8 @@ def main(config: Config) -> dict[str, float]:
         if config.data == "fashion_mnist" and config.network in BOOK:
             run.note(f"the book's test accuracy after 10 epochs: {BOOK[config.network]}")
         final = train.evaluate(trainer, result.state, splits["test"])
-        return run.finish(train.scalars(final, "test/"))
+        majority = data.majority_share(splits["train"]["label"], splits["test"]["label"])
+        return run.finish({**train.scalars(final, "test/"), "majority/accuracy": majority})
 
 
 if __name__ == "__main__":

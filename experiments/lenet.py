@@ -95,7 +95,8 @@ def main(config: Config) -> dict[str, float]:
         )
         if config.data in PUBLISHED and not config.smoke:
             run.note(f"published test accuracy {PUBLISHED[config.data]}")
-        return run.finish(train.scalars(final, "test/"))
+        majority = data.majority_share(splits["train"]["label"], splits["test"]["label"])
+        return run.finish({**train.scalars(final, "test/"), "majority/accuracy": majority})
 
 
 def shift(key: jax.Array, images: jax.Array, most: int) -> jax.Array:

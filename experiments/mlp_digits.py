@@ -78,7 +78,11 @@ def main(config: Config) -> dict[str, float]:
                 ATTRIBUTES, np.asarray(each["precision"]), np.asarray(each["recall"]), strict=True
             ):
                 run.note(f"{name:12} precision {precision:.3f}  recall {recall:.3f}")
-        return run.finish(train.scalars(final, "test/"))
+        results = train.scalars(final, "test/")
+        if config.task != "attributes":
+            labels = (chosen[part]["label"] for part in ("train", "test"))
+            results["majority/accuracy"] = data.majority_share(*labels)
+        return run.finish(results)
 
 
 def attributes(labels: jax.Array) -> jax.Array:

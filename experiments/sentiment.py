@@ -115,7 +115,8 @@ def main(config: Config) -> dict[str, float]:
             run.note(f"label {rows['label'][i]}, said {p[i]:.3f}: {text}")
         run.figure("curves", plots.curves(result.history))
         final = train.evaluate(trainer, result.state, splits["test"])
-        return run.finish(train.scalars(final, "test/"))
+        majority = data.majority_share(splits["train"]["label"], splits["test"]["label"])
+        return run.finish({**train.scalars(final, "test/"), "majority/accuracy": majority})
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ def main(config: Config) -> dict[str, float]:
             run.note(f"{true} taken for {wrong}: {count} times")
         run.figure("curves", plots.curves(result.history))
         run.figure("confusion", plots.confusion(confusion, splits.info.class_names))
-        return run.finish(results)
+        labels = (splits[part]["label"] for part in ("train", "test"))
+        return run.finish({**results, "majority/accuracy": data.majority_share(*labels)})
 
 
 if __name__ == "__main__":
