@@ -10,22 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-LAYERS = (
-    linen.Dense,
-    linen.DenseGeneral,
-    linen.Conv,
-    linen.ConvTranspose,
-    linen.ConvLocal,
-    linen.Embed,
-)
-
 
 def deltas(
     model: linen.Module,
     variables: Any,
     loss: Callable[[Any], jax.Array],
     *inputs: Any,
-    layers: tuple[type[linen.Module], ...] = LAYERS,
     **kwargs: Any,
 ) -> tuple[Any, dict[str, jax.Array]]:
     """The outputs of a model, and the local gradient `dE/du` at the output u of every layer.
@@ -46,9 +36,10 @@ def deltas(
         loss: the outputs to one number, or one per example (their sum is differentiated, so every
             example's deltas are those of its own loss).
         inputs, kwargs: what else `model.apply` takes.
-        layers: the kinds of module to look at.
     Returns: the outputs; `{path: delta}` in the order of the forward pass, shaped as the u.
-    Raises: ValueError if no layer of these kinds was called.
+    A layer is a module that has a weight of two axes or more of its own (dense, convolution,
+    embedding, of Flax or not) and gives one array; recurrent ones have `bptt`.
+    Raises: ValueError if no layer was called.
     """
 
     def forward(shifts: Mapping[str, jax.Array] | None) -> tuple[jax.Array, Any]:
@@ -56,7 +47,7 @@ def deltas(
 
         def shift(next_function: Any, args: Any, kwargs: Any, context: Any) -> Any:
             u = next_function(*args, **kwargs)
-            if not isinstance(context.module, layers) or context.method_name != "__call__":
+            if context.method_name != "__call__" or not _is_layer(context.module, u, variables):
                 return u
             path = name = "/".join(context.module.path) or type(context.module).__name__
             calls = 1
@@ -78,9 +69,18 @@ def deltas(
 
     zeros = jax.tree.map(lambda u: jnp.zeros(u.shape, u.dtype), jax.eval_shape(shapes))
     if not zeros:
-        raise ValueError(f"the model calls none of {[layer.__name__ for layer in layers]}")
+        raise ValueError("the model calls no module with a weight of two axes or more of its own")
     found, (outputs, _) = jax.grad(forward, has_aux=True)(zeros)
     return outputs, {path: found[path] for path in order}
+
+
+def _is_layer(module: linen.Module, output: Any, variables: Any) -> bool:
+    """Whether it multiplies by a weight of its own, whatever its class."""
+    own = variables["params"]
+    for name in module.path:
+        own = own.get(name, {})
+    weights = (leaf for leaf in own.values() if not isinstance(leaf, Mapping))
+    return isinstance(output, jax.Array) and any(jnp.ndim(leaf) >= 2 for leaf in weights)
 
 
 def gradient_flow(gradients: Mapping[str, Any]) -> dict[str, jax.Array]:

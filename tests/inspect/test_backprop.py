@@ -87,8 +87,37 @@ def test_any_module_convolutions_nested_and_shared():
     np.testing.assert_array_equal(delta["twice#1"], 1)
     kernel = jax.grad(lambda v: jnp.sum(Shared().apply(v, x)))(variables)["params"]["Conv_0"]
     np.testing.assert_allclose(kernel["bias"], delta["Conv_0"].sum((0, 1)), rtol=1e-5)
-    with pytest.raises(ValueError, match="Embed"):
-        inspect.deltas(Shared(), variables, lambda y: y, x, layers=(linen.Embed,))
+    empty = linen.LayerNorm()
+    with pytest.raises(ValueError, match="a weight of two axes"):
+        inspect.deltas(empty, empty.init(KEY, X), lambda y: y, X)
+
+
+@pytest.mark.parametrize(
+    "model, size",
+    [
+        (models.LeNet(10), 28),
+        (models.ResNet18(10), 32),
+        (models.VGG(10, depths=(1, 1), widths=(4, 8)), 32),
+        (models.NiN(10), 96),
+        (models.GoogLeNet(10), 64),
+        (models.DenseNet121(10), 32),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_weight_of_the_zoo_has_its_delta(model, size):
+    """Layers are known by what they do: jaxdl's convolutions as well as Flax's."""
+    x = jnp.zeros((1, size, size, 3))
+    variables = jax.eval_shape(lambda: model.init(KEY, x, train=False))
+    found = jax.eval_shape(
+        lambda v: inspect.deltas(model, v, lambda y: jnp.sum(y, -1), x, train=False)[1], variables
+    )
+    leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
+    owners = {
+        jax.tree_util.keystr(path[:-1], simple=True, separator="/")
+        for path, leaf in leaves
+        if leaf.ndim >= 2
+    }
+    assert set(found) == owners
 
 
 def test_sigmoid_gradients_vanish_and_relu_ones_do_not():
