@@ -2,11 +2,11 @@
 
     # images [B, H, W, 3] in 0..1
     targets = objectives.style.targets(body, variables, content, pictures)
-    painted, history = train.paint(body, variables, content, targets, steps=300)
+    losses = objectives.style.parts(body, variables, images, targets)  # to descend on by images
 
 The body is a VGG of this package, whose features tell what is where (content) and which textures
 there are (style: Gram matrices). Only the image is changed. Every loss is one number per image, so
-that B contents and styles are painted side by side; `jax.vmap` over targets does the same.
+that B contents and styles are painted side by side (`experiments.style_transfer`).
 """
 
 import functools
