@@ -22,7 +22,7 @@ SHOWN_ELSEWHERE = {
     "KernelMachine", "Large", "LeafCheck", "Letterbox", "MultiboxLoss", "NGram", "Plan",
     "PlateauState", "Predictions", "Program", "ReceptiveField", "Record", "Recorder",
     "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search", "Side",
-    "Study", "SweepResult", "Verdict", "Work",
+    "Study", "SweepResult", "TrainState", "Trainer", "Verdict", "Work",
     "make_sweep",  # by that of sweep
     "keep_freed_memory", "run", "use_compilation_cache",  # they change the process
 }  # fmt: skip

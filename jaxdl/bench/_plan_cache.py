@@ -7,7 +7,6 @@ import os
 import pathlib
 from typing import Any
 
-from jaxdl import data
 from jaxdl.bench._arguments import Argument
 from jaxdl.bench._targets import Target
 
@@ -41,7 +40,9 @@ def _source() -> str:
 
 
 def _folder() -> pathlib.Path:
-    return data.cache_folder() / "plans"
+    from jaxdl.data import cache_folder  # here, for timers need none of it
+
+    return cache_folder() / "plans"
 
 
 def read(key: str) -> dict[str, Any] | None:

@@ -108,7 +108,7 @@ def load(
     >>> splits["train"]["image"].shape, splits["test"]["label"].shape, splits.info.class_names[9]
     ((1437, 8, 8, 1), (360,), '9')
     >>> {name: len(split) for name, split in load("digits", validation=0.2).items()}
-    {'train': 1149, 'test': 360, 'validation': 288}
+    {'train': 1150, 'test': 360, 'validation': 287}
 
     Args:
         name: a key of the table, "digits", "mnist", "fashion_mnist", ...

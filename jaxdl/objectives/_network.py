@@ -174,6 +174,12 @@ def nnx_network(module: Any) -> Network:
 def equinox_network(module: Any, state: Any = None) -> Network:
     """An Equinox module, called on one example at a time under `jax.vmap` as Equinox's own are.
 
+    >>> import equinox as eqx
+    >>> network = equinox_network(eqx.nn.Linear(3, 2, key=jax.random.key(0)))
+    >>> params, state = network.init(jax.random.key(0), (jnp.ones((1, 3)),))
+    >>> jax.tree.map(jnp.shape, params), state
+    ({'bias': (2,), 'weight': (2, 3)}, {})
+
     Args:
         module: called as `module(x)`, with `key=` where it takes one (each example gets its own)
             and with the state as second argument where there is one. The axis of the batch is
@@ -220,6 +226,15 @@ def equinox_network(module: Any, state: Any = None) -> Network:
 def haiku_network(pair: Any) -> Network:
     """A pair such as `hk.transform` and `hk.transform_with_state` give.
 
+    >>> import collections
+    >>> Transformed = collections.namedtuple("Transformed", "init apply")  # Haiku's own, without it
+    >>> init, apply = lambda key, x: {"w": jnp.ones(3)}, lambda params, key, x: x @ params["w"]
+    >>> pair = Transformed(init, apply)
+    >>> network = haiku_network(pair)
+    >>> params, state = network.init(jax.random.key(0), (jnp.ones((2, 3)),))
+    >>> network.apply(params, state, (jnp.ones((2, 3)),), None, False)[0]
+    Array([3., 3.], dtype=float32)
+
     The transformed function is called as `f(*inputs)`, or with a boolean after them where `train`,
     `training` or `is_training` is among the parameters of `pair.apply`.
     """
@@ -242,7 +257,12 @@ def haiku_network(pair: Any) -> Network:
 
 
 def function_network(function: Callable[..., Any]) -> Network:
-    """A function `(params, *inputs) -> outputs`; its first parameters have to be given."""
+    """A function `(params, *inputs) -> outputs`; its first parameters have to be given.
+
+    >>> network = function_network(lambda params, x: x @ params["w"])
+    >>> network.apply({"w": jnp.ones(3)}, {}, (jnp.ones((2, 3)),), None, False)[0]
+    Array([3., 3.], dtype=float32)
+    """
 
     def init(key: jax.Array, inputs: tuple, **named: Any) -> tuple[Tree, Tree]:
         raise ValueError(

@@ -25,7 +25,7 @@ def psum_objective(objective: Callable, axis_name: Any = AXES) -> Callable:
     come out the same everywhere by itself: `nn.BatchNorm(axis_name=...)`, or none at all.
 
     >>> from jaxdl.metrics import Mean
-    >>> from jaxdl.train import Aux
+    >>> from jaxdl.objectives import Aux
     >>> def objective(params, model_state, batch, key, *, train):
     ...     return Mean.from_values(params * batch), Aux({}, model_state)
     >>> of_one = lambda batch: psum_objective(objective, "device")(

@@ -15,7 +15,7 @@ import pytest
 FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
 NAMES = {path.stem for path in FOLDER.glob("*.py") if "cli.run(" in path.read_text()}
 MEASURING = {"benchmark", "compare_peers", "growth", "image_filters", "scaling"}  # all are times
-QUICK = {"lenet", "fcn", "word_vectors", "sweep", "recommend"}
+QUICK = {"lenet", "mlp_digits", "word_vectors", "sweep", "recommend"}
 CASES = [
     pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
     for name in sorted(NAMES - MEASURING)

@@ -67,7 +67,7 @@ EMPTY = {
         metrics.ApproximateAveragePrecision.from_batch(N, Y, m),
         metrics.ApproximateAveragePrecision.empty(),
     ),
-    "ApproximateROCAUC": lambda m: (
+    "ApproximateAUROC": lambda m: (
         metrics.ApproximateAUROC.from_batch(N, Y, m),
         metrics.ApproximateAUROC.empty(),
     ),
@@ -99,7 +99,7 @@ EMPTY = {
     ),
     "R2": lambda m: (metrics.R2.from_batch(N, N, m), metrics.R2.empty()),
     "R2 of outputs": lambda m: (metrics.R2.from_batch(Z, Z, m), metrics.R2.empty(3)),
-    "ROCAUC": lambda m: (metrics.AUROC.from_batch(N, Y, m), metrics.AUROC.empty()),
+    "AUROC": lambda m: (metrics.AUROC.from_batch(N, Y, m), metrics.AUROC.empty()),
     "Ranking": lambda m: (metrics.Ranking.from_batch(Z, Y[:, None], m), metrics.Ranking.empty()),
     "RootMeanSquaredError": lambda m: (
         metrics.RootMeanSquaredError.from_batch(N, N, m),

@@ -77,7 +77,7 @@ def test_bad_lines_are_named(line, message, tmp_path):
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(data.DataError, match="expected u.data, ratings.dat or ratings.csv"):
         recommenders.load_interactions("movielens", tmp_path)
-    with pytest.raises(data.DataError, match="nowhere: no such folder; get ml-100k.zip"):
+    with pytest.raises(data.DataError, match="nowhere: no such folder or archive; get ml-100k.zip"):
         recommenders.load_interactions("movielens", tmp_path / "nowhere")
     with pytest.raises(data.DataError, match="unknown ratings .jester."):
         recommenders.load_interactions("jester")
