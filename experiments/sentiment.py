@@ -112,7 +112,7 @@ def main(config: Config) -> dict[str, float]:
         p = np.asarray(jax.nn.softmax(logits))[:, 1]
         for i in np.argsort(-np.abs(p - rows["label"]))[:3]:  # what it got most wrong
             text = re.sub(r"\s+", " ", texts[i])[:150]
-            run.note(f"label {rows['label'][i]}, said {p[i]:.3f}: {text}")
+            run.note(f"label {rows['label'][i]}, probability of 1 {p[i]:.3f}: {text}")
         run.figure("curves", plots.curves(result.history))
         final = train.evaluate(trainer, result.state, splits["test"])
         majority = data.majority_share(splits["train"]["label"], splits["test"]["label"])

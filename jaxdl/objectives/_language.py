@@ -66,8 +66,8 @@ def language_model(module: Any, *, stateful: bool = False) -> Objective:
         return mean, Aux(metrics, {**aux.model_state, **kept})
 
     def init(key: jax.Array, batch: Batch) -> tuple[Any, Any]:
-        assert plain.init is not None
-        params, state = plain.init(key, batch)
+        first: Any = plain.init
+        params, state = first(key, batch)
         return params, begin(state, batch)
 
     return Objective(objective, init, begin)
