@@ -13,40 +13,51 @@ def plans(plans: Mapping[str, Any]) -> Any:
     >>> made = bench.plan(lambda x: x @ x, jax.ShapeDtypeStruct((8, 8), "float32"), target="cpu",
     ...                   cache=False)
     >>> figure = plans({"cpu": made})
-    >>> [axes.get_ylabel() for axes in figure.axes]
-    ['GiB a device', 'ms a step, at least']
+    >>> [axes.get_ylabel() for axes in figure.axes]  # no published peaks of this CPU
+    ['bytes a device']
 
     Args:
-        plans: by label, `bench.Plan`s.
+        plans: by label, `bench.Plan`s. The capacity of a device is a dashed line where it is near;
+            least times are drawn where peaks are published.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    memory, times = figure.subplots(1, 2)
     labels = list(plans)
-    kinds = list(dict.fromkeys(kind for plan in plans.values() for kind in plan.memory))
-    base = [0.0] * len(labels)
-    for kind in kinds:
-        sizes = [plan.memory.get(kind, 0.0) / 2**30 for plan in plans.values()]
-        memory.bar(labels, sizes, bottom=base, label=kind)
-        base = [low + size for low, size in zip(base, sizes, strict=True)]
-    for place, plan in enumerate(plans.values()):
-        capacity = plan.capacity_bytes / 2**30
-        memory.hlines(capacity, place - 0.45, place + 0.45, color="black", linestyle="--")
-    memory.set(ylabel="GiB a device", yscale="log" if _far_apart(plans) else "linear")
-    memory.legend(frameon=False, fontsize=8)
-    for shift, name in enumerate(("compute", "memory", "link")):
-        seconds = [getattr(plan, f"{name}_seconds") for plan in plans.values()]
-        at = [place + 0.27 * (shift - 1) for place in range(len(labels))]
-        times.bar(at, [0.0 if math.isnan(s) else 1e3 * s for s in seconds], 0.25, label=name)
-    times.set_xticks(range(len(labels)), labels)
-    times.set(ylabel="ms a step, at least")
-    times.legend(frameon=False, fontsize=8)
+    timed = any(not math.isnan(plan.compute_seconds) for plan in plans.values())
+    figure = Figure(figsize=(10 if timed else 5.5, 4), layout="constrained")
+    panels = figure.subplots(1, 2 if timed else 1, squeeze=False)[0]
+    _draw_memory(panels[0], plans, labels)
+    if timed:
+        times = panels[1]
+        for shift, name in enumerate(("compute", "memory", "link")):
+            seconds = [getattr(plan, f"{name}_seconds") for plan in plans.values()]
+            at = [place + 0.27 * (shift - 1) for place in range(len(labels))]
+            times.bar(at, [0.0 if math.isnan(s) else 1e3 * s for s in seconds], 0.25, label=name)
+        times.set_xticks(range(len(labels)), labels)
+        times.set(ylabel="ms a step, at least")
+        times.legend(frameon=False, fontsize=8)
     return figure
 
 
-def _far_apart(plans: Mapping[str, Any]) -> bool:
-    return any(plan.peak_bytes < plan.capacity_bytes / 50 for plan in plans.values())
+def _draw_memory(axes: Any, plans: Mapping[str, Any], labels: list[str]) -> None:
+    """Bars of memory by kind, in the unit that suits the largest."""
+    largest = max(plan.peak_bytes for plan in plans.values())
+    unit, scale = next(
+        (name, size)
+        for name, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("bytes", 1))
+        if largest >= size or size == 1
+    )
+    base = [0.0] * len(labels)
+    for kind in dict.fromkeys(kind for plan in plans.values() for kind in plan.memory):
+        sizes = [plan.memory.get(kind, 0.0) / scale for plan in plans.values()]
+        axes.bar(labels, sizes, bottom=base, label=kind)
+        base = [low + size for low, size in zip(base, sizes, strict=True)]
+    for place, plan in enumerate(plans.values()):
+        if plan.capacity_bytes < 4 * largest:
+            capacity = plan.capacity_bytes / scale
+            axes.hlines(capacity, place - 0.45, place + 0.45, color="black", linestyle="--")
+    axes.set(ylabel=f"{unit} a device")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def plan_scaling(both: Mapping[str, Mapping[str, Any]]) -> Any:
