@@ -107,13 +107,15 @@ def fit(
     Returns: the last state and the rows: "epoch", "train/..." for every scalar metric of the step
         merged over the epoch, those of `held_out`, "time/..." in seconds.
     Raises: FloatingPointError after as many non-finite steps in a row as the trainer's
-        `skip_nonfinite`; CheckpointError for a checkpoint of something else.
+        `skip_nonfinite`; CheckpointError for a checkpoint of something else; ValueError for a state
+        that was trained from before, whose buffers are given away.
     """
     last_step = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
     if state is None:
         example = data.host_batch(split, 0, batch_size=batch_size)
         state = trainer.init(jax.random.key(seed or 0), example)
+    _check_not_given_away(state)
     layout = parallel.auto_layout(batch_size) if layout is None else layout
     offer(trainer.step, state, split, batch_size, layout)  # to `--plan`, which trains nothing
     state = layout.put_state(state)
@@ -246,6 +248,15 @@ def _copy(tree: Any) -> Any:
 def _weights(state: TrainState) -> dict[str, Any]:
     """What early stopping brings back."""
     return {"params": state.params, "model_state": state.model_state, "ema": state.ema}
+
+
+def _check_not_given_away(state: TrainState) -> None:
+    leaves = jax.tree.leaves((state.params, state.opt_state))
+    if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in leaves):
+        raise ValueError(
+            "this state was trained from before, and its buffers were given away: go on from the "
+            "state of the result, or begin anew with trainer.init"
+        )
 
 
 def _exhausted(stopping: EarlyStopping | None, record: Mapping[str, Any]) -> bool:

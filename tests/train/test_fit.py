@@ -221,3 +221,10 @@ def test_metrics_of_a_whole_epoch_are_those_of_one_batch():
     np.testing.assert_allclose(
         result.history[0]["train/accuracy"], aux.metrics["accuracy"].compute(), rtol=1e-6
     )
+
+
+def test_a_state_that_was_given_away_is_named():
+    trainer, state = problem(optax.sgd(0.1))
+    train.fit(trainer, blobs(), state, epochs=1, batch_size=8)
+    with pytest.raises(ValueError, match="was trained from before.*begin anew with trainer.init"):
+        train.fit(trainer, blobs(), state, epochs=2, batch_size=8)

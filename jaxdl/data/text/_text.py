@@ -204,8 +204,13 @@ def _cut(tokens: np.ndarray, num_streams: int, num_steps: int, pad_id: int) -> D
 
 
 def _check_text(tokens: np.ndarray, least: int) -> None:
-    if np.ndim(tokens) != 1 or len(tokens) < least:
-        raise ValueError(f"tokens need shape [S >= {least}] for one window, got {np.shape(tokens)}")
+    if np.ndim(tokens) != 1:
+        raise ValueError(f"tokens need shape [S], got {np.shape(tokens)}")
+    if len(tokens) < least:
+        raise ValueError(
+            f"a text of {len(tokens)} tokens is too short: one window of each stream and its "
+            f"targets take {least}; read fewer streams, shorter windows or a longer text"
+        )
 
 
 def length_buckets(

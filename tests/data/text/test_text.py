@@ -54,7 +54,7 @@ def test_every_token_is_a_target_exactly_once(length, num_steps, batch_size, off
         ),
     ):
         if length < offset + least + 1:
-            with pytest.raises(ValueError, match=f"S >= {offset + least + 1}"):
+            with pytest.raises(ValueError, match=f"targets take {offset + least + 1};"):
                 cut()
             continue
         split = cut()
