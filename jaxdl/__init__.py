@@ -6,7 +6,7 @@ Every sub-package is imported on first use, so that `import jaxdl` costs nothing
 
 The rooms, each of which may use the ones before it: `ops`, `information`, `losses`, `metrics`,
 `nn`, `models`, `optim`, `classical`, `decode`, `data`, `parallel`, `objectives`, `train`,
-`inspect`, `word_vectors`, `recommenders`, `bench`, `plots`, `runs`, `cli`.
+`inspect`, `word_vectors`, `recommenders`, `bench`, `plots`, `runs`, `cli`, `new`.
 """
 
 import importlib
@@ -25,6 +25,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "new",
     "nn",
     "objectives",
     "ops",

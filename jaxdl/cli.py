@@ -10,6 +10,9 @@ MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
 With --plan TARGET an experiment that trains by `train.fit` compiles its step for a machine that is
 not there, prints what it will need, writes plan.json and plan.png, and ends: `bench.plan` says
 which targets there are. Several, with commas between, give the scaling on paper.
+
+With --record the numbers that an experiment returns are added to results.json beside it, with the
+command, the seconds, the machine and the checksums of the data: see `runs.record`.
 """
 
 import argparse
@@ -37,7 +40,7 @@ _LAUNCH = (
     "As one of several processes: --coordinator HOST:PORT --processes N --process-id I, or "
     "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU. With --plan TARGET "
     "(v5e-256, h100-8, ...) nothing is trained: the step is compiled for that machine and what it "
-    "needs is printed."
+    "needs is printed. With --record the numbers are added to results.json beside the experiment."
 )
 
 
@@ -55,7 +58,7 @@ def run(
     """
     keep_freed_memory()
     args, launch_options = _split_launch(sys.argv[1:] if args is None else args)
-    targets = launch_options.pop("plan")
+    targets, recorded = launch_options.pop("plan"), launch_options.pop("record")
     config = parse(config_type, args, doc=main.__globals__.get("__doc__"))
     from jaxdl import parallel
 
@@ -71,7 +74,7 @@ def run(
         _check(config)
         if targets is not None:
             return _plan(main, config, targets.split(","))
-        return main(config)
+        return _record(main, config, args) if recorded else main(config)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -84,6 +87,36 @@ def run(
         raise SystemExit(2) from None
 
 
+def _name(main: Callable[[Any], Any]) -> str:
+    """The experiment's, whether it was started as a module or as a file."""
+    return pathlib.Path(main.__globals__.get("__file__", main.__module__)).stem
+
+
+def _record(main: Callable[[Any], Any], config: Any, args: Sequence[str]) -> Any:
+    """Runs an experiment and adds its numbers to results.json beside it."""
+    import jax
+
+    from jaxdl import runs
+
+    path = pathlib.Path(main.__globals__["__file__"]).with_name("results.json")
+    start = time.monotonic()
+    with runs.following() as folders:
+        numbers = main(config)
+    doc = (main.__globals__.get("__doc__") or "").strip()
+    if jax.process_index() == 0:
+        runs.record(
+            path,
+            _name(main),
+            args,
+            numbers,
+            seconds=time.monotonic() - start,
+            folders=folders,
+            shows=doc.split("\n")[0].rstrip("."),
+        )
+        print(f"recorded in {path}")
+    return numbers
+
+
 def _plan(main: Callable[[Any], Any], config: Any, targets: Sequence[str]) -> Any:
     """Runs an experiment up to its training step, which is planned instead of taken."""
     import tempfile
@@ -92,8 +125,7 @@ def _plan(main: Callable[[Any], Any], config: Any, targets: Sequence[str]) -> An
 
     for target in targets:
         bench.Target.parse(target)  # a typing mistake shows before data are read
-    name = sys.modules[main.__module__].__spec__ or main.__globals__.get("__spec__")
-    name = (name.name if name else main.__module__).rpartition(".")[2]
+    name = _name(main)
     out = getattr(config, "out", None) or pathlib.Path("plans") / f"{name}-{'-'.join(targets)}"
     with tempfile.TemporaryDirectory() as folder:
         if hasattr(config, "out"):  # what an experiment writes before it trains is not kept
@@ -184,6 +216,7 @@ def _split_launch(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     parser.add_argument("--processes", type=int)
     parser.add_argument("--process-id", type=int)
     parser.add_argument("--plan")
+    parser.add_argument("--record", action="store_true")
     launch, rest = parser.parse_known_args(list(args))
     return rest, vars(launch)
 

@@ -12,7 +12,7 @@ import jaxdl
 
 ORDER = ["ops", "information", "losses", "metrics", "nn", "models", "optim", "classical", "decode"]
 ORDER += ["data", "parallel", "objectives", "train", "inspect", "word_vectors", "recommenders"]
-ORDER += ["bench", "plots", "runs", "cli"]
+ORDER += ["bench", "plots", "runs", "cli", "new"]
 DATA = ["data.images", "data.readers", "data.tabular", "data.text"]
 PACKAGE = pathlib.Path(jaxdl.__file__).parent
 

@@ -17,16 +17,19 @@ from jaxdl.runs._environment import environment
 from jaxdl.runs._page import page
 from jaxdl.runs._read import Record, find, read, read_json, read_metrics
 from jaxdl.runs._record import Run, open
+from jaxdl.runs._results import following, record
 
 __all__ = [
     "Record",
     "Run",
     "environment",
     "find",
+    "following",
     "main",
     "open",
     "page",
     "read",
     "read_json",
     "read_metrics",
+    "record",
 ]

@@ -24,6 +24,7 @@ from jaxdl.runs._folder import (
 )
 from jaxdl.runs._part import Part
 from jaxdl.runs._read import parse_metrics, read_metrics
+from jaxdl.runs._results import note_opened
 
 if TYPE_CHECKING:
     from jaxdl import train
@@ -251,6 +252,7 @@ def open(
 
         _in_first_process(prepare, f"cannot write the run folder {folder}")
         run = Run(folder, wanted, quiet, save_seconds)
+        note_opened(folder)
         for line in lines:
             run.note(line)
         if run._path.stat().st_size and not has_own_checkpoints(folder):
