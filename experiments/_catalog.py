@@ -98,8 +98,8 @@ def default_entry(name: str) -> dict[str, Any]:
     return next(e for e in read() if e["experiment"] == name and not e["options"])
 
 
-COLUMNS = ("command", "data", "what it shows", "published", "here", "seconds")
-COLUMNS += ("settings chosen", "recorded")
+COLUMNS = ["command", "data", "what it shows", "published", "here", "seconds"]
+COLUMNS += ["settings chosen", "recorded"]
 HEAD = """# Results
 
 Every number below is that of the command beside it, next to a published one where there is one.
