@@ -24,6 +24,7 @@ SHOWN_ELSEWHERE = {
     "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search", "Side",
     "Study", "SweepResult", "TrainState", "Trainer", "Verdict", "Work",
     "make_sweep",  # by that of sweep
+    "following", "main", "record",  # commands, and what writes files beside the experiments
     "keep_freed_memory", "run", "use_compilation_cache",  # they change the process
 }  # fmt: skip
 
