@@ -56,7 +56,9 @@ class Dataset:
         for name in sorted(self.columns):
             column = np.ascontiguousarray(self.columns[name])
             digest.update(f"{name} {column.shape} {column.dtype}".encode())
-            digest.update(column.tobytes() if column.dtype.hasobject else column.data)
+            if column.dtype.hasobject:  # its bytes are addresses, other ones in every process
+                column = np.frombuffer(repr(column.tolist()).encode(), np.uint8)
+            digest.update(column.data)
         return digest.hexdigest()[:16]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxdl.data import Builder, DataError, Dataset, prepare
 from jaxdl.data._archives import from_anywhere
+from jaxdl.data._files import check_file
 from jaxdl.data._numbers import integer, number
 from jaxdl.recommenders._interactions import Interactions, interactions
 
@@ -33,7 +34,7 @@ def read_movielens(folder: pathlib.Path) -> Interactions:
         ("ratings.csv", ",", "movies.csv", ","),
     )
     for ratings, delimiter, movies, movie_delimiter in kinds:
-        if (folder / ratings).is_file():
+        if (folder / ratings).exists():
             path = folder / ratings
             table = _table(path, delimiter)
             try:
@@ -47,15 +48,25 @@ def read_movielens(folder: pathlib.Path) -> Interactions:
 
 
 def _rows(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    encoding = "utf-8" if path.suffix == ".csv" else "latin-1"
+    """Rows with the numbers of their lines; the header of a table, if it has one, is left out."""
+    check_file(path)
+    encoding = "utf-8-sig" if path.suffix == ".csv" else "latin-1"
     with path.open(encoding=encoding, newline="") as lines:
         if delimiter == ",":
             reader = csv.reader(lines)
-            next(reader, None)
-            yield from ((reader.line_num, row) for row in reader)
+            try:
+                for row in reader:
+                    if row and not (reader.line_num == 1 and not row[0].strip().isdecimal()):
+                        yield reader.line_num, row
+            except csv.Error as error:
+                raise DataError(f"{path}, line {reader.line_num}: {error}") from error
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}: not UTF-8 text ({error.reason})") from error
         else:
             for place, line in enumerate(lines, start=1):
-                yield place, line.rstrip("\r\n").split(delimiter)
+                line = line.removeprefix("\xef\xbb\xbf").rstrip("\r\n")
+                if line:
+                    yield place, line.split(delimiter)
 
 
 def _table(path: pathlib.Path, delimiter: str) -> tuple[np.ndarray, ...]:
@@ -63,10 +74,10 @@ def _table(path: pathlib.Path, delimiter: str) -> tuple[np.ndarray, ...]:
     for line, row in _rows(path, delimiter):
         try:
             user, item, rating, time = row
-            users.append(integer(user))
-            items.append(integer(item))
+            users.append(_int64(user))
+            items.append(_int64(item))
             ratings.append(number(rating))
-            times.append(integer(time))
+            times.append(_int64(time))
         except ValueError as error:
             raise DataError(
                 f"{path}, line {line}: expected user, item, rating and timestamp, got "
@@ -75,11 +86,18 @@ def _table(path: pathlib.Path, delimiter: str) -> tuple[np.ndarray, ...]:
     return np.array(users), np.array(items), np.array(ratings, np.float32), np.array(times)
 
 
+def _int64(text: str) -> int:
+    value = integer(text) if len(text) < 40 else 2**63
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("an integer of more than 64 bits")
+    return value
+
+
 def _titles(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         return
     for line, row in _rows(path, delimiter):
-        if len(row) < 2 or not (row[0].isascii() and row[0].isdigit()):
+        if len(row) < 2 or not (row[0].isascii() and row[0].isdigit() and len(row[0]) < 19):
             raise DataError(f"{path}, line {line}: expected an id and a title")
         yield int(row[0]), row[1]
 

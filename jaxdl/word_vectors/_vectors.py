@@ -7,8 +7,8 @@
 is word2vec's: the same first line, then for each word its name, a space and D float32.
 """
 
+import codecs
 import dataclasses
-import gzip
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxdl.data import DataError
+from jaxdl.data._files import MOST_LINE, check_file, lines, most_unpacked, opened, read_text
+from jaxdl.data._numbers import number
 from jaxdl.word_vectors._similarity import analogies, nearest, rank_correlation
 
 Format = Literal["word2vec", "binary", "glove", "fasttext"]
@@ -124,24 +126,29 @@ class WordVectors:
             format: by default "binary" for `*.bin`, else text, where a first line of two whole
                 numbers is a header.
             limit: read so many words at most.
-        Raises: DataError naming the file and the line if it is missing, empty, cut short, or a
-            line has the wrong width.
+        Raises: DataError naming the file and the line if it is missing, empty, cut short, has a
+            line of the wrong width or of more than 2^20 bytes, or a number that is not finite;
+            ValueError for a limit below 1.
         """
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit must be at least 1, got {limit}")
         path = pathlib.Path(path)
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
         name = path.name.removesuffix(".gz")
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with opened(path) as file:
             read = _read_binary if (format or name[-4:]) in ("binary", ".bin") else _read_text
             found = read(file, path, format, limit)
         if not found:
             raise DataError(f"{path}: no word vectors in it")
-        return cls(tuple(found), np.stack(list(found.values())))
+        vectors = np.stack(list(found.values()))
+        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(wrong):
+            raise DataError(f"{path}: the vector of {list(found)[wrong[0]]!r:.80} is not finite")
+        return cls(tuple(found), vectors)
 
 
 def _header(line: bytes) -> tuple[int, int] | None:
     fields = line.split()
-    if len(fields) == 2 and all(field.isdigit() for field in fields):
+    if len(fields) == 2 and all(field.isdigit() and len(field) < 19 for field in fields):
         return int(fields[0]), int(fields[1])
     return None
 
@@ -151,57 +158,64 @@ def _read_text(
 ) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     header, width = None, 0
-    lines = 0
-    for number, line in enumerate(file, 1):
-        if number == 1 and format != "glove":
+    count = 0
+    for place, line in lines(file, path):
+        if place == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if place == 1 and format != "glove":
             header = _header(line)
             if header:
                 width = header[1]
                 continue
             if format:
                 raise DataError(f"{path}, line 1: expected the numbers of words and dimensions")
-        if limit is not None and lines == limit:
+        if limit is not None and count == limit:
             break
-        fields = line.rstrip(b" \r\n").split(b" ")
+        if not line:  # an empty line at the end
+            continue
+        fields = line.rstrip(b" ").split(b" ")
         width = width or len(fields) - 1
         try:
             word = b" ".join(fields[:-width]).decode()
-            vector = np.array(fields[len(fields) - width :], np.float32)
+            with np.errstate(over="ignore"):
+                vector = np.array(fields[len(fields) - width :], np.float32)
         except ValueError as error:
-            raise DataError(
-                f"{path}, line {number}: expected a word and {width} numbers"
-            ) from error
+            raise DataError(f"{path}, line {place}: expected a word and {width} numbers") from error
         if len(fields) <= width or not word:
             raise DataError(
-                f"{path}, line {number}: expected a word and {width} numbers, "
+                f"{path}, line {place}: expected a word and {width} numbers, "
                 f"got {len(fields)} fields"
             )
         found.setdefault(word, vector)
-        lines += 1
-    if header and lines < header[0] and lines != limit:
-        raise DataError(f"{path}: its first line says {header[0]} words, there are {lines}")
+        count += 1
+    if header and count < header[0] and count != limit:
+        raise DataError(f"{path}: its first line says {header[0]} words, there are {count}")
     return found
 
 
 def _read_binary(
     file: Any, path: pathlib.Path, format: Format | None, limit: int | None
 ) -> dict[str, np.ndarray]:
-    header = _header(file.readline())
+    header = _header(file.readline(100))
     if header is None:
         raise DataError(f"{path}, line 1: expected the numbers of words and dimensions")
+    if not header[1] or header[0] * (4 * header[1] + 1) > most_unpacked(check_file(path)):
+        raise DataError(
+            f"{path}: cannot hold the {header[0]} words of {header[1]} numbers it claims"
+        )
     found: dict[str, np.ndarray] = {}
     count = header[0] if limit is None else min(limit, header[0])
-    for number in range(1, count + 1):
+    for place in range(1, count + 1):
         name = bytearray()
-        while (letter := file.read(1)) not in (b" ", b""):
+        while (letter := file.read(1)) not in (b" ", b"") and len(name) < MOST_LINE:
             name += letter
         content = file.read(4 * header[1])
         if len(content) < 4 * header[1]:
-            raise DataError(f"{path}: cut short in word {number} of {header[0]}")
+            raise DataError(f"{path}: cut short in word {place} of {header[0]}")
         try:
             word = name.lstrip(b"\n").decode()
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}, word {number}: expected UTF-8, {error}") from error
+            raise DataError(f"{path}, word {place}: expected UTF-8, {error}") from error
         found.setdefault(word, np.frombuffer(content, "<f4"))
     return found
 
@@ -216,12 +230,14 @@ def read_similarities(path: str | pathlib.Path) -> list[tuple[str, str, float]]:
     Raises: DataError naming a line that is of another form.
     """
     rows = []
-    for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for place, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
         fields = line.split("\t")
         try:
-            rows.append((fields[0].lower(), fields[1].lower(), float(fields[2])))
+            rows.append((fields[0].lower(), fields[1].lower(), number(fields[2])))
         except (IndexError, ValueError) as error:
-            raise DataError(f"{path}, line {number}: expected word, word, number") from error
+            raise DataError(f"{path}, line {place}: expected word, word, number") from error
     return rows
 
 
@@ -236,12 +252,14 @@ def read_questions(path: str | pathlib.Path) -> dict[str, list[list[str]]]:
     """
     sections: dict[str, list[list[str]]] = {}
     rows = sections.setdefault("", [])
-    for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for place, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
         if line.startswith(":"):
             rows = sections.setdefault(line[1:].strip(), [])
             continue
         fields = line.lower().split()
         if len(fields) != 4:
-            raise DataError(f"{path}, line {number}: expected four words, got {len(fields)}")
+            raise DataError(f"{path}, line {place}: expected four words, got {len(fields)}")
         rows.append(fields)
     return {name: some for name, some in sections.items() if some}

@@ -98,7 +98,7 @@ def damage(content: bytes, kind: str) -> bytes:
         ("magic", "magic number 0x0000080R of IDX unsigned bytes, found 0x00000d03"),
         ("size", r"promises 9408 bytes of data, found 9403"),
         ("empty", "at least 4 bytes, found 0"),
-        ("gzip", "gzip stream is damaged or cut off"),
+        ("gzip", "packed stream is damaged or cut off"),
     ],
 )
 def test_a_damaged_file_is_named_with_what_was_expected(folder, kind, message):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._files import check_file, text_column
 from jaxdl.data._numbers import integer, number
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
@@ -32,15 +33,17 @@ def read_csv(
         header: names for a file without a header line.
         missing: spellings of a missing value.
     Returns: `Dataset` of columns: int64 (or uint64) where every value is an integer, float64 with
-        NaN for missing where all are numbers, else text (dtype `str`), spaces kept, with "" for
-        missing. Numbers are those of pandas: ASCII digits, an exponent, `inf`, spaces around;
-        `2020_01` is text, and so are integers of more than 64 bits.
+        NaN for missing where all are numbers, else text, spaces kept, with "" for missing (dtype
+        `str`, or `object` where one long cell would widen them all). Numbers are those of pandas:
+        ASCII digits, an exponent, `inf`, spaces around; `2020_01` is text, and so are integers of
+        more than 64 bits.
     Raises: DataError naming the line where a row has too many or too few values, a quote is left
-        open, or the file is empty or not UTF-8.
+        open or a cell has more than 131,072 characters, or the file is empty or not UTF-8.
     """
     import csv
 
     path = pathlib.Path(path)
+    check_file(path)
     rows: list[list[str]] = []
     names = None if header is None else list(header)
     try:
@@ -83,7 +86,7 @@ def _column(values: Sequence[str], missing: frozenset[str]) -> np.ndarray:
     try:
         return np.array([number(value) if value else np.nan for value in present])
     except ValueError:
-        return np.array(present)
+        return text_column(present)
 
 
 def _integers(values: list[int], cells: list[str]) -> np.ndarray:
@@ -91,7 +94,7 @@ def _integers(values: list[int], cells: list[str]) -> np.ndarray:
     for dtype in (np.int64, np.uint64):
         if min(values) >= np.iinfo(dtype).min and max(values) <= np.iinfo(dtype).max:
             return np.array(values, dtype)
-    return np.array(cells)
+    return text_column(cells)
 
 
 def describe(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:

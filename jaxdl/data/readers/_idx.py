@@ -3,17 +3,17 @@
 Reference: http://yann.lecun.com/exdb/mnist, "file formats for the MNIST database".
 """
 
-import gzip
 import math
 import pathlib
 import struct
-import zlib
 
 import numpy as np
 
 from jaxdl.data._archives import from_anywhere
 from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._files import check_file, most_unpacked, opened
 
+_MOST_AXES = 8
 FILES = {
     "train": ("train-images", "train-labels"),
     "test": ("t10k-images", "t10k-labels"),
@@ -29,30 +29,37 @@ def read_idx(path: str | pathlib.Path) -> np.ndarray:
 
     Raises: DataError that names the file, what was expected and what was found.
     """
-    data = pathlib.Path(path).read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path}: the gzip stream is damaged or cut off ({error})") from error
-    if len(data) < 4:
-        raise DataError(f"{path}: expected an IDX header of at least 4 bytes, found {len(data)}")
-    zero, kind, rank = struct.unpack(">HBB", data[:4])
-    if zero != 0 or kind != 8 or rank == 0:
+    most = most_unpacked(check_file(path))
+    with opened(path) as file:
+        start = file.read(4)
+        if len(start) < 4:
+            raise DataError(
+                f"{path}: expected an IDX header of at least 4 bytes, found {len(start)}"
+            )
+        zero, kind, rank = struct.unpack(">HBB", start)
+        if zero != 0 or kind != 8 or not 0 < rank <= _MOST_AXES:
+            raise DataError(
+                f"{path}: expected the magic number 0x0000080R of IDX unsigned bytes, "
+                f"found 0x{start.hex()}"
+            )
+        sizes = file.read(4 * rank)
+        if len(sizes) < 4 * rank:
+            found = 4 + len(sizes)
+            raise DataError(
+                f"{path}: expected an IDX header of {4 + 4 * rank} bytes, found {found}"
+            )
+        shape = struct.unpack(f">{rank}I", sizes)
+        size = math.prod(shape)
+        if size > most:
+            raise DataError(f"{path}: the header {shape} promises {size} bytes of data, not there")
+        data = file.read(size)
+        surplus = bool(file.read(1))
+    if len(data) != size or surplus:
+        found_text = f"more than {size}" if surplus else f"{len(data)}"
         raise DataError(
-            f"{path}: expected the magic number 0x0000080R of IDX unsigned bytes, "
-            f"found 0x{data[:4].hex()}"
+            f"{path}: the header {shape} promises {size} bytes of data, found {found_text}"
         )
-    header = 4 + 4 * rank
-    if len(data) < header:
-        raise DataError(f"{path}: expected an IDX header of {header} bytes, found {len(data)}")
-    shape = struct.unpack(f">{rank}I", data[4:header])
-    size = math.prod(shape)
-    if len(data) - header != size:
-        raise DataError(
-            f"{path}: the header {shape} promises {size} bytes of data, found {len(data) - header}"
-        )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 @from_anywhere

@@ -10,6 +10,7 @@ from jaxdl.data._archives import from_anywhere
 from jaxdl.data._dataset import DataError, Dataset, DatasetDict, DatasetInfo
 from jaxdl.data.images._palettes import CAMVID, UNLABELED, VOC, voc_palette
 from jaxdl.data.readers._photos import open_image
+from jaxdl.data.readers._voc import read_stems
 
 
 def read_palette_mask(path: str | pathlib.Path) -> np.ndarray:
@@ -120,8 +121,7 @@ def read_voc_masks(folder: pathlib.Path, size: Sequence[int] = (320, 320)) -> Da
     splits = {}
     for split, name in (("train", "train"), ("test", "val")):
         path = folder / "ImageSets" / "Segmentation" / f"{name}.txt"
-        if not path.is_file() or not (stems := path.read_text().split()):
-            raise DataError(f"{path}: expected names of images, one a line")
+        stems = read_stems(path)
         pairs = [_read_voc_pair(folder, stem, size) for stem in stems]
         images, classes = zip(*pairs, strict=True)
         splits[split] = Dataset({"image": np.stack(images), "segmentation": np.stack(classes)})

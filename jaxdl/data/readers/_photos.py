@@ -1,17 +1,21 @@
 """Color images in their original files: CIFAR-10's binary batches, and one folder a class."""
 
 import pathlib
+import warnings
 from typing import Any
 
 import numpy as np
 
 from jaxdl.data._archives import from_anywhere
 from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._files import DAMAGE, check_file, read_bytes
 
 CIFAR10 = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 )
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # none that starts a program
+_MOST_PIXELS = 89_478_485  # where Pillow begins to warn: 256 MiB of them in three bytes each
 _RECORD = 1 + 3 * 32 * 32  # a label, then 1,024 bytes each of red, green and blue
 
 
@@ -42,7 +46,7 @@ def read_cifar10(folder: pathlib.Path) -> dict[str, Dataset]:
 def _read_batches(paths: list[pathlib.Path]) -> Dataset:
     records = []
     for path in paths:
-        data = np.fromfile(path, np.uint8)
+        data = np.frombuffer(read_bytes(path), np.uint8)
         if not len(data) or len(data) % _RECORD:
             raise DataError(f"{path}: expected records of {_RECORD} bytes, found {len(data)} bytes")
         records.append(data.reshape(-1, _RECORD))
@@ -106,15 +110,23 @@ def open_image(path: str | pathlib.Path, mode: str | None = "RGB") -> Any:
     >>> np.asarray(open_image("gray.png")).shape, np.asarray(open_image("gray.png", None))
     ((1, 2, 3), array([[200, 200]], dtype=uint8))
 
-    Raises: DataError if it is not there or is no image.
+    Raises: DataError if it is not there, is no image (JPEG, PNG, BMP, GIF, PPM, TIFF, WebP), or has
+        more than 89 million pixels.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    check_file(path)
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
+            file = Image.open(path, formats=_FORMATS)
+        with file:
+            if file.width * file.height > _MOST_PIXELS:
+                raise ValueError(f"{file.width}x{file.height} are more than {_MOST_PIXELS} pixels")
             return file.copy() if mode is None else file.convert(mode)
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path}: not an image that can be read ({error})") from error
+    except (Image.DecompressionBombError, SyntaxError, *DAMAGE) as error:
+        reason = str(error).replace(f" {str(path)!r}", "")
+        raise DataError(f"{path}: not an image that can be read ({reason})") from error
 
 
 def _read_image(path: pathlib.Path, size: int) -> np.ndarray:
@@ -123,6 +135,8 @@ def _read_image(path: pathlib.Path, size: int) -> np.ndarray:
     image = open_image(path)
     scale = size * 8 / 7 / min(image.size)
     width, height = (max(size, round(n * scale)) for n in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (width - size) // 2, (height - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size)))
+    # Only what is kept is enlarged: a strip of 60,000x1 pixels would not fit into memory.
+    across, down = image.width / width, image.height / height
+    box = (left * across, top * down, (left + size) * across, (top + size) * down)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))

@@ -9,8 +9,11 @@ import numpy as np
 
 from jaxdl.data._archives import from_anywhere
 from jaxdl.data._dataset import DataError, Dataset, DatasetDict, DatasetInfo
+from jaxdl.data._files import read_bytes, read_text
 from jaxdl.data._numbers import number
 from jaxdl.data.readers._photos import open_image
+
+_MOST_XML = 16 * 2**20  # bytes of an annotation
 
 
 class _Objects(NamedTuple):
@@ -133,23 +136,30 @@ def _splits(folder: pathlib.Path, annotations: pathlib.Path) -> dict[str, list[s
         }
     held_out = "test" if (lists / "test.txt").is_file() else "val"
     training = "trainval" if held_out == "test" and (lists / "trainval.txt").is_file() else "train"
-    return {"train": _stems(lists / f"{training}.txt"), "test": _stems(lists / f"{held_out}.txt")}
+    names = {"train": training, "test": held_out}
+    return {split: read_stems(lists / f"{name}.txt") for split, name in names.items()}
 
 
-def _stems(path: pathlib.Path) -> list[str]:
-    if not path.is_file():
+def read_stems(path: pathlib.Path) -> list[str]:
+    """Names of images, the first word of each line."""
+    if not path.exists():
         raise DataError(f"{path}: no such file; expected the names of the images, one a line")
-    stems = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    stems = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
     if not stems:
         raise DataError(f"{path}: expected the names of images, found none")
+    for stem in stems:
+        if pathlib.PurePath(stem).is_absolute() or ".." in stem.split("/"):
+            raise DataError(f"{path}: {stem!r} would lie outside the folder of images")
     return stems
 
 
 def _read_objects(path: pathlib.Path, size: tuple[int, int]) -> _Objects:
     """The objects of a file, for an image of width and height `size`."""
     try:
-        root = xml.etree.ElementTree.parse(path).getroot()
-    except (OSError, xml.etree.ElementTree.ParseError) as error:
+        root = xml.etree.ElementTree.fromstring(read_bytes(path, _MOST_XML))
+    except DataError:
+        raise
+    except (xml.etree.ElementTree.ParseError, LookupError, ValueError) as error:  # an encoding
         raise DataError(f"{path}: not XML that can be read ({error})") from error
     if root.find("size") is not None:
         stated = tuple(int(_number(path, root, f"size/{side}")) for side in ("width", "height"))

@@ -1,5 +1,6 @@
 """Tabular data sets: scikit-learn's embedded ones, and the original files of others."""
 
+import io
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from jaxdl.data._archives import from_anywhere
 from jaxdl.data._builders import Builder
 from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._files import read_text, text_column
 from jaxdl.data.readers._csv import read_csv
 
 
@@ -71,12 +73,21 @@ def _only_file(folder: pathlib.Path, pattern: str) -> pathlib.Path:
 
 def _matrix(path: pathlib.Path, columns: int, delimiter: str | None = None) -> np.ndarray:
     """A text file of numbers in rows of one length."""
+    text = read_text(path)
+    if not text.strip():
+        raise DataError(f"{path}: expected rows of {columns} numbers, found none")
     try:
-        table = np.loadtxt(path, delimiter=delimiter, ndmin=2)
+        table = np.loadtxt(io.StringIO(text), delimiter=delimiter, ndmin=2)
     except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    if table.shape[1] != columns or not np.isfinite(table).all():
+        raise DataError(f"{path}: {str(error)[:200]}") from error
+    if table.shape[1] != columns:
         raise DataError(f"{path}: expected rows of {columns} numbers, found {table.shape[1]}")
+    wrong = np.argwhere(~(np.abs(table) <= np.finfo(np.float32).max))
+    if len(wrong):
+        row, column = wrong[0]
+        raise DataError(
+            f"{path}: expected numbers of float32, found {table[row, column]:g} in row {row + 1}"
+        )
     return table
 
 
@@ -125,33 +136,36 @@ def read_face_attributes(folder: pathlib.Path) -> dict[str, Dataset]:
     """Gender by face attributes: seven columns and the column "Male" or "gender"."""
     path = _only_file(folder, "gender_classification*.csv")
     table = dict(read_csv(path).columns)
-    label = table.pop("Male", None)
-    if label is None and "gender" in table:
-        label = table.pop("gender") == "Male"
+    name, kinds = ("Male", (0, 1)) if "Male" in table else ("gender", ("Female", "Male"))
+    label = table.pop(name, None)
     wrong = [name for name, column in table.items() if column.dtype.kind not in "if"]
-    if label is None or wrong:
+    if label is None or wrong or not table:
         raise DataError(f'{path}: expected a column "Male" or "gender" and numbers, found {wrong}')
+    outside = np.flatnonzero(~np.isin(label, kinds))
+    if len(outside):
+        raise DataError(
+            f"{path}: expected {name} {kinds[0]} or {kinds[1]}, found {label[outside[0]]!s:.40} in "
+            f"row {outside[0] + 1}"
+        )
     features = np.stack(list(table.values()), axis=1).astype(np.float32)
-    return _held_out({"features": features, "label": np.asarray(label).astype(np.int32)})
+    return _held_out({"features": features, "label": (label == kinds[1]).astype(np.int32)})
 
 
 @from_anywhere
 def read_sms_spam(folder: pathlib.Path) -> dict[str, Dataset]:
     """SMS Spam Collection: "ham" or "spam", a tab and the message on each line."""
     path = folder / "SMSSpamCollection"
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
     labels, texts = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         kind, tab, text = line.partition("\t")
         if tab and kind in ("ham", "spam"):
             labels.append(kind == "spam")
             texts.append(text)
-        elif line:
+        elif line.strip():
             raise DataError(f'{path}, line {number}: expected "ham" or "spam", a tab and a text')
     if not texts:
         raise DataError(f"{path}: no messages")
-    return _held_out({"text": np.array(texts), "label": np.array(labels, np.int32)})
+    return _held_out({"text": text_column(texts), "label": np.array(labels, np.int32)})
 
 
 def manual_paragraphs() -> dict[str, Dataset]:
@@ -196,6 +210,10 @@ def read_ecg5000(folder: pathlib.Path) -> dict[str, Dataset]:
 
     def columns(path: pathlib.Path) -> dict[str, np.ndarray]:
         table = _matrix(path, 141)
+        wrong = np.flatnonzero(~np.isin(table[:, 0], range(1, 6)))
+        if len(wrong):
+            found = f"{table[wrong[0], 0]:g} in row {wrong[0] + 1}"
+            raise DataError(f"{path}: expected classes 1 to 5, found {found}")
         label = table[:, 0].astype(np.int32) - 1
         return {"signal": table[:, 1:, None].astype(np.float32), "label": label}
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxdl.data._archives import ENDINGS, from_anywhere
 from jaxdl.data._builders import Builder, prepare
 from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._files import decode, lines, opened
 from jaxdl.data.text._text import PAD, UNKNOWN, Vocabulary, pad_sequences
 from jaxdl.data.text._tokens import character_class
 
@@ -43,8 +44,9 @@ def load_pairs(
         data_dir: the file or folder.
         limit: so many pairs of the file, the first, which are the shortest at manythings.org.
     Returns: "train" and "test".
-    Raises: DataError if files are missing, or a line has no tab.
+    Raises: DataError if files are missing, or a line has no tab; ValueError for a limit below 1.
     """
+    _check_limit(limit)
     if name == "dates":
         return {
             key: [
@@ -76,13 +78,13 @@ def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
     >>> read_pairs("fra.txt")
     [('Go.', 'Va !'), ('Run!', 'Cours !')]
 
-    Raises: DataError if there is none, the text is not UTF-8, or a line has no tab.
+    Raises: DataError if there is none, the text is not UTF-8, or a line has no tab; ValueError for
+        a limit below 1.
     """
+    _check_limit(limit)
     path = pathlib.Path(path)
     if path.is_dir() or path.name.lower().endswith(ENDINGS):
         return _pairs_of_folder(path, limit)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file or folder")
     return _pairs_of_text(path, limit)
 
 
@@ -95,21 +97,26 @@ def _pairs_of_folder(folder: pathlib.Path, limit: int | None) -> Pairs:
 
 
 def _pairs_of_text(path: pathlib.Path, limit: int | None) -> Pairs:
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()[:limit]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8 text or a zip of one, {error}") from error
-    pairs = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        fields = line.split("\t")  # later files have a third one, where the pair comes from
-        if len(fields) < 2:
-            raise DataError(f"{path}, line {number}: expected two sentences and a tab between")
-        pairs.append((fields[0], fields[1]))
+    pairs: Pairs = []
+    with opened(path) as file:
+        for number, content in lines(file, path):
+            if limit is not None and len(pairs) == limit:
+                break
+            line = decode(content, path, number)
+            if not line.strip():
+                continue
+            fields = line.split("\t")  # later files have a third one, where the pair comes from
+            if len(fields) < 2:
+                raise DataError(f"{path}, line {number}: expected two sentences and a tab between")
+            pairs.append((fields[0], fields[1]))
     if not pairs:
         raise DataError(f"{path}: no pairs")
     return pairs
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
 
 
 def normalize_sentence(text: str) -> str:

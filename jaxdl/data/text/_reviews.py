@@ -3,7 +3,6 @@
 import functools
 import pathlib
 import re
-import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Iterable
@@ -11,10 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from jaxdl.data._archives import innermost, unpacked
+from jaxdl.data._archives import damage_named, innermost, members, read_member, unpacked
 from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._files import check_file, read_bytes
 from jaxdl.data.text._text import Vocabulary, pad_sequences
 from jaxdl.data.text._tokens import character_class
+
+_MOST = 16 * 2**20  # bytes of a review
 
 
 class Vectors(Protocol):
@@ -38,7 +40,8 @@ def read_reviews(path: str | pathlib.Path) -> dict[str, Dataset]:
         path: the archive (tar.gz, read in place, or zip), or the folder that holds it (an archive
             in it comes first) or "aclImdb", or that has train and test itself.
     Returns: "train" and "test" with columns "text" (str) and "label" (1 for pos), by file name.
-    Raises: DataError for what is no archive, or a class without reviews.
+    Raises: DataError for what is no archive, a class without reviews, or a review of over
+        2^24 bytes.
     """
     path = pathlib.Path(path)
     zips = sorted(path.glob("*.zip")) if path.is_dir() else [path]
@@ -47,17 +50,15 @@ def read_reviews(path: str | pathlib.Path) -> dict[str, Dataset]:
     archives = sorted(path.glob("*.tar.gz")) if path.is_dir() else [path]
     contents: dict[str, bytes] = {}
     if archives:
-        try:
-            with tarfile.open(archives[0]) as archive:
-                for member in archive:
-                    file = archive.extractfile(member) if member.name.endswith(".txt") else None
-                    if file is not None:
-                        contents[member.name] = file.read()
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise DataError(f"{archives[0]}: expected a tar.gz or a folder, {error}") from error
+        check_file(archives[0])
+        with damage_named(archives[0]):
+            for member, archive in members(archives[0]):
+                file = archive.extractfile(member) if member.isreg() else None
+                if file is not None and member.name.endswith(".txt"):
+                    contents[member.name] = read_member(file, _MOST)
     else:
         root = next((p for p in (path / "aclImdb", innermost(path)) if p.is_dir()), path)
-        contents = {str(file): file.read_bytes() for file in root.glob("t*/*/*.txt")}
+        contents = {str(file): read_bytes(file, _MOST) for file in root.glob("t*/*/*.txt")}
     splits = {}
     for split in ("train", "test"):
         texts, labels = [], []

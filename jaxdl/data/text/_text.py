@@ -22,6 +22,7 @@ import numpy as np
 from jaxdl.data._archives import ENDINGS, from_anywhere
 from jaxdl.data._batches import host_batch, num_batches, shuffled
 from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._files import read_text
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 
@@ -112,9 +113,11 @@ class Vocabulary:
     def load(cls, path: str | pathlib.Path) -> "Vocabulary":
         """Reads what `save` wrote. Raises: DataError if the file holds something else."""
         try:
-            content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            content = json.loads(read_text(path))
             return cls(tuple(content["tokens"]), int(content["reserved"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except DataError:
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise DataError(f"{path}: not a vocabulary ({error})") from error
 
 
@@ -312,7 +315,7 @@ def load_text(
         return _read_ptb(path)
     if path.is_dir() or path.name.lower().endswith(ENDINGS):
         return _hold_out(_read_texts(path), held_out)
-    text = _decode(path.read_bytes(), path)
+    text = read_text(path)
     if not text.strip():
         raise DataError(f"{path}: no text")
     return _hold_out(text, held_out)
@@ -321,7 +324,7 @@ def load_text(
 @from_anywhere
 def _read_texts(folder: pathlib.Path) -> str:
     files = sorted(folder.glob("*.txt"))
-    text = "\n".join(_decode(file.read_bytes(), file) for file in files)
+    text = "\n".join(read_text(file) for file in files)
     if not text.strip():
         raise DataError(f"{folder}: no text, or no *.txt file in the folder")
     return text
@@ -341,12 +344,5 @@ def _read_ptb(folder: pathlib.Path) -> dict[str, str]:
         found = sorted(folder.rglob(file))
         if not found or not found[0].stat().st_size:
             raise DataError(f"{folder}: expected {file}, found none")
-        texts[split] = _decode(found[0].read_bytes(), found[0])
+        texts[split] = read_text(found[0])
     return texts
-
-
-def _decode(content: bytes, path: pathlib.Path) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8 text, {error}") from error

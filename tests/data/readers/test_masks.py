@@ -56,5 +56,7 @@ def test_damage_is_named(folder):
     with pytest.raises(data.DataError, match=r"b\.png: \(9, 12\) pixels for an image of \(8, 12\)"):
         data.readers.read_voc_masks(folder)
     (folder / "ImageSets" / "Segmentation" / "train.txt").unlink()
-    with pytest.raises(data.DataError, match=r"train\.txt: expected names.*had from http"):
+    with pytest.raises(
+        data.DataError, match=r"train\.txt: no such file; expected the names.*had from http"
+    ):
         data.load("voc_masks", folder)

@@ -38,7 +38,7 @@ def test_reviews_from_folders_and_from_an_archive(tmp_path):
 
 def test_reviews_that_are_none(tmp_path):
     (tmp_path / "broken.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(data.DataError, match=r"broken\.tar\.gz: expected a tar\.gz"):
+    with pytest.raises(data.DataError, match=r"broken\.tar\.gz: expected a zip or tar archive"):
         data.load("imdb", tmp_path)
     (tmp_path / "broken.tar.gz").unlink()
     with pytest.raises(data.DataError, match="train/neg"):
