@@ -22,13 +22,16 @@ import numpy as np
 FOLDER = pathlib.Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 SUBJECTS: dict[str, tuple[str, ...]] = {
-    "First steps": ("lenet", "by_hand", "notebook", "mlp_digits", "sweep"),
+    "First steps": ("lenet", "by_hand", "notebook", "mlp_digits", "sweep", "deployment"),
     "Linear models, tables, learners without a network": (
         *("linear_regression", "polynomial_selection", "regularization_paths", "learning_curves"),
         *("logistic_regression", "softmax_regression", "perceptron", "svm", "spam"),
-        "house_prices",
+        *("house_prices", "preprocessing"),
     ),
-    "How networks learn": ("activations", "backprop", "bptt", "optimizers", "network_size"),
+    "How networks learn": (
+        *("activations", "layers_by_hand", "backprop", "bptt", "long_memory", "forecasting"),
+        *("optimizers", "training_tricks", "network_size", "overfitting"),
+    ),
     "Images and signals": (
         *("convnets", "cifar", "finetune", "augmentation", "filters_learned", "ocr", "heartbeat"),
     ),

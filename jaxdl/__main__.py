@@ -13,6 +13,7 @@ EXTRAS = {
     "plan-tpu": ("libtpu", "plans for TPUs that are not there"),
     "proposals": ("cv2", "selective search in fast_rcnn"),
     "text": ("sacrebleu", "BLEU as it is published"),
+    "export": ("flatbuffers", "models that leave as one file (jax.export)"),
     "test": ("pytest", "the tests"),
     "reference": ("torch", "the tests that compare with PyTorch; .pth files need none"),
 }

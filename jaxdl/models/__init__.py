@@ -19,7 +19,7 @@ from jaxdl.models.nin import NiN
 from jaxdl.models.rcnn import RCNN, FastRCNN, RegionPredictions
 from jaxdl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
 from jaxdl.models.sentiment import BiLSTMClassifier, GRUClassifier, TextCNN, with_vectors
-from jaxdl.models.signal import SignalCNN
+from jaxdl.models.signal import SignalCNN, SignalRNN
 from jaxdl.models.ssd import SSD300, L2Norm, Predictions, TinySSD
 from jaxdl.models.translation import Seq2Seq, seq2seq_step
 from jaxdl.models.vgg import VGG, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
@@ -64,6 +64,7 @@ __all__ = [
     "ResNet50",
     "Seq2Seq",
     "SignalCNN",
+    "SignalRNN",
     "TextCNN",
     "TinySSD",
     "fcn8s",

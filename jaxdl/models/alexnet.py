@@ -49,7 +49,7 @@ class AlexNet(linen.Module):
             x = linen.relu(conv(x))
             self.sow("intermediates", f"relu{i}", x)
             x = ops.max_pool(x, 3, 2) if pooled else x
-        x = ops.adaptive_avg_pool(x, 6).reshape(len(x), -1)
+        x = ops.adaptive_avg_pool(x, 6).reshape(x.shape[0], -1)
         for i in (1, 2):
             x = linen.Dropout(self.dropout, deterministic=not train)(x)
             x = linen.relu(linen.Dense(self.dense_size, dtype=self.dtype, name=f"dense{i}")(x))

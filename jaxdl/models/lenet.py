@@ -42,7 +42,7 @@ class LeNet(linen.Module):
         x = pool(self.activation(conv(6, padding="SAME", name="conv1")(images)))
         padding = "VALID" if min(x.shape[1:3]) > 5 else "SAME"
         x = pool(self.activation(conv(16, padding=padding, name="conv2")(x)))
-        x = jnp.reshape(x, (len(x), -1))
+        x = jnp.reshape(x, (x.shape[0], -1))
         x = self.activation(dense(120, name="dense1")(x))
         x = self.activation(dense(84, name="dense2")(x))
         return dense(self.num_classes, name="head")(x)

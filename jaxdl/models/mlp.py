@@ -30,7 +30,7 @@ class MLP(linen.Module):
         """Maps `[B, ...]`, taken as vectors, to `[B, features[-1]]`."""
         if x.ndim < 2 or not self.features or min(self.features) < 1:
             raise ValueError(f"need inputs [B, ...] and layers, got {x.shape}, {self.features}")
-        x = jnp.reshape(x, (len(x), -1))
+        x = jnp.reshape(x, (x.shape[0], -1))
         for i, width in enumerate(self.features[:-1]):
             x = linen.Dense(width, kernel_init=self.kernel_init, name=f"dense{i + 1}")(x)
             x = self.activation(x)

@@ -31,6 +31,6 @@ class MnistCNN(linen.Module):
         for i, features in enumerate((32, 64), start=1):
             x = linen.relu(Conv(features, 4, dtype=self.dtype, name=f"conv{i}")(x))
             x = ops.max_pool(x, 3)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         x = linen.relu(linen.Dense(64, dtype=self.dtype, name="dense1")(x))
         return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(x)

@@ -110,7 +110,7 @@ class FastRCNN(linen.Module):
         if not self.anchor_sizes:
             raise ValueError("this model has no proposal network: give it anchor_sizes")
         x = self.proposal_head(linen.relu(self.proposal_conv(maps[-1])))
-        x = x.reshape(len(x), -1, 6)
+        x = x.reshape(x.shape[0], -1, 6)
         return x[..., :2], x[..., 2:]
 
     def detect(

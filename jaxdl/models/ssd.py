@@ -210,6 +210,6 @@ def _predict(
     for number, (x, count) in enumerate(zip(maps, counts, strict=True), 1):
         width = count * (num_classes + 1 + 4)
         y = Conv(width, 3, padding=1, dtype=dtype, name=f"head{number}")(x)
-        each.append(y.reshape(len(x), -1, num_classes + 1 + 4))
+        each.append(y.reshape(x.shape[0], -1, num_classes + 1 + 4))
     joined = jnp.concatenate(each, axis=1)
     return Predictions(joined[..., : num_classes + 1], joined[..., num_classes + 1 :])

@@ -67,7 +67,7 @@ class VGG(linen.Module):
             return named(maps, self.taps)  # which says what is missing
         if self.num_classes is None:
             return x
-        x = ops.adaptive_avg_pool(x, 7).reshape(len(x), -1)
+        x = ops.adaptive_avg_pool(x, 7).reshape(x.shape[0], -1)
         for i in (1, 2):
             x = linen.relu(linen.Dense(self.dense_size, dtype=self.dtype, name=f"dense{i}")(x))
             x = linen.Dropout(self.dropout, deterministic=not train)(x)

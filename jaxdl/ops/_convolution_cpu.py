@@ -392,6 +392,8 @@ def _(size, stride, pads, primals, tangents):
 def gains(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], stride: int, pads: Pads) -> bool:
     """Whether `conv` is worth its longer compilation on CPU: a product gains, on enough work."""
     kh, kw, C, O = kernel_shape
+    if not isinstance(x_shape[0], int):  # exported for a batch of any size
+        return False
     if any(not 0 <= p < k for pad, k in zip(pads, (kh, kw), strict=True) for p in pad):
         return False
     oh, ow = _out_size(x_shape, kernel_shape, stride, pads)

@@ -292,7 +292,7 @@ def _first(x, window, strides, pads):
 
 def _swap(x):
     """Exchanges batch and channels where the batch is the better vector axis, as `conv` does."""
-    if x.shape[0] >= 32 and x.shape[-1] <= 32:
+    if isinstance(x.shape[0], int) and x.shape[0] >= 32 and x.shape[-1] <= 32:
         return lambda x: jnp.swapaxes(x, 0, -1)
     return lambda x: x
 

@@ -3,7 +3,7 @@
 from jaxdl.plots._attention import attention_maps
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._bench import growth, roofline
-from jaxdl.plots._curves import compare, confusion, curves
+from jaxdl.plots._curves import compare, confusion, curves, forecasts
 from jaxdl.plots._detection import detected, framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
@@ -26,6 +26,7 @@ __all__ = [
     "confusion",
     "curves",
     "detected",
+    "forecasts",
     "framed",
     "gallery",
     "gradient_by_distance",

@@ -114,6 +114,39 @@ def compare(
 _STYLES = ("-", "--", ":", "-.")
 
 
+def forecasts(truth: ArrayLike, predicted: Mapping[str, ArrayLike]) -> Any:
+    """Draws what was foretold of a series over what came, one panel a forecast.
+
+    >>> figure = forecasts([0.0, 1.0, 0.0], {"GRU": [0.1, 0.9, 0.2]})
+    >>> [line.get_label() for line in figure.axes[0].lines], figure.axes[0].get_title()
+    (['truth', 'forecast'], 'GRU')
+
+    Args:
+        truth: `[T]`.
+        predicted: by name, `[T]` each; values far out are cut off by the panel.
+    """
+    from matplotlib.figure import Figure
+
+    truth = np.asarray(truth)
+    columns = min(3, max(1, len(predicted)))
+    lines = -(-max(1, len(predicted)) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.0 * lines + 0.4), layout="constrained")
+    reach = 1.5 * max(float(np.abs(truth).max()), 1e-6)
+    first = None
+    for number, (name, values) in enumerate(predicted.items()):
+        axes = first = figure.add_subplot(lines, columns, number + 1, sharex=first, sharey=first)
+        axes.plot(truth, color="0.6", label="truth")
+        axes.plot(np.asarray(values), color="C0", lw=1.2, label="forecast")
+        axes.set_ylim(-reach, reach)
+        axes.set_title(name, size=10)
+        axes.grid(alpha=0.3)
+        axes.label_outer()
+        if number == 0:
+            axes.legend(frameon=False, fontsize=8)
+    figure.supxlabel("steps after what was read")
+    return figure
+
+
 def confusion(counts: ArrayLike, class_names: Sequence[str] = ()) -> Any:
     """Draws a confusion matrix `[K, K]`: rows the true class, shade its share of the row.
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import models
+from jaxdl import models, nn
 from tests.references import reference
 
 torch = reference("torch")
@@ -52,3 +52,45 @@ def test_logits_and_gradients_agree_with_torch():
 def test_short_signals_are_refused():
     with pytest.raises(ValueError, match=r"T >= 8, got \(1, 7, 1\)"):
         models.SignalCNN(2).init(jax.random.key(0), jnp.zeros((1, 7, 1)), train=False)
+
+
+def test_last_states_and_gradients_agree_with_torch():
+    model = models.SignalRNN(2, nn.LSTMCell(), 6, num_layers=2)
+    x = np.random.default_rng(0).normal(size=(5, 9, 3)).astype(np.float32)
+    lengths = np.array([9, 4, 1, 7, 9])
+    params = model.init(jax.random.key(0), x, train=False)["params"]
+    twin, head = torch.nn.LSTM(3, 6, 2, batch_first=True), torch.nn.Linear(6, 2)
+    twin.load_state_dict(
+        {
+            k: torch.tensor(np.asarray(v))
+            for k, v in nn.recurrent_to_torch(params["recurrent"]).items()
+        }
+    )
+    head.weight.data = torch.tensor(np.asarray(params["head"]["kernel"]).T)
+    head.bias.data = torch.tensor(np.asarray(params["head"]["bias"]))
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        torch.tensor(x), torch.tensor(lengths), batch_first=True, enforce_sorted=False
+    )
+    theirs = head(twin(packed)[1][0][-1])
+    (theirs**2).sum().backward()
+
+    def loss(params):
+        out = model.apply({"params": params}, x, lengths, train=False)
+        return jnp.sum(out**2), out
+
+    (_, ours), slope = jax.value_and_grad(loss, has_aux=True)(params)
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(slope["head"]["kernel"], head.weight.grad.numpy().T, rtol=1e-3)
+    gradients = nn.recurrent_to_torch(slope["recurrent"])
+    want = twin.weight_hh_l0.grad.numpy()
+    np.testing.assert_allclose(gradients["weight_hh_l0"], want, rtol=1e-3, atol=1e-6)
+
+
+def test_padding_behind_a_length_changes_nothing():
+    model, key = models.SignalRNN(2, nn.GRUCell(), 4), jax.random.key(0)
+    x = jax.random.normal(key, (3, 8, 1))
+    variables = model.init(key, x, train=False)
+    short = model.apply(variables, x[:, :5], train=False)
+    spoiled = x.at[:, 5:].set(jnp.nan)
+    padded = model.apply(variables, spoiled, jnp.full(3, 5), train=False)
+    np.testing.assert_allclose(short, padded, rtol=1e-6)

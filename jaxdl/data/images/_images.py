@@ -20,5 +20,5 @@ def to_unit(
     """
     image = batch["image"].astype(jnp.float32) / 255
     if size is not None:
-        image = jax.image.resize(image, (len(image), *size, image.shape[-1]), "linear")
+        image = jax.image.resize(image, (image.shape[0], *size, image.shape[-1]), "linear")
     return {**batch, "image": image}
