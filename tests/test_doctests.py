@@ -19,7 +19,8 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 SHOWN_ELSEWHERE = {
     "AnchorTargets", "Association", "CheckpointError", "Collective", "Comparison", "DataError",
     "Decoded", "Detections", "Folds", "Gradient", "GradientReport", "Interrupted", "ItemLists",
-    "KernelMachine", "Large", "LeafCheck", "Letterbox", "MultiboxLoss", "NGram", "Plan",
+    "KernelMachine", "Large", "LeafCheck", "Letterbox", "MultiboxLoss", "NGram", "NonfiniteError",
+    "NonfiniteReport", "Plan",
     "PlateauState", "Predictions", "Program", "ReceptiveField", "Record", "Recorder",
     "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search", "Side",
     "Study", "SweepResult", "TrainState", "Trainer", "Verdict", "Work",

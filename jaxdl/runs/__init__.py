@@ -10,6 +10,7 @@
 config.json       the options                      metrics.jsonl   one line per `write`
 environment.json  what it ran on                events.*        the same for TensorBoard
 *.png             figures                       result.json     the closing numbers
+nonfinite.txt     why training gave up, if it did
 """
 
 from jaxdl.runs._command import main

@@ -167,6 +167,21 @@ class Run:
         self.note(f"{numbers}  ->  {self.folder}")
         return self.results
 
+    def _explain(self, error: BaseException) -> None:
+        """Writes nonfinite.txt where training gave up: which operation it was, and why."""
+        from jaxdl import inspect, train
+
+        if not isinstance(error, train.NonfiniteError) or not _is_only_process():
+            return  # what is spread over processes cannot be replayed by one
+        self.note("training gave up; looking for the operation to blame")
+        try:
+            report = inspect.explain_nonfinite(error.trainer, error.state, error.batch)
+            _write_whole(self.folder / "nonfinite.txt", f"{report}\n")
+        except Exception as failure:  # the first error is the one to be told
+            error.add_note(f"the step could not be replayed: {failure}")
+        else:
+            error.add_note(f"{report}\n({self.folder / 'nonfinite.txt'})")
+
     def close(self) -> None:
         """Waits for what is being saved, and closes every file."""
         self._bar.close()
@@ -212,6 +227,9 @@ def open(
     from, or `resume` is False, what the folder holds is renamed to OUT.1 (or the next free number):
     nothing is deleted. Two processes never write one folder, for it is locked while it is open; of
     several processes of one run the first one locks and writes, and all are given `out`.
+
+    Where training gives up (`train.NonfiniteError`) its last step is replayed: nonfinite.txt, and a
+    note of the error, name the operation to blame (`inspect.explain_nonfinite`).
 
     Args:
         config: a dataclass; written to config.json.
@@ -259,7 +277,8 @@ def open(
             run.rewind(-1)  # nothing was saved that its rows could belong to
         try:
             yield run
-        except BaseException:
+        except BaseException as error:
+            run._explain(error)
             with contextlib.suppress(Exception):  # the first error is the one to be told
                 run.close()
             raise

@@ -11,7 +11,7 @@
 
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
-from jaxdl.train._fit import Recorder, Result, evaluate, fit, scalars
+from jaxdl.train._fit import NonfiniteError, Recorder, Result, evaluate, fit, scalars
 from jaxdl.train._load_pretrained import load_pretrained
 from jaxdl.train._make import (
     Metrics,
@@ -36,6 +36,7 @@ __all__ = [
     "Hyper",
     "Interrupted",
     "Metrics",
+    "NonfiniteError",
     "Recorder",
     "Result",
     "SweepResult",

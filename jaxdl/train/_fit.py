@@ -44,6 +44,26 @@ class Recorder(Protocol):
         """Prints a line."""
 
 
+class NonfiniteError(FloatingPointError):
+    """Training gave up after steps whose loss or gradient was not finite, one after the other.
+
+    `inspect.explain_nonfinite(error.trainer, error.state, error.batch)` says why; `runs.open` does
+    and leaves the answer in the run folder as nonfinite.txt.
+
+    Attributes:
+        trainer: whose step it was.
+        state: before the last of them (their updates were skipped).
+        batch: of the last of them.
+    """
+
+    def __init__(self, steps: int, trainer: Trainer, state: TrainState, batch: Any) -> None:
+        super().__init__(
+            f"{steps} steps in a row had a loss or gradient that is not finite; the learning rate "
+            "may be too high, or the data hold values that are not finite"
+        )
+        self.trainer, self.state, self.batch = trainer, state, batch
+
+
 @dataclasses.dataclass
 class Result:
     """What training leaves behind: a state, and one row of numbers per epoch.
@@ -106,7 +126,7 @@ def fit(
         driver: how batches reach the device, see `train.Driver`.
     Returns: the last state and the rows: "epoch", "train/..." for every scalar metric of the step
         merged over the epoch, those of `held_out`, "time/..." in seconds.
-    Raises: FloatingPointError after as many non-finite steps in a row as the trainer's
+    Raises: NonfiniteError after as many non-finite steps in a row as the trainer's
         `skip_nonfinite`; CheckpointError for a checkpoint of something else; ValueError for a state
         that was trained from before, whose buffers are given away.
     """
@@ -141,6 +161,16 @@ def fit(
         if checkpoints is not None and checkpoints.latest() != position:
             checkpoints.save(position, {"state": state, "metrics": metrics, "best": best}, record)
 
+    def look(shown: Any, state: TrainState) -> None:
+        """Reads what a call left for the host: the bar's loss, and steps that were skipped."""
+        loss, skipped = jax.block_until_ready(shown)
+        if state.skip_limit is not None and int(skipped[0]) >= state.skip_limit:
+            last = state.replace(step=state.step - 1)
+            batch = data.host_batch(split, int(last.step), batch_size=batch_size, seed=seed)
+            raise NonfiniteError(int(skipped[0]), trainer, last, batch)
+        if run is not None:
+            run.progress(position, last_step, f"loss {float(loss):.4f}")
+
     with Interrupts(active=checkpoints is not None) as interrupts:
         while position < last_step and not _exhausted(stopping, record):
             epoch_start, started = position, time.perf_counter()
@@ -153,7 +183,7 @@ def fit(
                 )
                 # The step before is looked at while this one runs.
                 if before is not None:
-                    _look(run, before, position, last_step, state.skip_limit)
+                    look(before, state)
                 before = shown
                 # Calls of many steps grow to a quarter of a second: long enough to cost nothing,
                 # short enough to be stopped between two. Several processes, whose clocks differ,
@@ -165,7 +195,7 @@ def fit(
                     break
                 if due and position < epoch_end:
                     save()
-            _look(run, before, position, last_step, state.skip_limit)
+            look(before, state)
             if position == epoch_end:
                 row = {"epoch": float(epoch_end // steps_per_epoch), **scalars(metrics, "train/")}
                 seconds = time.perf_counter() - started
@@ -273,20 +303,6 @@ def _improved(stopping: EarlyStopping, row: Mapping[str, float], record: dict[st
         return True
     record["bad_epochs"] += 1
     return False
-
-
-def _look(
-    run: Recorder | None, shown: Any, position: int, last_step: int, limit: int | None
-) -> None:
-    """Reads what a call left for the host: the progress bar's loss, and steps that were skipped."""
-    loss, skipped = jax.block_until_ready(shown)
-    if limit is not None and int(skipped[0]) >= limit:
-        raise FloatingPointError(
-            f"{int(skipped[0])} steps in a row had a loss or gradient that is not finite; "
-            "the learning rate may be too high, or the data hold values that are not finite"
-        )
-    if run is not None:
-        run.progress(position, last_step, f"loss {float(loss):.4f}")
 
 
 def _agreed(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.ad_checkpoint import checkpoint_name
 
 from jaxdl.metrics import Mean
 from jaxdl.objectives import Aux, Batch, Objective
@@ -19,6 +20,7 @@ from jaxdl.train._remat import rematerialized
 from jaxdl.train._state import TrainState
 
 Metrics = dict[str, Any]
+FINITE = "finite if the step counts"  # name of a value in the program of a step that may be skipped
 
 
 class Trainer(NamedTuple):
@@ -148,7 +150,8 @@ def make(
                 ema=jax.tree.map(lambda e, p: e + (1 - ema) * (p - e), state.ema, new.params)
             )
         if skip_nonfinite is not None:
-            new, metrics = _keep_if_finite(state, new, metrics, jnp.isfinite(norm + mean.total))
+            deciding = checkpoint_name(norm + mean.total, FINITE)
+            new, metrics = _keep_if_finite(state, new, metrics, jnp.isfinite(deciding))
         return new, metrics
 
     def evaluate(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

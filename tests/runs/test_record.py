@@ -4,10 +4,13 @@ import dataclasses
 import json
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jaxdl import data, runs
+from jaxdl import data, metrics, objectives, runs, train
 from tests.figures import ink
 from tests.references import reference
 
@@ -158,3 +161,22 @@ def test_a_part_needs_a_name_that_can_be_a_folder(name, tmp_path):
         pytest.raises(ValueError, match="a part needs a name"),
     ):
         run.part(name)
+
+
+def test_training_that_gives_up_leaves_the_reason_in_the_folder(tmp_path):
+    def objective(w, model_state, batch, key, *, train):
+        loss = jnp.log(batch["x"] * w)  # of a negative number
+        return metrics.Mean.from_values(loss, batch["mask"]), objectives.Aux({}, model_state)
+
+    trainer = train.make(objective, optax.sgd(0.1), skip_nonfinite=1)
+    split = data.Dataset({"x": np.array([1, 1, -1, 1], np.float32)})
+    state = trainer.init(jax.random.key(0), params=jnp.ones(()))
+    with (
+        pytest.raises(train.NonfiniteError, match="not finite") as caught,
+        runs.open(Config(), name="try", out=tmp_path / "a", quiet=True) as run,
+    ):
+        train.fit(trainer, split, state, epochs=1, batch_size=2, seed=None, run=run)
+    text = (tmp_path / "a" / "nonfinite.txt").read_text()
+    assert "`log` gives nan at index [0], row 0 of the batch" in text
+    assert "# of a negative number" in text
+    assert text.strip() in caught.value.__notes__[0]
