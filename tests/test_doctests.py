@@ -18,12 +18,12 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
     "AnchorTargets", "Association", "CheckpointError", "Collective", "Comparison", "DataError",
-    "Decoded", "Detections", "Folds", "Gradient", "GradientReport", "Interrupted", "ItemLists",
-    "KernelMachine", "Large", "LeafCheck", "Letterbox", "MultiboxLoss", "NGram", "NonfiniteError",
-    "NonfiniteReport", "Plan",
+    "Decoded", "Detections", "Difference", "Entry", "Estimate", "Folds", "Gradient", "GradientReport",
+    "Interrupted", "ItemLists", "KernelMachine", "Large", "LeafCheck", "Ledger", "Letterbox",
+    "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport", "Plan",
     "PlateauState", "Predictions", "Program", "ReceptiveField", "Record", "Recorder",
     "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search", "Side",
-    "Study", "SweepResult", "TrainState", "Trainer", "Verdict", "Work",
+    "Spectrum", "Study", "SweepResult", "TrainState", "Trainer", "Training", "Verdict", "Work",
     "make_sweep",  # by that of sweep
     "following", "main", "record",  # commands, and what writes files beside the experiments
     "keep_freed_memory", "run", "use_compilation_cache",  # they change the process

@@ -16,9 +16,9 @@ Rules the measurements of this library taught:
   `sort` and `top_k` want two stages; tables want row updates, never dense gradients.
 """
 
+from jaxdl._flops import count_flops
 from jaxdl.bench._collectives import Collective
 from jaxdl.bench._device import Peaks, device_bytes, energy_joules, make_probe, measure_peaks
-from jaxdl.bench._flops import count_flops
 from jaxdl.bench._plan import Large, Plan, plan
 from jaxdl.bench._plan_report import describe
 from jaxdl.bench._plan_search import (

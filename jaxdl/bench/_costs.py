@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from jaxdl._flops import Product
 from jaxdl.bench._collectives import Collective, collectives
-from jaxdl.bench._flops import Product
 from jaxdl.bench._hlo import Module
 from jaxdl.bench._kernels import computed, kernels, number_format
 from jaxdl.bench._memory import traffic

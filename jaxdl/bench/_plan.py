@@ -13,11 +13,11 @@ import jax
 import numpy as np
 
 from jaxdl import parallel
+from jaxdl._flops import Product, needed, products
 from jaxdl.bench import _plan_cache
 from jaxdl.bench._arguments import Argument, abstract, donated, kept_arguments
 from jaxdl.bench._collectives import Collective
 from jaxdl.bench._costs import costs
-from jaxdl.bench._flops import Product, needed, products
 from jaxdl.bench._hlo import Module
 from jaxdl.bench._memory import Held, held_at_peak
 from jaxdl.bench._plan_cache import key_of, write

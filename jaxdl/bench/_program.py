@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxdl.bench._flops import count_flops
+from jaxdl._flops import count_flops
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Inside a network: deltas of layers, checked gradients, explicit sums through time.
 
-And why a step was not finite: `print(inspect.explain_nonfinite(trainer, state, batch))`.
+Why a step was not finite (`print(inspect.explain_nonfinite(trainer, state, batch))`), where
+parameters, operations and memory go (`print(inspect.ledger(module, x))`), and the curvature of a
+loss.
 """
 
 from jaxdl.inspect._backprop import (
@@ -11,17 +13,44 @@ from jaxdl.inspect._backprop import (
     gradient_flow,
 )
 from jaxdl.inspect._bptt import linear_state_gradients, rnn_gradients, rnn_outputs
+from jaxdl.inspect._curvature import (
+    Estimate,
+    NoiseScale,
+    Spectrum,
+    gradient_noise_scale,
+    hessian_trace,
+    hvp,
+    lanczos,
+    loss_at,
+    sharpness,
+)
+from jaxdl.inspect._difference import Difference, first_difference
+from jaxdl.inspect._ledger import Entry, Ledger, ledger
 from jaxdl.inspect._nonfinite import NonfiniteReport, explain_nonfinite
 
 __all__ = [
+    "Difference",
+    "Entry",
+    "Estimate",
     "GradientReport",
     "LeafCheck",
+    "Ledger",
+    "NoiseScale",
     "NonfiniteReport",
+    "Spectrum",
     "check_gradients",
     "deltas",
     "explain_nonfinite",
+    "first_difference",
     "gradient_flow",
+    "gradient_noise_scale",
+    "hessian_trace",
+    "hvp",
+    "lanczos",
+    "ledger",
     "linear_state_gradients",
+    "loss_at",
     "rnn_gradients",
     "rnn_outputs",
+    "sharpness",
 ]

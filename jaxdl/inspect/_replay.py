@@ -152,7 +152,7 @@ class Replay:
         if name in ("sharding_constraint", "reshard"):
             return inputs  # where an array lies, not what it holds
         arrays = [value.array for value in inputs]
-        outputs = around.call(lambda *xs: _bind(equation, xs), arrays, equation)
+        outputs = around.call(lambda *xs: bind(equation, xs), arrays, equation)
         if not any(is_floating(x) and not_finite(x).any() for x in outputs):
             return [Value(x) for x in outputs]
         entered = self._enter(equation, inputs, around)
@@ -174,12 +174,8 @@ class Replay:
             return self.run(params["branches"][int(index[0])], inputs[1:], around.inside(equation))
         if name == "shard_map":
             return None if around.mesh is not None else self._shard_map(equation, inputs, around)
-        for program in (params[key] for key in _CALLS if key in params):
-            if isinstance(program, core.Jaxpr):
-                program = core.ClosedJaxpr(program, ())
-            if isinstance(program, core.ClosedJaxpr) and _fits(program.jaxpr, equation):
-                return self.run(program, inputs, around.inside(equation))
-        return None
+        program = program_in(equation)
+        return None if program is None else self.run(program, inputs, around.inside(equation))
 
     def _scan(self, equation: Any, inputs: list[Value], around: _Around) -> list[Value]:
         params, lead = equation.params, around.lead
@@ -251,7 +247,7 @@ class Replay:
 
         def without(keep: int | None) -> list[Any]:
             arrays = [replaced(value, keep) for value in inputs]
-            return around.call(lambda *xs: _bind(equation, xs), arrays, equation)
+            return around.call(lambda *xs: bind(equation, xs), arrays, equation)
 
         origins = {int(o) for v in inputs if v.origin is not None for o in np.unique(v.origin)}
         numbers = sorted(origins - {0})[:_MOST]
@@ -321,7 +317,19 @@ class _Body:
         return replay.run(self._closed, inputs, around)
 
 
-def _bind(equation: Any, arrays: Sequence[Any]) -> Sequence[Any]:
+def program_in(equation: Any) -> core.ClosedJaxpr | None:
+    """The program that an equation calls once, if it is a call."""
+    if equation.primitive.name in ("scan", "while", "cond", "shard_map"):
+        return None
+    for program in (equation.params[key] for key in _CALLS if key in equation.params):
+        if isinstance(program, core.Jaxpr):
+            program = core.ClosedJaxpr(program, ())
+        if isinstance(program, core.ClosedJaxpr) and _fits(program.jaxpr, equation):
+            return program
+    return None
+
+
+def bind(equation: Any, arrays: Sequence[Any]) -> Sequence[Any]:
     """The results of one equation."""
     found = equation.primitive.get_bind_params(equation.params)
     functions, params = found if isinstance(found, tuple) else ((), found)  # older JAX has a pair

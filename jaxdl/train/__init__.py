@@ -21,7 +21,7 @@ from jaxdl.train._make import (
     merge_metrics,
     per_example_gradients,
 )
-from jaxdl.train._planning import planning
+from jaxdl.train._planning import Training, intercepting, planning
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver
@@ -42,10 +42,12 @@ __all__ = [
     "SweepResult",
     "TrainState",
     "Trainer",
+    "Training",
     "cast_floating",
     "evaluate",
     "fit",
     "grid",
+    "intercepting",
     "load_pretrained",
     "make",
     "make_sweep",

@@ -13,7 +13,7 @@ from jaxdl import data, parallel
 from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
-from jaxdl.train._planning import offer
+from jaxdl.train._planning import Training, offer
 from jaxdl.train._signals import Interrupted, Interrupts
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver, compile_steps
@@ -137,7 +137,8 @@ def fit(
         state = trainer.init(jax.random.key(seed or 0), example)
     _check_not_given_away(state)
     layout = parallel.auto_layout(batch_size) if layout is None else layout
-    offer(trainer.step, state, split, batch_size, layout)  # to `--plan`, which trains nothing
+    keeps = stopping is not None  # offered to `--plan` and its like, which train nothing
+    offer(Training(trainer, state, split, batch_size, seed, layout, last_step, keeps))
     state = layout.put_state(state)
     steps = compile_steps(
         trainer.step, state, split, batch_size=batch_size, seed=seed, driver=driver, layout=layout

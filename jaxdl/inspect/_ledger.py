@@ -1,0 +1,185 @@
+"""Where parameters, operations and memory go, module by module."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from jaxdl import _flops, objectives
+from jaxdl.inspect._modules import named_modules
+from jaxdl.inspect._places import joined, module_of, path_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What one module has and does, without the modules inside it.
+
+    Attributes:
+        path: of the module, "layers/0"; "" for what is in none.
+        parameters, bytes: numbers of them, and what they occupy.
+        forward, backward: operations of the products of the forward and of the backward pass.
+        kept: bytes of results that the backward pass reads again.
+    """
+
+    path: str
+    parameters: int
+    bytes: int
+    forward: float
+    backward: float
+    kept: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Ledger:
+    """The entries of all modules, in the order of the forward pass; print it to read it."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def total(self) -> Entry:
+        """The sum of all entries, of path "total"."""
+        names = [field.name for field in dataclasses.fields(Entry)][1:]
+        sums = {name: sum(getattr(entry, name) for entry in self.entries) for name in names}
+        return Entry("total", **sums)
+
+    def __str__(self) -> str:
+        whole = self.total
+        width = max(len("module"), *(len(entry.path) for entry in self.entries), 5)
+        head = f"{'module':{width}} {'parameters':>12} {'MB':>9} {'GFLOP fwd':>11} {'bwd':>11}"
+        lines = [f"{head} {'share':>6} {'kept MB':>9}"]
+        for entry in (*self.entries, whole):
+            share = (entry.forward + entry.backward) / max(whole.forward + whole.backward, 1.0)
+            lines.append(
+                f"{entry.path:{width}} {entry.parameters:12,} {entry.bytes / 1e6:9.3f}"
+                f" {entry.forward / 1e9:11.4f} {entry.backward / 1e9:11.4f} {share:6.1%}"
+                f" {entry.kept / 1e6:9.3f}"
+            )
+        return "\n".join(lines)
+
+
+def ledger(
+    model: Any,
+    batch: Any,
+    *,
+    key: jax.Array | None = None,
+    params: Any = None,
+    model_state: Any = None,
+) -> Ledger:
+    """Parameters, operations and kept activations of every module, of one training step.
+
+    Nothing is computed: the step is traced on shapes. Operations are those of matrix products and
+    convolutions, 2 M K N of a product `[M, K] @ [K, N]`, as `bench.count_flops` counts them. Kept
+    is what the backward pass reads of the forward pass, inputs and parameters apart; what the
+    compiler computes again instead of keeping it is kept here.
+
+    >>> from jaxdl import models
+    >>> print(ledger(models.MLP((3, 2)), jnp.zeros((5, 4))))
+    module    parameters        MB   GFLOP fwd         bwd  share   kept MB
+    dense1            15     0.000      0.0000      0.0000  60.0%     0.000
+    head               8     0.000      0.0000      0.0000  40.0%     0.000
+    total             23     0.000      0.0000      0.0000 100.0%     0.000
+
+    Args:
+        model: a module of Linen, NNX or Equinox or another network (`objectives.as_network`), whose
+            sum of outputs then stands for the loss; or an objective.
+        batch: for a network its input or the tuple of its inputs, for an objective a batch; arrays
+            or `jax.ShapeDtypeStruct`s.
+        key: of the step; any, if not given.
+        params, model_state: where the model cannot make them itself (a plain function).
+    Returns: an entry per module. Modules are known by their paths among the parameters; for those
+        of NNX and Equinox their calls are watched while the step is traced.
+    """
+    key = jax.random.key(0) if key is None else key
+    init, loss = _parts(model, batch)
+    if params is None:
+        params, made = jax.eval_shape(init, key)
+        model_state = made if model_state is None else model_state
+    state = {} if model_state is None else model_state
+
+    def total(params: Any, state: Any, batch: Any) -> jax.Array:
+        with named_modules(params):
+            return loss(params, state, batch, key)
+
+    step = jax.make_jaxpr(jax.value_and_grad(total, allow_int=True))(params, state, batch)
+    return ledger_of_step(step, params)
+
+
+def ledger_of_step(step: core.ClosedJaxpr, params: Any) -> Ledger:
+    """The same of the traced program of a step, forward, backward and update."""
+    jaxpr = _flops.needed(step)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    sizes: dict[str, list[int]] = {}
+    for path, leaf in leaves:
+        one = sizes.setdefault(path_name(path[:-1]), [0, 0])
+        one[0] += math.prod(leaf.shape)
+        one[1] += math.prod(leaf.shape) * leaf.dtype.itemsize
+    tops = {path.split("/")[0] for path in sizes}
+    forward: dict[str, float] = {}
+    backward: dict[str, float] = {}
+    for product in _flops.products(jaxpr):
+        counted = backward if "transpose(" in product.scope else forward
+        name = _module(product.scope, tops)
+        counted[name] = counted.get(name, 0.0) + product.flops
+    kept: dict[str, int] = {}
+    for scope, size in _kept(jaxpr, ""):
+        name = _module(scope, tops)
+        kept[name] = kept.get(name, 0) + size
+    paths = dict.fromkeys([*forward, *backward, *sizes, *kept])
+    rows = []
+    for name in paths:
+        count, size = sizes.get(name, [0, 0])
+        ahead, back = forward.get(name, 0.0), backward.get(name, 0.0)
+        rows.append(Entry(name, count, size, ahead, back, kept.get(name, 0)))
+    return Ledger(tuple(rows))
+
+
+def _parts(model: Any, batch: Any) -> tuple[Callable, Callable]:
+    """`init(key)`, and `loss(params, state, batch, key)` of an objective or a network."""
+    if isinstance(model, objectives.Objective):
+
+        def score(params: Any, state: Any, batch: Any, key: jax.Array) -> jax.Array:
+            return model(params, state, batch, key, train=True)[0].total
+
+        make_first = model.init
+        if make_first is None:
+            raise ValueError("this objective makes no parameters: give the ledger params")
+        return lambda key: make_first(key, batch), score
+    network = objectives.as_network(model)
+    is_one = not isinstance(batch, tuple)
+
+    def summed(params: Any, state: Any, batch: Any, key: jax.Array) -> jax.Array:
+        inputs = (batch,) if is_one else batch
+        outputs, _ = network.apply(params, state, inputs, key, True)
+        floating = [x for x in jax.tree.leaves(outputs) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        return sum((jnp.sum(x) for x in floating), start=jnp.zeros(()))
+
+    return lambda key: network.init(key, (batch,) if is_one else batch), summed
+
+
+def _module(scope: str, tops: set[str]) -> str:
+    """The path of a module among the parameters: without the name of the whole network."""
+    parts = [part for part in module_of(scope).split("/") if part and not part.startswith("eqx.")]
+    if parts and parts[0] not in tops:
+        parts = parts[1:]
+    return "/".join(parts)
+
+
+def _kept(jaxpr: core.Jaxpr, scope: str) -> Iterator[tuple[str, int]]:
+    """Scope and bytes of what equations of the forward pass leave to those of the backward one."""
+    made: dict[Any, str] = {}
+    for equation in jaxpr.eqns:
+        here = joined(scope, equation)
+        if "transpose(" not in here:
+            made.update((variable, here) for variable in equation.outvars)
+            for inner in core.jaxprs_in_params(equation.params):
+                yield from _kept(inner, here)
+            continue
+        for variable in equation.invars:
+            if not isinstance(variable, core.Literal) and variable in made:
+                aval: Any = variable.aval
+                if hasattr(aval.dtype, "itemsize"):
+                    yield made.pop(variable), math.prod(aval.shape) * aval.dtype.itemsize

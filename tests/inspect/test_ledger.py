@@ -1,0 +1,117 @@
+"""Parameters and operations by module against closed forms, for modules of three libraries."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxdl import data, inspect, losses, models, objectives
+from tests.references import reference
+
+B, T = 2, 5
+
+
+def by_path(found):
+    return {entry.path: entry for entry in found.entries}
+
+
+def test_a_residual_network_as_published():
+    image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    found = inspect.ledger(models.ResNet50(1000), image)
+    total = found.total
+    assert total.parameters == 25_557_032  # torchvision's
+    assert total.bytes == 4 * total.parameters
+    first = by_path(found)[found.entries[0].path]
+    assert first.forward == 2 * 112 * 112 * 64 * 7 * 7 * 3
+    head = by_path(found)["head"]
+    assert (head.parameters, head.forward, head.backward) == (2_049_000, 4_096_000, 8_192_000)
+    assert total.forward == resnet50_flops()
+    # every product twice more, but for the gradient in the image
+    assert total.backward == 2 * total.forward - first.forward
+
+
+def resnet50_flops():
+    """Of 224 x 224 pixels, two a multiplication: He et al. 2016, table 1, stride in the 3 x 3."""
+    flops, inner, side = 112 * 112 * 64 * 7 * 7 * 3, 64, 56
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        width = 64 * 2**stage
+        for block in range(blocks):
+            before = side if stage == 0 or block else 2 * side
+            flops += before**2 * inner * width + side**2 * (9 * width**2 + width * 4 * width)
+            if block == 0:
+                flops += side**2 * inner * 4 * width  # the shortcut
+            inner = 4 * width
+        side //= 2
+    return 2 * (flops + 2048 * 1000)
+
+
+def test_a_language_model():
+    V, H = 10_000, 650
+    model = models.language.LSTMMedium(V)
+    objective = objectives.language_model(model)
+    tokens = jax.ShapeDtypeStruct((B, T + 1), jnp.int32)
+    batch = {"tokens": tokens, "mask": jax.ShapeDtypeStruct((B,), bool)}
+    batch |= {"start": jax.ShapeDtypeStruct((B,), bool)}
+    total = inspect.ledger(objective, batch).total
+    cells = 2 * 4 * H * (H + H + 1)
+    assert total.parameters in (V * H + cells + H * V + V, V * H + cells + 8 * H + H * V + V)
+    assert total.forward == B * T * 2 * (2 * 4 * H * 2 * H + H * V)
+
+
+class Dense(models.MLP):
+    pass
+
+
+def modules():
+    eqx, nnx = reference("equinox"), reference("flax.nnx")
+
+    class Net(nnx.Module):
+        def __init__(self):
+            rngs = nnx.Rngs(0)
+            self.first = nnx.Linear(4, 3, rngs=rngs)
+            self.blocks = nnx.List([nnx.Linear(3, 3, rngs=rngs), nnx.Linear(3, 2, rngs=rngs)])
+
+        def __call__(self, x):
+            x = jax.nn.relu(self.first(x))
+            for block in self.blocks:
+                x = jax.nn.relu(block(x))
+            return x
+
+    return {
+        "linen": (models.MLP((3, 3, 2)), ["dense1", "dense2", "head"]),
+        "nnx": (Net(), ["first", "blocks/0", "blocks/1"]),
+        "equinox": (
+            eqx.nn.MLP(4, 2, 3, 2, key=jax.random.key(0)),
+            ["layers/0", "layers/1", "layers/2"],
+        ),
+    }
+
+
+@pytest.mark.parametrize("library", ["linen", "nnx", "equinox"])
+def test_modules_of_every_library(library):
+    module, paths = modules()[library]
+    found = by_path(inspect.ledger(module, jnp.ones((B, 4))))
+    assert [path for path in found if found[path].parameters] == paths
+    sizes = [(4, 3), (3, 3), (3, 2)]
+    assert [found[p].parameters for p in paths] == [m * n + n for m, n in sizes]
+    assert [found[p].forward for p in paths] == [2 * B * m * n for m, n in sizes]
+    first, *later = [found[p].backward / found[p].forward for p in paths]
+    assert (first, later) == (1, [2, 2])
+
+
+def test_what_the_backward_pass_reads_is_kept():
+    def network(params, x):
+        h = jnp.sin(x @ params["w"])  # keeps its cosine, and itself for the product
+        return h @ params["v"]
+
+    params = {"w": jnp.ones((4, 8)), "v": jnp.ones((8, 2))}
+    total = inspect.ledger(network, jnp.ones((B, 4)), params=params).total
+    assert total.kept == 2 * B * 8 * 4
+    assert "total" in str(inspect.ledger(network, jnp.ones((B, 4)), params=params))
+
+
+def test_an_objective_counts_its_whole_loss():
+    objective = objectives.supervised(models.MLP((3, 2)), losses.softmax_cross_entropy, inputs="x")
+    batch = data.host_batch(data.Dataset({"x": jnp.ones((B, 4)), "label": [0, 1]}), 0, batch_size=B)
+    found = by_path(inspect.ledger(objective, batch))
+    assert found["dense1"].forward == 2 * B * 4 * 3
+    assert found["head"].kept + sum(entry.kept for entry in found.values()) > 0
