@@ -18,9 +18,9 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
     "AnchorTargets", "Association", "CheckpointError", "Collective", "Comparison", "DataError",
-    "Decoded", "Detections", "Difference", "Entry", "Estimate", "Folds", "Gradient", "GradientReport",
-    "Interrupted", "ItemLists", "KernelMachine", "Large", "LeafCheck", "Ledger", "Letterbox",
-    "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport", "Plan",
+    "Decoded", "Detections", "Difference", "Entry", "Estimate", "Folds", "Gradient",
+    "GradientReport", "Interrupted", "ItemLists", "KernelMachine", "Large", "LeafCheck", "Ledger",
+    "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport", "Plan",
     "PlateauState", "Predictions", "Program", "ReceptiveField", "Record", "Recorder",
     "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search", "Side",
     "Spectrum", "Study", "SweepResult", "TrainState", "Trainer", "Training", "Verdict", "Work",

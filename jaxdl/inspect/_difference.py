@@ -87,8 +87,8 @@ def first_difference(
         {path_name(path): jnp.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(list(some))}
         for some in (args, other_args)
     ]
-    for name in named[0].keys() & named[1].keys():
-        found = differs(named[0][name], named[1][name], tolerance)
+    for name, leaf in named[0].items():
+        found = differs(leaf, named[1][name], tolerance) if name in named[1] else None
         if found is not None:
             return Difference(name, None, *found)
     with lines_of_rules():
@@ -242,7 +242,7 @@ def _aligned(one: core.Jaxpr, two: core.Jaxpr) -> list[Any]:
     names = [[_signature(equation) for equation in jaxpr.eqns] for jaxpr in (one, two)]
     if names[0] == names[1]:
         return [("equal", 0, len(names[0]), 0, len(names[1]))]
-    return difflib.SequenceMatcher(None, *names, autojunk=False).get_opcodes()
+    return difflib.SequenceMatcher(None, names[0], names[1], autojunk=False).get_opcodes()
 
 
 def _signature(equation: Any) -> tuple[str, tuple[Any, ...]]:

@@ -6,6 +6,7 @@
     python -m jaxdl.runs list [FOLDER]         every run below the folder with its closing numbers
     python -m jaxdl.runs compare RUN RUN ...   options and numbers that differ, and their curves
     python -m jaxdl.runs page RUN ...          one HTML file that holds all of it, to send or keep
+    python -m jaxdl.runs diverge RUN RUN       the first step, and tensor in it, that differs
 
 config.json       the options                      metrics.jsonl   one line per `write`
 environment.json  what it ran on                events.*        the same for TensorBoard
@@ -14,6 +15,7 @@ nonfinite.txt     why training gave up, if it did
 """
 
 from jaxdl.runs._command import main
+from jaxdl.runs._diverge import Divergence, diverge
 from jaxdl.runs._environment import environment
 from jaxdl.runs._page import page
 from jaxdl.runs._read import Record, find, read, read_json, read_metrics
@@ -21,8 +23,10 @@ from jaxdl.runs._record import Run, open
 from jaxdl.runs._results import following, record
 
 __all__ = [
+    "Divergence",
     "Record",
     "Run",
+    "diverge",
     "environment",
     "find",
     "following",

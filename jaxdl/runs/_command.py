@@ -13,7 +13,9 @@ from jaxdl.runs._read import axis, differing, find, histories, options, read, sh
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Lists runs, compares them, or makes a page of them; a mistake is one sentence and exit 2.
+    """Lists runs, compares them, shows them on a page, or finds where two of them part.
+
+    A mistake is one sentence and exit code 2.
 
     >>> folder = pathlib.Path("of_main")
     >>> folder.mkdir()
@@ -25,6 +27,7 @@ def main(args: Sequence[str] | None = None) -> None:
         "list": _list,
         "compare": _compare,
         "page": _write_page,
+        "diverge": _diverge,
     }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, args=args)
@@ -123,3 +126,26 @@ def _write_page(
         out = folders[0] / "page.html" if len(folders) == 1 else pathlib.Path("page.html")
     out.write_text(text, encoding="utf-8")
     print(f"page -> {out}")
+
+
+def _diverge(
+    first: tyro.conf.Positional[pathlib.Path],
+    second: tyro.conf.Positional[pathlib.Path],
+    tolerance: float = 1e-5,
+    module: str | None = None,
+) -> None:
+    """Finds the first step in which two runs differ, and the first tensor in it.
+
+    Args:
+        first: a run folder.
+        second: another run of the same experiment.
+        tolerance: greatest difference, of a tensor's greatest magnitude, that counts as none.
+        module: that made the runs; by default experiments.NAME, as config.json has it.
+    """
+    from rich.console import Console
+
+    from jaxdl.runs._diverge import diverge
+
+    with Console(stderr=True).status("reading") as status:
+        found = diverge(first, second, tolerance=tolerance, module=module, progress=status.update)
+    print(found)

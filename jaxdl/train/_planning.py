@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxdl import data, parallel
-from jaxdl.objectives import Batch
 from jaxdl.train._make import Trainer
 from jaxdl.train._state import TrainState
 
@@ -27,7 +26,7 @@ class Training(NamedTuple):
     num_steps: int
     keeps_best: bool  # whether there is early stopping, whose best weights are in a checkpoint
 
-    def batch(self, k: int) -> Batch:
+    def batch(self, k: int) -> dict[str, Any]:
         """Batch k of the run, on the host."""
         return data.host_batch(self.split, k, batch_size=self.batch_size, seed=self.seed)
 
