@@ -9,7 +9,9 @@ MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
 
 With --plan TARGET an experiment that trains by `train.fit` compiles its step for a machine that is
 not there, prints what it will need, writes plan.json and plan.png, and ends: `bench.plan` says
-which targets there are. Several, with commas between, give the scaling on paper.
+which targets there are. Several, with commas between, give the scaling on paper. With --summary it
+prints parameters, operations and memory of every module, and ends. --watch EVERY and --profile
+STEPS look at training without changing it.
 
 With --record the numbers that an experiment returns are added to results.json beside it, with the
 command, the seconds, the machine and the checksums of the data: see `runs.record`.
@@ -59,10 +61,12 @@ def run(
     keep_freed_memory()
     args, launch_options = _split_launch(sys.argv[1:] if args is None else args)
     targets, recorded = launch_options.pop("plan"), launch_options.pop("record")
+    summary = launch_options.pop("summary")
+    looks = {name: launch_options.pop(name) for name in ("watch", "profile")}
     config = parse(config_type, args, doc=main.__globals__.get("__doc__"))
     from jaxdl import parallel
 
-    if targets is not None:
+    if targets is not None or summary:
         import jax
 
         jax.config.update("jax_platforms", "cpu")  # the chips of this machine are not wanted
@@ -74,7 +78,10 @@ def run(
         _check(config)
         if targets is not None:
             return _plan(main, config, targets.split(","))
-        return _record(main, config, args) if recorded else main(config)
+        if summary:
+            return _summarize(main, config)
+        with _looking(**looks):
+            return _record(main, config, args) if recorded else main(config)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -133,6 +140,39 @@ def _plan(main: Callable[[Any], Any], config: Any, targets: Sequence[str]) -> An
         with train.planning(lambda *args: _plan_step(*args, targets=targets, out=out)):
             main(config)
     raise ValueError(f"{name} does not train by train.fit, so that there is no step to plan")
+
+
+def _summarize(main: Callable[[Any], Any], config: Any) -> Any:
+    """Runs an experiment up to its training step, and prints what each of its modules does."""
+    import tempfile
+
+    from jaxdl import inspect, train
+
+    def taker(training: Any) -> None:
+        import jax
+
+        step = jax.make_jaxpr(training.trainer.step)(training.state, training.batch(0))
+        print(inspect.ledger_of_step(step, training.state.params))
+        raise SystemExit(0)
+
+    with tempfile.TemporaryDirectory() as folder, train.intercepting(taker):
+        if hasattr(config, "out"):
+            config = dataclasses.replace(config, out=pathlib.Path(folder) / "run")
+        main(config)
+    raise ValueError("this experiment does not train by train.fit, so that there is no step")
+
+
+@contextlib.contextmanager
+def _looking(watch: int | None, profile: int | None) -> Iterator[None]:
+    """What `--watch EVERY` and `--profile STEPS` ask for."""
+    from jaxdl import runs, train
+
+    with contextlib.ExitStack() as stack:
+        if watch is not None:
+            stack.enter_context(runs.watching(watch))
+        if profile is not None:
+            stack.enter_context(train.profiling(profile))
+        yield
 
 
 def _plan_step(
@@ -216,6 +256,9 @@ def _split_launch(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     parser.add_argument("--processes", type=int)
     parser.add_argument("--process-id", type=int)
     parser.add_argument("--plan")
+    parser.add_argument("--summary", action="store_true")
+    parser.add_argument("--watch", type=int)
+    parser.add_argument("--profile", type=int)
     parser.add_argument("--record", action="store_true")
     launch, rest = parser.parse_known_args(list(args))
     return rest, vars(launch)

@@ -25,8 +25,9 @@ from jaxdl.inspect._curvature import (
     sharpness,
 )
 from jaxdl.inspect._difference import Difference, first_difference
-from jaxdl.inspect._ledger import Entry, Ledger, ledger
+from jaxdl.inspect._ledger import Entry, Ledger, ledger, ledger_of_step
 from jaxdl.inspect._nonfinite import NonfiniteReport, explain_nonfinite
+from jaxdl.inspect._watch import Observation, observe
 
 __all__ = [
     "Difference",
@@ -37,6 +38,7 @@ __all__ = [
     "Ledger",
     "NoiseScale",
     "NonfiniteReport",
+    "Observation",
     "Spectrum",
     "check_gradients",
     "deltas",
@@ -48,8 +50,10 @@ __all__ = [
     "hvp",
     "lanczos",
     "ledger",
+    "ledger_of_step",
     "linear_state_gradients",
     "loss_at",
+    "observe",
     "rnn_gradients",
     "rnn_outputs",
     "sharpness",

@@ -8,6 +8,7 @@ from jaxdl.plots._detection import detected, framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
 from jaxdl.plots._information import associations
 from jaxdl.plots._language import gradient_by_distance, rank_frequency
+from jaxdl.plots._ledger import ledger
 from jaxdl.plots._plan import plan_scaling, plans
 from jaxdl.plots._recommender import by_popularity
 from jaxdl.plots._scaling import scaling
@@ -33,6 +34,7 @@ __all__ = [
     "gradient_flow",
     "growth",
     "heat_maps",
+    "ledger",
     "plan_scaling",
     "plans",
     "precision_recall",

@@ -11,6 +11,7 @@
 config.json       the options                      metrics.jsonl   one line per `write`
 environment.json  what it ran on                events.*        the same for TensorBoard
 *.png             figures                       result.json     the closing numbers
+watch.jsonl       norms, updates, dead units      profile/        a trace, for XProf and Perfetto
 nonfinite.txt     why training gave up, if it did
 """
 
@@ -19,7 +20,7 @@ from jaxdl.runs._diverge import Divergence, diverge
 from jaxdl.runs._environment import environment
 from jaxdl.runs._page import page
 from jaxdl.runs._read import Record, find, read, read_json, read_metrics
-from jaxdl.runs._record import Run, open
+from jaxdl.runs._record import Run, open, watching
 from jaxdl.runs._results import following, record
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "read_json",
     "read_metrics",
     "record",
+    "watching",
 ]

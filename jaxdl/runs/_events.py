@@ -35,6 +35,20 @@ class Events:
             scalar = summary.scalar(name, float(value))
             self._write(Event(wall_time=time.time(), step=step, summary=scalar))
 
+    def add_histograms(self, step: int, values: Mapping[str, tuple[Any, Any]]) -> None:
+        """Writes histograms, each as counts `[N]` and edges `[N + 1]`."""
+        from tensorboardX import summary
+        from tensorboardX.proto.event_pb2 import Event
+
+        for name, (counts, edges) in values.items():
+            middles = (edges[1:] + edges[:-1]) / 2
+            sums = [float(counts.sum()), float(counts @ middles), float(counts @ middles**2)]
+            low, high = float(edges[0]), float(edges[-1])
+            made = summary.histogram_raw(
+                name, low, high, *sums, edges[1:].tolist(), counts.tolist()
+            )
+            self._write(Event(wall_time=time.time(), step=step, summary=made))
+
     def close(self) -> None:
         self._file.close()
 

@@ -1,8 +1,10 @@
 """Writing run folders."""
 
 import contextlib
+import contextvars
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -30,6 +32,32 @@ if TYPE_CHECKING:
     from jaxdl import train
 
 
+_WATCH: contextvars.ContextVar[int | None] = contextvars.ContextVar("watched", default=None)
+
+
+@contextlib.contextmanager
+def watching(every: int) -> Iterator[None]:
+    """Runs opened inside keep what `inspect.observe` sees of every so many steps.
+
+    Norms of parameters, ratios of updates and dead units go into watch.jsonl and TensorBoard,
+    histograms into TensorBoard. A watched step is taken twice; training itself stays the same.
+
+    >>> config = dataclasses.make_dataclass("Config", [])()
+    >>> with watching(100), open(config, name="watched", quiet=True) as run:
+    ...     run.watch_every
+    100
+
+    Raises: ValueError for a number below 1.
+    """
+    if every < 1:
+        raise ValueError(f"watch must be at least every step, got {every}")
+    token = _WATCH.set(every)
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
+
+
 class Run:
     """An open run folder; made by `open`."""
 
@@ -49,6 +77,8 @@ class Run:
         self._events: Events | None = None
         self._purge: int | None = None
         self._bar = Bar(self._quiet)
+        self.watch_every = _WATCH.get()  # steps; None where nothing is watched
+        self._observe: Any = None
 
     @property
     def checkpoints(self) -> "train.Checkpoints":
@@ -135,6 +165,31 @@ class Run:
         name = next((name for name in row if name != "step"), "").split("/")[0]
         known = name in self._parts or (self.folder / "checkpoints" / name).is_dir()
         return name if name and known else None
+
+    def look(self, step: int, trainer: Any, state: Any, batch: Any) -> None:
+        """Keeps what `inspect.observe` sees of the step after `step` others, in watch.jsonl."""
+        import jax
+
+        from jaxdl import inspect
+
+        if self._observe is None:
+            self._observe = jax.jit(functools.partial(inspect.observe, trainer))
+        seen = jax.device_get(self._observe(state, batch))
+        numbers = {f"watch/{name}": float(value) for name, value in seen.numbers.items()}
+        path = self.folder / "watch.jsonl"
+        if not self._writes:
+            return
+        with _named(path):
+            rows = [row for row in parse_metrics(path)[0] if row["step"] < step]
+            _write_whole(
+                path, "".join(json.dumps(r) + "\n" for r in [*rows, {"step": step, **numbers}])
+            )
+        if self._events is None:
+            with _named(self.folder):
+                self._events = Events(self.folder, self._purge)
+        with _named(self.folder / "events.*"):
+            self._events.add(step, numbers)
+            self._events.add_histograms(step, {f"watch/{n}": h for n, h in seen.histograms.items()})
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar, where there is a terminal to show one."""

@@ -22,6 +22,7 @@ from jaxdl.train._make import (
     per_example_gradients,
 )
 from jaxdl.train._planning import Training, intercepting, planning
+from jaxdl.train._profile import profiling
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver
@@ -54,6 +55,7 @@ __all__ = [
     "merge_metrics",
     "per_example_gradients",
     "planning",
+    "profiling",
     "run_blocks",
     "scalars",
     "sweep",

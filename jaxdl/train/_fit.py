@@ -1,6 +1,8 @@
 """The training loop, to be read downward: what is easy to get wrong, and nothing else."""
 
+import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -14,6 +16,7 @@ from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
 from jaxdl.train._planning import Training, offer
+from jaxdl.train._profile import Profile
 from jaxdl.train._signals import Interrupted, Interrupts
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver, compile_steps
@@ -162,26 +165,34 @@ def fit(
         if checkpoints is not None and checkpoints.latest() != position:
             checkpoints.save(position, {"state": state, "metrics": metrics, "best": best}, record)
 
+    def batch_at(k: int) -> Any:
+        return data.host_batch(split, k, batch_size=batch_size, seed=seed)
+
     def look(shown: Any, state: TrainState) -> None:
         """Reads what a call left for the host: the bar's loss, and steps that were skipped."""
         loss, skipped = jax.block_until_ready(shown)
         if state.skip_limit is not None and int(skipped[0]) >= state.skip_limit:
             last = state.replace(step=state.step - 1)
-            batch = data.host_batch(split, int(last.step), batch_size=batch_size, seed=seed)
-            raise NonfiniteError(int(skipped[0]), trainer, last, batch)
+            raise NonfiniteError(int(skipped[0]), trainer, last, batch_at(int(last.step)))
         if run is not None:
             run.progress(position, last_step, f"loss {float(loss):.4f}")
 
-    with Interrupts(active=checkpoints is not None) as interrupts:
+    with (
+        Interrupts(active=checkpoints is not None) as interrupts,
+        contextlib.closing(Profile(run, position)) as profile,
+    ):
         while position < last_step and not _exhausted(stopping, record):
             epoch_start, started = position, time.perf_counter()
             epoch_end = (position // steps_per_epoch + 1) * steps_per_epoch
             before = None
             while position < epoch_end:
                 called = time.perf_counter()
-                state, metrics, position, shown = steps.take(
-                    state, metrics, position, min(epoch_end, position + window)
-                )
+                stop = min(epoch_end, position + window, _watched(run, trainer, state, batch_at))
+                with profile.step(position):
+                    state, metrics, position, shown = steps.take(
+                        state, metrics, position, profile.limit(position, stop)
+                    )
+                profile.after(position, state, run)
                 # The step before is looked at while this one runs.
                 if before is not None:
                     look(before, state)
@@ -304,6 +315,17 @@ def _improved(stopping: EarlyStopping, row: Mapping[str, float], record: dict[st
         return True
     record["bad_epochs"] += 1
     return False
+
+
+def _watched(run: Recorder | None, trainer: Trainer, state: TrainState, batch_at: Any) -> int:
+    """Shows the state to a run that watches; the step at which it wants to see the next."""
+    every = getattr(run, "watch_every", None)
+    if every is None or jax.process_count() > 1:
+        return sys.maxsize
+    position = int(state.step)
+    if position % every == 0:
+        run.look(position, trainer, state, batch_at(position))  # type: ignore[union-attr]
+    return (position // every + 1) * every
 
 
 def _agreed(

@@ -48,17 +48,13 @@ def test_a_language_model():
     V, H = 10_000, 650
     model = models.language.LSTMMedium(V)
     objective = objectives.language_model(model)
-    tokens = jax.ShapeDtypeStruct((B, T + 1), jnp.int32)
-    batch = {"tokens": tokens, "mask": jax.ShapeDtypeStruct((B,), bool)}
-    batch |= {"start": jax.ShapeDtypeStruct((B,), bool)}
+    shapes = {"tokens": (B, T), "targets": (B, T), "valid": (B, T), "mask": (B,)}
+    kinds = {"tokens": jnp.int32, "targets": jnp.int32, "valid": bool, "mask": bool}
+    batch = {name: jax.ShapeDtypeStruct(shape, kinds[name]) for name, shape in shapes.items()}
     total = inspect.ledger(objective, batch).total
     cells = 2 * 4 * H * (H + H + 1)
     assert total.parameters in (V * H + cells + H * V + V, V * H + cells + 8 * H + H * V + V)
     assert total.forward == B * T * 2 * (2 * 4 * H * 2 * H + H * V)
-
-
-class Dense(models.MLP):
-    pass
 
 
 def modules():
@@ -111,7 +107,9 @@ def test_what_the_backward_pass_reads_is_kept():
 
 def test_an_objective_counts_its_whole_loss():
     objective = objectives.supervised(models.MLP((3, 2)), losses.softmax_cross_entropy, inputs="x")
-    batch = data.host_batch(data.Dataset({"x": jnp.ones((B, 4)), "label": [0, 1]}), 0, batch_size=B)
+    batch = data.host_batch(
+        data.Dataset({"x": jnp.ones((B, 4)), "label": jnp.arange(2)}), 0, batch_size=B
+    )
     found = by_path(inspect.ledger(objective, batch))
     assert found["dense1"].forward == 2 * B * 4 * 3
     assert found["head"].kept + sum(entry.kept for entry in found.values()) > 0

@@ -75,7 +75,6 @@ def test_two_thousand_steps_in_under_a_minute(tmp_path):
     found = runs.diverge(first, second, module=MODULE)
     seconds = time.perf_counter() - start
     assert (found.differ, found.tensor.places[0].line.number) == (1235, LINE)
-    print(f"{seconds:.1f} seconds")
     assert seconds < 60
 
 

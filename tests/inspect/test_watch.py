@@ -1,0 +1,85 @@
+"""What is seen of a step, against the step itself; and that looking changes nothing."""
+
+import json
+
+import flax.linen as linen
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import inspect, losses, objectives, runs, train
+from tests.references import reference
+from tests.train.problems import blobs
+
+event_accumulator = reference("tensorboard.backend.event_processing.event_accumulator")
+
+
+class Net(linen.Module):
+    @linen.compact
+    def __call__(self, x, *, train: bool):
+        bias = linen.initializers.constant(np.array([-100.0, 0, 0, 0]))
+        x = linen.relu(linen.Dense(4, name="first", bias_init=bias)(x))
+        return linen.Dense(3, name="last")(x)
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    objective = objectives.supervised(Net(), losses.softmax_cross_entropy, inputs="x")
+    return train.make(objective, optax.adam(1e-2))
+
+
+def test_numbers_are_those_of_the_step(trainer):
+    batch = {**blobs(8).columns, "mask": np.ones(8, bool)}
+    state = trainer.init(jax.random.key(0), batch)
+    seen = jax.jit(lambda state, batch: inspect.observe(trainer, state, batch))(state, batch)
+    after, _ = jax.jit(trainer.step)(state, batch)
+    old, new = (np.asarray(s.params["last"]["kernel"]) for s in (state, after))
+    np.testing.assert_allclose(seen.numbers["norm/last/kernel"], np.linalg.norm(old), rtol=1e-6)
+    ratio = np.linalg.norm(new - old) / np.linalg.norm(old)
+    np.testing.assert_allclose(seen.numbers["update/last/kernel"], ratio, rtol=1e-4)
+    x = np.asarray(batch["x"]) @ state.params["first"]["kernel"] + state.params["first"]["bias"]
+    dead = {name: value for name, value in seen.numbers.items() if name.startswith("dead/")}
+    assert list(dead.values()) == [np.mean(np.all(x <= 0, axis=0))]
+    counts, edges = np.histogram(old, 30)
+    np.testing.assert_array_equal(seen.histograms["last/kernel"][0], counts)
+    np.testing.assert_allclose(seen.histograms["last/kernel"][1], edges, rtol=1e-5)
+
+
+@pytest.mark.parametrize("driver", ["loop", "scan"])
+def test_a_watched_run_is_the_same_run(driver, trainer, tmp_path):
+    config = train.EarlyStopping("loss", 1)  # any dataclass
+
+    def fit(name):
+        with runs.open(config, name="watched", out=tmp_path / name, quiet=True) as run:
+            return train.fit(trainer, blobs(), epochs=2, batch_size=8, driver=driver, run=run)
+
+    plain = fit("plain")
+    with runs.watching(4):
+        watched = fit("watched")
+    jax.tree.map(np.testing.assert_array_equal, plain.state.params, watched.state.params)
+    assert not (tmp_path / "plain" / "watch.jsonl").exists()
+    rows = [json.loads(row) for row in (tmp_path / "watched" / "watch.jsonl").open()]
+    assert [row["step"] for row in rows] == [0, 4, 8]
+    assert rows[0]["watch/norm/last/kernel"] > 0
+    events = event_accumulator.EventAccumulator(str(tmp_path / "watched"))
+    events.Reload()
+    assert "watch/last/kernel" in events.Tags()["histograms"]
+    assert [e.step for e in events.Scalars("watch/update/last/kernel")] == [0, 4, 8]
+
+
+def test_a_trace_of_annotated_steps(trainer, tmp_path):
+    config = train.EarlyStopping("loss", 1)
+    with (
+        train.profiling(2),
+        runs.open(config, name="traced", out=tmp_path / "run", quiet=True) as run,
+    ):
+        train.fit(trainer, blobs(), epochs=1, batch_size=8, run=run)
+    traces = list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
+    assert len(traces) == 1
+    assert list((tmp_path / "run" / "profile").rglob("perfetto_trace.json.gz"))
+    assert b"train" in traces[0].read_bytes()
+    with pytest.raises(ValueError, match="at least one step"), train.profiling(0):
+        pass
+    with pytest.raises(ValueError, match="at least every step"), runs.watching(0):
+        pass
