@@ -18,14 +18,15 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
     "AnchorTargets", "Association", "CheckpointError", "Collective", "Comparison", "DataError",
-    "Decoded", "Detections", "Difference", "Entry", "Estimate", "Folds", "Gradient",
+    "Decoded", "Detections", "Difference", "Divergence", "Entry", "Estimate", "Folds", "Gradient",
     "GradientReport", "Interrupted", "ItemLists", "KernelMachine", "Large", "LeafCheck", "Ledger",
-    "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport", "Plan",
-    "PlateauState", "Predictions", "Program", "ReceptiveField", "Record", "Recorder",
-    "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search", "Side",
-    "Spectrum", "Study", "SweepResult", "TrainState", "Trainer", "Training", "Verdict", "Work",
+    "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport",
+    "Observation", "Plan", "PlateauState", "Predictions", "Program", "ReceptiveField", "Record",
+    "Recorder", "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search",
+    "Side", "Spectrum", "Study", "SweepResult", "TrainState", "Trainer", "Training", "Verdict",
+    "Work",
     "make_sweep",  # by that of sweep
-    "following", "main", "record",  # commands, and what writes files beside the experiments
+    "diverge", "following", "main", "record",  # commands, and what writes files beside the experiments
     "keep_freed_memory", "run", "use_compilation_cache",  # they change the process
 }  # fmt: skip
 

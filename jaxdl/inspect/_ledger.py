@@ -78,10 +78,10 @@ def ledger(
 
     >>> from jaxdl import models
     >>> print(ledger(models.MLP((3, 2)), jnp.zeros((5, 4))))
-    module    parameters        MB   GFLOP fwd         bwd  share   kept MB
-    dense1            15     0.000      0.0000      0.0000  60.0%     0.000
-    head               8     0.000      0.0000      0.0000  40.0%     0.000
-    total             23     0.000      0.0000      0.0000 100.0%     0.000
+    module   parameters        MB   GFLOP fwd         bwd  share   kept MB
+    dense1           15     0.000      0.0000      0.0000  57.1%     0.000
+    head              8     0.000      0.0000      0.0000  42.9%     0.000
+    total            23     0.000      0.0000      0.0000 100.0%     0.000
 
     Args:
         model: a module of Linen, NNX or Equinox or another network (`objectives.as_network`), whose
@@ -145,7 +145,8 @@ def ledger_of_step(step: core.ClosedJaxpr, params: Any) -> Ledger:
     for name in paths:
         count, size = sizes.get(name, [0, 0])
         ahead, back = forward.get(name, 0.0), backward.get(name, 0.0)
-        rows.append(Entry(name, count, size, ahead, back, kept.get(name, 0)))
+        if count or ahead or back or kept.get(name):
+            rows.append(Entry(name, count, size, ahead, back, kept.get(name, 0)))
     return Ledger(tuple(rows))
 
 

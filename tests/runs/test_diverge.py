@@ -31,20 +31,23 @@ def sound(tmp_path_factory):
     return train_in(tmp_path_factory.mktemp("runs") / "sound")
 
 
-@pytest.mark.parametrize(("at", "replayed"), [(36, 5), (3, 4)], ids=["bisected", "from the start"])
-def test_a_difference_in_one_layer(at, replayed, sound, tmp_path, capsys):
-    other = train_in(tmp_path / "other", at=at)
+def test_a_difference_in_one_layer_is_bisected(sound, tmp_path):
+    other = train_in(tmp_path / "other", at=36)
     found = runs.diverge(sound, other, module=MODULE)
-    assert (found.agree, found.differ, found.replayed) == (at, at + 1, replayed)
+    # The checkpoints of steps 32 and 40 are there.
+    assert (found.agree, found.differ, found.replayed) == (36, 37, 5)
     place, _ = found.tensor.places
     assert (place.line.file, place.line.number) == (parting.__file__, LINE)
     assert place.module == "Net/middle"
     assert found.tensor.size > 0
-    if at == 36:
-        runs.main(["diverge", str(sound), str(other), "--module", MODULE])
-        told = capsys.readouterr().out
-        assert f"the runs part in step {at}" in told
-        assert f"parting.py:{LINE}" in told
+
+
+def test_a_difference_before_all_checkpoints_is_replayed_from_the_start(sound, tmp_path, capsys):
+    other = train_in(tmp_path / "other", at=3)
+    runs.main(["diverge", str(sound), str(other), "--module", MODULE])
+    told = capsys.readouterr().out
+    assert "the runs part in step 3" in told
+    assert f"parting.py:{LINE}" in told
 
 
 def test_runs_that_are_the_same_do_not_part(sound):
