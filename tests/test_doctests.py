@@ -26,7 +26,7 @@ SHOWN_ELSEWHERE = {
     "Side", "Spectrum", "Study", "SweepResult", "TrainState", "Trainer", "Training", "Verdict",
     "Work",
     "make_sweep",  # by that of sweep
-    "diverge", "following", "main", "record",  # commands, and what writes files beside the experiments
+    "diverge", "following", "main", "record",  # commands, and what writes files elsewhere
     "keep_freed_memory", "run", "use_compilation_cache",  # they change the process
 }  # fmt: skip
 
