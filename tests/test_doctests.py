@@ -17,17 +17,15 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
-    "AnchorTargets", "Association", "CheckpointError", "Collective", "Comparison", "DataError",
-    "Decoded", "Detections", "Difference", "Divergence", "Entry", "Estimate", "Folds", "Gradient",
-    "GradientReport", "Interrupted", "ItemLists", "KernelMachine", "Large", "LeafCheck", "Ledger",
-    "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport",
-    "Observation", "Plan", "PlateauState", "Predictions", "Program", "ReceptiveField", "Record",
-    "Recorder", "RegionPredictions", "RegionSamples", "Report", "Result", "Run", "Scores", "Search",
-    "Side", "Spectrum", "Study", "SweepResult", "TrainState", "Trainer", "Training", "Verdict",
-    "Work",
-    "make_sweep",  # by that of sweep
-    "diverge", "following", "main", "record",  # commands, and what writes files elsewhere
-    "keep_freed_memory", "run", "use_compilation_cache",  # they change the process
+    "AnchorTargets", "Association", "Bootstrap", "CheckpointError", "Collective", "Comparison",
+    "DataError", "Decoded", "Detections", "Difference", "Divergence", "Entry", "Estimate",
+    "Folds", "Gradient", "GradientReport", "Interrupted", "ItemLists", "KernelMachine", "Large",
+    "LeafCheck", "Ledger", "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError",
+    "NonfiniteReport", "Observation", "Plan", "PlateauState", "Predictions", "Program",
+    "ReceptiveField", "Record", "Recorder", "RegionPredictions", "RegionSamples", "Report",
+    "Result", "Run", "Scores", "Search", "SeedComparison", "Side", "Spectrum", "Study",
+    "SweepResult", "Trainer", "Training", "TrainState", "Verdict", "Work", "diverge", "following",
+    "keep_freed_memory", "main", "make_sweep", "record", "run", "use_compilation_cache",
 }  # fmt: skip
 
 

@@ -1,5 +1,11 @@
 """Learners without a network, pure functions: `params, report = fit(x, y, ...)`, `f(params, x)`."""
 
+from jaxdl.classical._calibration import (
+    conformal_interval,
+    conformal_quantile,
+    conformal_sets,
+    fit_temperature,
+)
 from jaxdl.classical._descent import gradient_descent
 from jaxdl.classical._diagnosis import Verdict, confused_pairs, diagnose, worst_examples
 from jaxdl.classical._linear import (
@@ -44,6 +50,9 @@ __all__ = [
     "absolute_trick",
     "accuracy",
     "classify",
+    "conformal_interval",
+    "conformal_quantile",
+    "conformal_sets",
     "confused_pairs",
     "cross_validate",
     "diagnose",
@@ -61,6 +70,7 @@ __all__ = [
     "fit_perceptron",
     "fit_ridge",
     "fit_softmax",
+    "fit_temperature",
     "gradient_descent",
     "growing",
     "k_folds",

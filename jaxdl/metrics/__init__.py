@@ -40,6 +40,13 @@ Conventions, what others do, and the test that shows it:
 """
 
 from jaxdl.metrics._base import Collection, Mean, Metric, Total, merge_stacked
+from jaxdl.metrics._bootstrap import (
+    Bootstrap,
+    Interval,
+    PairedDifference,
+    bootstrap,
+    bootstrap_states,
+)
 from jaxdl.metrics._classification import (
     Accuracy,
     CalibrationError,
@@ -67,9 +74,11 @@ __all__ = [
     "ApproximateAUROC",
     "ApproximateAveragePrecision",
     "AveragePrecision",
+    "Bootstrap",
     "CalibrationError",
     "Collection",
     "ConfusionMatrix",
+    "Interval",
     "LogLoss",
     "Mean",
     "MeanAbsoluteError",
@@ -77,11 +86,14 @@ __all__ = [
     "MeanIoU",
     "MeanSquaredError",
     "Metric",
+    "PairedDifference",
     "Perplexity",
     "PrecisionRecall",
     "Ranking",
     "RootMeanSquaredError",
     "Total",
+    "bootstrap",
+    "bootstrap_states",
     "d2l_bleu",
     "merge_stacked",
 ]

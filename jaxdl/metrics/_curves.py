@@ -278,6 +278,33 @@ def _bits(scores: jax.Array) -> jax.Array:
     return jnp.where(raw == jnp.uint32(2**31), jnp.uint32(0), raw)
 
 
+def weighted_areas(state: "AUROC | AveragePrecision", weights: np.ndarray) -> np.ndarray:
+    """The area of a curve under each of R weightings of its scores, on the host in float64.
+
+    Args:
+        state: N scores, empty places among them.
+        weights: `[R, N]`, none of them negative.
+    Returns: `[R]`; NaN where the weights leave a class out.
+    """
+    scores, labels = np.asarray(state.scores), np.asarray(state.labels)
+    order = np.argsort(-scores, kind="stable")
+    scores, labels = scores[order], labels[order]
+    last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # of each tie
+    positive, negative = (
+        np.cumsum(weights[:, order] * (labels == which), axis=1, dtype=float)[:, last]
+        for which in (1, 0)
+    )  # at each distinct score or above
+    with np.errstate(invalid="ignore", divide="ignore"):
+        steps = np.diff(positive, axis=1, prepend=0.0)
+        if isinstance(state, AUROC):
+            above = positive - steps / 2  # half of a tie
+            area = np.sum(np.diff(negative, axis=1, prepend=0.0) * above, axis=1)
+            return area / (positive[:, -1] * negative[:, -1])
+        seen = positive + negative
+        precision = np.divide(positive, seen, out=np.zeros_like(seen), where=seen > 0)
+        return np.sum(steps * precision, axis=1) / positive[:, -1]
+
+
 def _broken(state: _Scores) -> jax.Array:
     return (state.dropped > 0) | jnp.any(jnp.isnan(state.scores) & (state.labels >= 0))
 

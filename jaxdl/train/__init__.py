@@ -11,6 +11,7 @@
 
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
+from jaxdl.train._compare import SeedComparison, compare
 from jaxdl.train._fit import NonfiniteError, Recorder, Result, evaluate, fit, scalars
 from jaxdl.train._load_pretrained import load_pretrained
 from jaxdl.train._make import (
@@ -40,11 +41,13 @@ __all__ = [
     "NonfiniteError",
     "Recorder",
     "Result",
+    "SeedComparison",
     "SweepResult",
     "TrainState",
     "Trainer",
     "Training",
     "cast_floating",
+    "compare",
     "evaluate",
     "fit",
     "grid",

@@ -68,8 +68,11 @@ class SweepResult:
     def best(self, name: str, mode: Literal["min", "max"] = "max") -> int:
         """The member with the best final number.
 
-        Raises: ValueError if every member diverged.
+        Raises: ValueError if every member diverged, and for a number of the test set, "test/...":
+            whoever chooses by it can no longer report it.
         """
+        if name.split("/")[0] == "test":
+            raise ValueError(f"{name!r}: choose by validation data, the test set is for reporting")
         values = self.final(name) * {"max": 1, "min": -1}[mode]
         if np.isnan(values).all():
             raise ValueError(f"all {len(self)} members diverged; there is no best one")

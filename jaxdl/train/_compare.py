@@ -1,0 +1,103 @@
+"""From the numbers of several seeds to a verdict on two ways to train."""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedComparison:
+    """What n and m runs say about a difference; made by `compare`."""
+
+    mean: float  # of the first, less that of the second
+    low: float  # of the 95 % interval of Welch's test
+    high: float
+    p: float  # Welch's, two-sided
+    p_paired: float  # of the paired t-test, NaN where the runs are no pairs
+    effect: float  # Hedges' g: the difference in units of the runs' own spread
+    means: tuple[float, float]
+    deviations: tuple[float, float]  # of the samples
+    counts: tuple[int, int]
+
+    def seeds_for(self, difference: float, *, power: float = 0.8) -> int:
+        """Runs of each that would find such a difference in a share `power` of the cases, at 5 %.
+
+        >>> compare([0.90, 0.92, 0.94], [0.89, 0.91, 0.93]).seeds_for(0.02)
+        17
+
+        Raises: ValueError for a difference that is not positive or a power outside (0, 1).
+        """
+        from scipy import stats
+
+        if not difference > 0 or not 0 < power < 1:
+            raise ValueError(f"need difference > 0 and power in (0, 1), got {difference}, {power}")
+        spread = float(np.sqrt(np.mean(np.square(self.deviations))))
+        for n in range(2, 10_000):
+            shift = difference / (spread * np.sqrt(2 / n)) if spread else np.inf
+            found = stats.nct.sf(stats.t.ppf(0.975, 2 * n - 2), 2 * n - 2, shift)
+            if np.isinf(shift) or found >= power:
+                return n
+        return 10_000
+
+    def __str__(self) -> str:
+        first, second = (
+            f"{mean:.4f} +- {deviation:.4f} (n = {n})"
+            for mean, deviation, n in zip(self.means, self.deviations, self.counts, strict=True)
+        )
+        paired = "" if np.isnan(self.p_paired) else f", paired p {self.p_paired:.3g}"
+        return (
+            f"{first} against {second}: difference {self.mean:.4f} "
+            f"[{self.low:.4f}, {self.high:.4f}], p {self.p:.3g}{paired}, effect {self.effect:.2f}"
+        )
+
+
+def compare(first: ArrayLike, second: ArrayLike, *, paired: bool = False) -> SeedComparison:
+    """Compares a number over the seeds of two ways to train, `SweepResult.final(name)` say.
+
+    >>> print(compare([0.90, 0.92, 0.94], [0.86, 0.88, 0.87]))
+    0.9200 +- 0.0200 (n = 3) against 0.8700 +- 0.0100 (n = 3): difference 0.0500 \
+[0.0077, 0.0923], p 0.0322, effect 2.53
+
+    Args:
+        first, second: `[n]` and `[m]`, two runs of each at least. NaN, of a member that diverged,
+            is refused: leaving it out would flatter the way that diverges.
+        paired: the i-th of both share seed and data, so that n = m.
+    Returns: `SeedComparison`. Where no run differs from another, p is 1 or 0.
+    Raises: ValueError for fewer runs, pairs that do not match, or numbers that are not finite.
+    Reference: Welch 1947; Hedges 1981.
+    """
+    from scipy import stats
+
+    a, b = (np.asarray(values, float) for values in (first, second))
+    if a.ndim != 1 or b.ndim != 1 or min(len(a), len(b)) < 2:
+        raise ValueError(f"need at least two runs of each, got shapes {a.shape} and {b.shape}")
+    if paired and len(a) != len(b):
+        raise ValueError(f"pairs need as many runs of each, got {len(a)} and {len(b)}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("some runs have no finite number (a member diverged); say why first")
+    mean, n, m = float(a.mean() - b.mean()), len(a), len(b)
+    spread = [values.std(ddof=1) for values in (a, b)]
+    pooled = np.sqrt(((n - 1) * spread[0] ** 2 + (m - 1) * spread[1] ** 2) / (n + m - 2))
+    if pooled == 0:
+        p, low, high = float(mean == 0), mean, mean
+        effect = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
+    else:
+        test = stats.ttest_ind(a, b, equal_var=False)
+        p, (low, high) = test.pvalue, test.confidence_interval()
+        effect = mean / pooled * (1 - 3 / (4 * (n + m) - 9))
+    p_paired = np.nan
+    if paired:
+        apart = np.ptp(a - b) > 0
+        p_paired = stats.ttest_rel(a, b).pvalue if apart else float(mean == 0)
+    return SeedComparison(
+        mean=mean,
+        low=float(low),
+        high=float(high),
+        p=float(p),
+        p_paired=float(p_paired),
+        effect=float(effect),
+        means=(float(a.mean()), float(b.mean())),
+        deviations=(float(spread[0]), float(spread[1])),
+        counts=(n, m),
+    )
