@@ -189,10 +189,12 @@ def _plan_step(
         mesh: Any = jax.sharding.AbstractMesh((1, devices, 1), ("replica", "data", "model"))
         if layout is not None and layout.mesh.size == devices:
             mesh = layout.mesh
-        above = None if layout is None else layout.shard_above
+        placed = parallel.Layout(mesh)
+        if layout is not None:
+            placed = dataclasses.replace(layout, mesh=mesh)
         with _progress() as say:
             plans[target] = bench.plan(
-                step, state, batch, target=target, layout=parallel.Layout(mesh, above), progress=say
+                step, state, batch, target=target, layout=placed, progress=say
             )
         print(bench.describe(plans[target]) + "\n")
     out.mkdir(parents=True, exist_ok=True)

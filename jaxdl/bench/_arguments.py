@@ -47,13 +47,17 @@ def abstract(
 ) -> list[Argument]:
     """Every array of the arguments as a shape with a sharding on the devices of the layout."""
     found = []
+    kept = {f"{n}": _shapes(arg) for n, arg in enumerate(args) if n not in batches}
+    placed = layout.state(kept)
     for number, arg in enumerate(args):
+        states = iter(jax.tree.leaves(placed.get(f"{number}")))
         optimizer = _is_optimizer(arg)
         for path, leaf in jax.tree_util.tree_leaves_with_path(arg):
             name = f"{number}{jax.tree_util.keystr(path)}"
             shape, dtype = _shape(leaf), _dtype(leaf)
             batch = number in batches
-            sharding = _sharding(leaf, shape, layout, batch)
+            default = (layout.batch if shape else layout.copied) if batch else next(states)
+            sharding = _sharding(leaf, layout, default)
             _check_split(name, shape, sharding, target)
             spec = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
             kind = "optimizer" if optimizer and not batch else _kind(path, batch, number)
@@ -76,9 +80,11 @@ def _itemsize(dtype: Any) -> int:
     return dtype.itemsize
 
 
-def _sharding(
-    leaf: Any, shape: tuple[int, ...], layout: parallel.Layout, batch: bool
-) -> NamedSharding:
+def _shapes(arg: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(_shape(leaf), _dtype(leaf)), arg)
+
+
+def _sharding(leaf: Any, layout: parallel.Layout, default: NamedSharding) -> NamedSharding:
     """Its own axes where it names some of this mesh, else those of a batch or of the state."""
     own = getattr(leaf, "sharding", None)
     if (
@@ -89,9 +95,7 @@ def _sharding(
         return NamedSharding(layout.mesh, own.spec)
     if jax.dtypes.issubdtype(_dtype(leaf), jax.dtypes.prng_key):
         return layout.copied
-    if batch:
-        return layout.batch if shape else layout.copied
-    return layout.state(jax.ShapeDtypeStruct(shape, _dtype(leaf)))
+    return default
 
 
 def _names(spec: P) -> set[str]:

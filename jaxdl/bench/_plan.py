@@ -220,8 +220,9 @@ def _placed(
                 f"layout is a mesh of {shape}, target {machine.name!r} has {count} devices"
             )
     mesh = lay_out(machine.devices(), sizes)
-    above = None if layout is None else layout.shard_above
-    return parallel.Layout(mesh, above), sizes
+    if layout is None:
+        return parallel.Layout(mesh), sizes
+    return dataclasses.replace(layout, mesh=mesh), sizes
 
 
 def _argnums(given: int | Sequence[int] | None, count: int, default: int) -> set[int]:
@@ -243,13 +244,16 @@ def _lower(
     """Traces and lowers a function; one that is jitted as it is."""
     try:
         if hasattr(function, "trace") and hasattr(function, "lower"):
-            traced = function.trace(*args)
-            return traced, traced.lower()
-        shapes = jax.eval_shape(function, *args)
+            with layout.known():
+                traced = function.trace(*args)
+                return traced, traced.lower()
+        with layout.known():
+            shapes = jax.eval_shape(function, *args)
         donate, out_shardings = donated(args, shapes, donate_argnums, layout)
         options: dict[str, Any] = {} if out_shardings is None else {"out_shardings": out_shardings}
-        traced = jax.jit(function, donate_argnums=donate, **options).trace(*args)
-        return traced, traced.lower()
+        with layout.known():
+            traced = jax.jit(function, donate_argnums=donate, **options).trace(*args)
+            return traced, traced.lower()
     except ValueError as error:
         if "incompatible devices" in str(error) or "does not match the sharding" in str(error):
             raise ValueError(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxdl import ops
 from jaxdl.models._images import check_images
-from jaxdl.nn import BatchNorm, Conv
+from jaxdl.nn import BatchNorm, Conv, Dense
 
 
 class DenseNet(linen.Module):
@@ -66,7 +66,7 @@ class DenseNet(linen.Module):
                 x = conv(x.shape[-1] // 2, 1, name=f"transition{block}_conv")(x)
                 x = ops.avg_pool(x, 2)
         x = ops.global_avg_pool(rectified(x, "norm5"))
-        return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x)
 
     def torch_module(self, path: str) -> str:
         """torchvision's name of a module of ours."""

@@ -95,7 +95,8 @@ class LanguageModel(linen.Module):
             logits_TBV = logits_TBV + jnp.broadcast_to(bias, logits_TBV.shape)
         else:
             head_init = init or linen.initializers.lecun_normal()
-            logits_TBV = Dense(self.vocab_size, kernel_init=head_init, name="head")(h_TBH)
+            head = Dense(self.vocab_size, kernel_init=head_init, batch_axis=1, name="head")
+            logits_TBV = head(h_TBH)
         return jnp.swapaxes(logits_TBV, 0, 1), state
 
     def initial_state(self, batch_size: int) -> State:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxdl import ops
 from jaxdl.models._images import check_images, named
-from jaxdl.nn import BatchNorm, Conv
+from jaxdl.nn import BatchNorm, Conv, Dense
 
 
 class BasicBlock(linen.Module):
@@ -130,7 +130,7 @@ class ResNet(linen.Module):
             x = linen.relu(self.norm(name="bn_last")(x, mask, train=train))
         if self.num_classes is None:
             return x
-        return linen.Dense(self.num_classes, dtype=self.dtype, name="head")(ops.global_avg_pool(x))
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(ops.global_avg_pool(x))
 
     @property
     def stride(self) -> int:

@@ -1,5 +1,6 @@
 """The convolution layers of every model, with torch's arguments and channels last."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl import ops
+from jaxdl._rows import by_rows
 from jaxdl.nn._initializers import Initializer, constant
 from jaxdl.ops._convolution import Padding, add_bias, channels_first_hint, per_axis
 
@@ -46,10 +48,11 @@ class Conv(linen.Module):
         """Maps `[B, spatial..., C]` to `[B, out..., features]`."""
         kernel, bias = _parameters(self, x)
         x, kernel, bias = linen.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return ops.conv(
-            x, kernel, bias, strides=self.strides, padding=self.padding,
+        conv = functools.partial(
+            ops.conv, strides=self.strides, padding=self.padding,
             dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
+        return by_rows(conv, x, kernel, bias)
 
 
 class ConvTranspose(linen.Module):
@@ -79,11 +82,11 @@ class ConvTranspose(linen.Module):
         """Maps `[B, spatial..., C]` to `[B, larger..., features]`."""
         kernel, bias = _parameters(self, x)
         x, kernel, bias = linen.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = ops.conv_transpose(
-            x, kernel, strides=self.strides, padding=self.padding,
+        conv = functools.partial(
+            ops.conv_transpose, strides=self.strides, padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
-        return add_bias(y, bias)
+        return by_rows(lambda x, k, b: add_bias(conv(x, k), b), x, kernel, bias)
 
 
 def _parameters(layer: Any, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:

@@ -6,6 +6,7 @@ import flax.linen as linen
 import jax
 from jax import lax
 
+from jaxdl._rows import by_rows
 from jaxdl.ops._convolution import add_bias
 
 
@@ -51,6 +52,7 @@ class Dense(linen.Dense):
     """
 
     dot_general: Any = _flat_dot
+    batch_axis: int = 0  # along which devices share the examples out; 1 where time comes first
 
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -64,4 +66,8 @@ class Dense(linen.Dense):
         assert x is not None  # as flax types it
         dimensions = (((x.ndim - 1,), (0,)), ((), ()))
         dot = self.dot_general if self.dot_general_cls is None else self.dot_general_cls()
-        return add_bias(dot(x, kernel, dimensions, precision=self.precision), bias)
+
+        def product(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array:
+            return add_bias(dot(x, kernel, dimensions, precision=self.precision), bias)
+
+        return by_rows(product, x, kernel, bias, axis=self.batch_axis)

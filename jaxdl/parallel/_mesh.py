@@ -5,7 +5,9 @@ batch is cut along it) and "model" (large parameters are cut along it as well). 
 `Auto`: programs are written for whole arrays, and the compiler places the communication.
 """
 
+import contextlib
 import dataclasses
+import fnmatch
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +18,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 AXES = ("replica", "data", "model")
+Axis = str | tuple[str, ...] | None
+Rules = Sequence[tuple[str, Sequence[Axis]]]
 
 
 def make_mesh(
@@ -57,14 +61,34 @@ class Layout:
     device or, if `shard_above` is set, every array of more elements than that is cut along its
     longest axis that "model" and "data" (or one of them) divide: fully sharded data parallelism.
 
+    `rules` say it by name, before `shard_above`: pairs of a shell pattern and the mesh axis (or
+    axes, or None) for each leading axis of the arrays it names. A pattern fits the end of a path
+    in the state, "embed/embedding" or "layer*/kernel_hh", so that an optimizer's moments lie as
+    their parameters do; of several the first counts.
+
     >>> of_four = jax.sharding.AbstractMesh((1, 4, 1), AXES)  # to look at a layout takes no devices
     >>> layout = Layout(of_four, shard_above=1000)
     >>> tuple(layout.batch.spec), tuple(layout.state(jnp.zeros((32, 64))).spec)
     ((('replica', 'data'),), (None, ('model', 'data')))
+    >>> layout = Layout(of_four, rules=(("head/kernel", (None, "data")),))
+    >>> layout.state({"head": {"kernel": jnp.zeros((3, 8))}})["head"]["kernel"].spec
+    PartitionSpec(None, 'data')
+
+    Raises: ValueError if a rule names an axis that the mesh lacks.
     """
 
     mesh: Mesh
     shard_above: int | None = None
+    rules: Rules = ()
+
+    def __post_init__(self) -> None:
+        known = tuple(self.mesh.axis_names)
+        for pattern, axes in self.rules:
+            for name in (name for entry in axes for name in _names(entry)):
+                if name not in known:
+                    raise ValueError(
+                        f"rule {pattern!r} names the axis {name!r}, the mesh has {', '.join(known)}"
+                    )
 
     @property
     def batch(self) -> NamedSharding:
@@ -76,6 +100,20 @@ class Layout:
         """The same on every device."""
         return NamedSharding(self.mesh, P())
 
+    def known(self) -> contextlib.AbstractContextManager[Any]:
+        """A context to trace steps in, where layers know the mesh: `jax.set_mesh`, devices apart.
+
+        Batch norm then takes one small gather forward and one all-reduce backward, and the layers
+        of `jaxdl.nn` sum their gradients over devices in float32 under `compute_dtype`.
+        `train.fit` and `bench.plan` trace in it.
+
+        >>> layout = Layout(jax.sharding.AbstractMesh((1, 4, 1), AXES))
+        >>> with layout.known():
+        ...     jax.sharding.get_abstract_mesh().shape["data"]
+        4
+        """
+        return jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
+
     def check_batch(self, batch_size: int) -> None:
         """Raises ValueError unless every device gets the same number of examples."""
         parts = self.mesh.shape["replica"] * self.mesh.shape["data"]
@@ -83,8 +121,48 @@ class Layout:
             raise ValueError(f"batch_size={batch_size} does not split over {parts} devices")
 
     def state(self, tree: Any) -> Any:
-        """The sharding of every leaf of a pytree of arrays or shapes, by the rule above."""
-        return jax.tree.map(lambda leaf: NamedSharding(self.mesh, self._spec(leaf)), tree)
+        """The sharding of every leaf of a pytree of arrays or shapes, by the rules above.
+
+        Raises: ValueError if a rule names no array of the tree, or cuts one into parts that are
+            not equal.
+        """
+        unused = {pattern for pattern, _ in self.rules}
+
+        def sharding(path: Any, leaf: Any) -> NamedSharding:
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            for pattern, axes in self.rules:
+                if fnmatch.fnmatchcase(f"/{name}", f"*/{pattern}"):
+                    unused.discard(pattern)
+                    self._check_cut(pattern, name, leaf.shape, axes)
+                    return NamedSharding(self.mesh, P(*axes))
+            return NamedSharding(self.mesh, self._spec(leaf))
+
+        made = jax.tree_util.tree_map_with_path(sharding, tree)
+        if unused:
+            raise ValueError(f"rule {sorted(unused)[0]!r} names no parameter")
+        return made
+
+    def unnamed(self) -> "Layout":
+        """The same without rules, for what is no state: columns of data, metrics.
+
+        >>> of_one = jax.sharding.AbstractMesh((1, 1, 1), AXES)
+        >>> Layout(of_one, rules=(("head/kernel", ("data",)),)).unnamed().rules
+        ()
+        """
+        return dataclasses.replace(self, rules=())
+
+    def _check_cut(
+        self, pattern: str, name: str, shape: tuple[int, ...], axes: Sequence[Axis]
+    ) -> None:
+        if len(axes) > len(shape):
+            raise ValueError(f"rule {pattern!r} has {len(axes)} axes, {name} has shape {shape}")
+        for number, (length, entry) in enumerate(zip(shape, axes, strict=False)):
+            parts = math.prod(self.mesh.shape[axis] for axis in _names(entry))
+            if length % parts:
+                raise ValueError(
+                    f"rule {pattern!r} cuts axis {number} of {name}, {length} long, into {parts} "
+                    f"parts over {' and '.join(_names(entry))}"
+                )
 
     def _spec(self, leaf: Any) -> P:
         if self.shard_above is None or math.prod(leaf.shape) <= self.shard_above:
@@ -140,6 +218,10 @@ def auto_layout(batch_size: int) -> Layout:
     elif jax.process_count() == 1:
         devices = devices[: math.gcd(len(devices), batch_size)]
     return Layout(make_mesh(devices=devices))
+
+
+def _names(entry: Axis) -> tuple[str, ...]:
+    return () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)
 
 
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:

@@ -9,6 +9,7 @@ when the step contains XLA convolutions, which run slower inside a compiled loop
 of products and element-wise work gain from it.
 """
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def compile_steps(
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics_spec)
     out_shardings = None
     if layout is not None:  # what comes out lies as what went in, call after call
-        empty = layout.put_state(empty)
+        empty = layout.unnamed().put_state(empty)
         out_shardings = (layout.state(state), jax.tree.map(lambda x: x.sharding, empty), None)
     times = {"time/data": 0.0, "time/compile": 0.0}
 
@@ -89,7 +90,8 @@ def compile_steps(
     def compiled(function: Callable, *args: Any) -> Callable:
         start = time.perf_counter()
         jitted = jax.jit(function, donate_argnums=(0, 1), out_shardings=out_shardings)
-        program = jitted.lower(state, empty, *args).compile()
+        with contextlib.nullcontext() if layout is None else layout.known():
+            program = jitted.lower(state, empty, *args).compile()
         times["time/compile"] += time.perf_counter() - start
         return program
 
@@ -113,7 +115,10 @@ def compile_steps(
         return Steps(take, empty, times)
 
     columns = dict(split.columns)
-    columns = jax.device_put(columns) if layout is None else layout.put_state(columns)
+    if layout is None:
+        columns = jax.device_put(columns)
+    else:
+        columns = layout.unnamed().put_state(columns)
     if driver == "loop":
         program = compiled(one_resident, columns)
 

@@ -1,17 +1,20 @@
 """Batch normalization against torch, and the traps of T6 one by one."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from jaxdl import nn
+from jaxdl import nn, parallel
 from tests.references import reference
 
 torch = reference("torch")
 rng = np.random.default_rng(0)
 X = (3 + 2 * rng.normal(size=(6, 4, 5, 3))).astype(np.float32)
+COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter")
 SCALE, BIAS = np.float32([1, 2, 0.5]), np.float32([0, -1, 3])
 
 
@@ -166,3 +169,62 @@ def test_bad_input_is_named():
         apply(nn.BatchNorm(), X, jnp.ones(3, bool))
     with pytest.raises(ValueError, match="momentum"):
         apply(nn.BatchNorm(momentum=2.0), X)
+
+
+def known(function, *args):
+    """`function` as `train.fit` compiles it on eight devices: rows spread, and the mesh known."""
+    layout = parallel.Layout(parallel.make_mesh())
+    placed = [jax.device_put(a, layout.batch if a.shape else layout.copied) for a in args]
+    with layout.known():
+        return jax.jit(function).lower(*placed).compile()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_statistics_of_eight_devices_are_one(masked):
+    """At a mean of 1e4, values, averages and gradients; one device's rows may all be padding."""
+    x = (1e4 + rng.normal(size=(16, 4, 3))).astype(np.float32)
+    mask = jnp.arange(16) < (11 if masked else 16)
+    weights = jnp.where(mask[:, None, None], rng.normal(size=x.shape).astype(np.float32), 0)
+    layer = nn.BatchNorm(momentum=0.0, unbiased=True)
+
+    def run(x, mask, weights):
+        def loss(params, x):
+            state = {**variables(), "params": params}
+            y, new = layer.apply(state, x, mask, train=True, mutable="batch_stats")
+            return jnp.sum(y * weights), (jnp.where(mask[:, None, None], y, 0), new["batch_stats"])
+
+        return jax.grad(loss, argnums=(0, 1), has_aux=True)(variables()["params"], x)
+
+    program = known(run, x, mask, weights)
+    text = program.as_text()
+    assert [len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in COLLECTIVES] == [1, 1, 0]
+    got, (y, stats) = program(*jax.device_put((x, mask, weights), program.input_shardings[0]))
+    centered = x - np.float32(1e4)  # exact, and what one device computes without loss
+    want, (want_y, want_stats) = jax.jit(run)(centered, mask, weights)
+    real = x[np.asarray(mask)].astype(float)
+    np.testing.assert_allclose(stats["mean"], real.mean((0, 1)), rtol=1e-7)
+    # A mean near 1e4 is rounded by up to 5e-4, and the devices' means lie some 0.3 apart.
+    np.testing.assert_allclose(stats["var"], real.var((0, 1), ddof=1), atol=2 * 0.3 * 5e-4)
+    np.testing.assert_allclose(y, want_y, atol=4e-3)  # half a unit in the last place of 1e4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=0.1), got[0], want[0])
+    np.testing.assert_allclose(got[1], want[1], atol=2e-3)
+    moved = jax.jit(lambda x, d: jax.jvp(lambda x: run(x, mask, weights)[1][0], (x,), (d,))[1])
+    with parallel.Layout(parallel.make_mesh()).known():
+        rows = jax.device_put((x, weights), program.input_shardings[0][0])
+        forward = moved(*rows)
+    np.testing.assert_allclose(forward, moved(centered, weights), atol=4e-3)
+
+
+def test_a_device_may_normalize_by_its_own_rows():
+    """Outputs are those of each device's two rows; the averages are of all devices."""
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(16, 3)), jnp.float32)
+    layer = nn.BatchNorm(momentum=0.0, per_device=True)
+    program = known(lambda x: apply(layer, x), x)
+    y, new = program(jax.device_put(x, program.input_shardings[0][0]))
+    parts = [apply(nn.BatchNorm(momentum=0.0), x[i : i + 2]) for i in range(0, 16, 2)]
+    np.testing.assert_allclose(y, jnp.concatenate([part for part, _ in parts]), atol=1e-5)
+    for name in ("mean", "var"):
+        want = np.mean([part["batch_stats"][name] for _, part in parts], axis=0)
+        np.testing.assert_allclose(new["batch_stats"][name], want, rtol=1e-5, atol=1e-6)
+    alone, _ = apply(layer, x)  # one device is all
+    np.testing.assert_allclose(alone, apply(nn.BatchNorm(), x)[0], atol=1e-6)

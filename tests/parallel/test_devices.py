@@ -1,6 +1,7 @@
 """One, two and eight devices give one training, whatever the form and wherever the state lies."""
 
 import functools
+import re
 
 import chex
 import flax.linen as linen
@@ -11,7 +12,7 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from jaxdl import data, nn, parallel, train
+from jaxdl import data, losses, models, nn, objectives, parallel, train
 from tests.train.problems import Log, blobs, objective, problem
 
 BATCH = 16  # of 37 examples: the last one of an epoch holds 5
@@ -237,3 +238,103 @@ def test_dropout_masks_do_not_depend_on_how_a_batch_is_spread():
     np.testing.assert_array_equal(layer.apply({}, x, train=False), x)
     with pytest.raises(ValueError, match="rate"):
         apply(nn.Dropout(1.0), x)
+
+
+def lstm_problem(rules=(), shard_above=None, **mesh):
+    """One step of a small LSTM language model on a mesh: the new parameters and the program."""
+    net = models.LSTMSmall(vocab_size=32, hidden_size=16, embed_dim=16)
+    trainer = train.make(objectives.language_model(net), optax.sgd(0.1, momentum=0.9))
+    tokens = np.random.default_rng(0).integers(0, 32, (16, 8)).astype(np.int32)
+    batch = {"tokens": tokens, "targets": tokens[:, ::-1].copy(), "valid": tokens > 3}
+    batch["mask"] = np.arange(16) < 13
+    state = trainer.init(jax.random.key(0), batch)
+    return one_step(trainer, state, batch, rules, shard_above, **mesh)
+
+
+def resnet_problem(rules=(), shard_above=None, **mesh):
+    """The same of a small ResNet."""
+    net = models.ResNet(4, (1, 1), width=8, stem="small")
+    trainer = train.make(
+        objectives.supervised(net, losses.softmax_cross_entropy), optax.sgd(0.1, momentum=0.9)
+    )
+    image = np.random.default_rng(0).normal(size=(16, 8, 8, 3)).astype(np.float32)
+    batch = {"image": image, "label": np.arange(16) % 4, "mask": np.arange(16) < 13}
+    state = trainer.init(jax.random.key(0), batch)
+    return one_step(trainer, state, batch, rules, shard_above, **mesh)
+
+
+def one_step(trainer, state, batch, rules, shard_above, **mesh):
+    devices = jax.devices()[: 1 if not mesh else None]
+    layout = parallel.Layout(parallel.make_mesh(devices=devices, **mesh), shard_above, rules)
+    state, shardings = layout.put_state(state), layout.state(state)
+    batch = jax.device_put(batch, layout.batch)
+    with layout.known():
+        program = jax.jit(trainer.step, out_shardings=(shardings, None)).lower(state, batch)
+    program = program.compile()
+    state, metrics = program(state, batch)
+    return state, float(metrics["loss"].compute()), program.as_text()
+
+
+TWO_AXES = (
+    ("embed/embedding", ("model", None)),
+    ("kernel_hh", (None, "model")),
+    ("kernel_ih", (None, "model")),
+    ("head/kernel", ("data", "model")),
+)
+
+
+@pytest.mark.parametrize(
+    "problem, rules",
+    [(lstm_problem, TWO_AXES), (resnet_problem, (("head/kernel", (None, "model")),))],
+    ids=["lstm", "resnet"],
+)
+def test_sharded_states_take_the_step_of_one_device(problem, rules):
+    """Fully sharded, and over two axes by named rules, moments with their parameters."""
+    alone, loss, _ = problem()
+    for layout in ({"shard_above": 32, "data": 8}, {"rules": rules, "data": 4, "model": 2}):
+        state, got, text = problem(**layout)
+        np.testing.assert_allclose(got, loss, atol=1e-6)
+        chex.assert_trees_all_close(state.model_state, alone.model_state, atol=1e-6)
+        chex.assert_trees_all_close(state.params, alone.params, atol=1e-6)
+        assert "all-gather" in text
+        head = state.params["head"]["kernel"]
+        assert not head.sharding.is_fully_replicated
+        moments = jax.tree.leaves(state.opt_state)
+        assert any(m.shape == head.shape and m.sharding == head.sharding for m in moments)
+
+
+def test_rules_that_cannot_be_followed_are_named():
+    mesh = parallel.make_mesh(data=4, model=2)
+    state = {"params": {"head": {"kernel": np.zeros((6, 8))}}}
+
+    def lay(pattern, *axes):
+        return parallel.Layout(mesh, rules=((pattern, axes),)).state(state)
+
+    with pytest.raises(ValueError, match="rule 'tail/kernel' names no parameter"):
+        lay("tail/kernel", "model")
+    with pytest.raises(ValueError, match="cuts axis 0 of params/head/kernel, 6 long, into 4 parts"):
+        lay("head/*", "data")
+    with pytest.raises(ValueError, match="names the axis 'modle', the mesh has replica, data"):
+        lay("head/*", "modle")
+    with pytest.raises(ValueError, match="has 3 axes, params/head/kernel has shape"):
+        lay("kernel", None, None, "model")
+    first = (("head/kernel", (None, "model")), ("*", ("data",)))
+    spec = parallel.Layout(mesh, rules=first[:1]).state(state)["params"]["head"]["kernel"].spec
+    assert spec == P(None, "model")
+
+
+def test_gradients_are_added_up_in_float32():
+    """Under `compute_dtype` too: 256 on one device and 1 on seven others is 263, in bfloat16 256."""
+    layer, layout = nn.Dense(1, use_bias=False, dtype=jnp.bfloat16), parallel.Layout(
+        parallel.make_mesh()
+    )
+    x = jax.device_put(jnp.array([[256.0]] + [[1.0]] * 7), layout.batch)
+    params = jax.device_put({"kernel": jnp.ones((1, 1))}, layout.copied)
+
+    def loss(params, x):
+        return jnp.sum(layer.apply({"params": params}, x).astype(jnp.float32))
+
+    with layout.known():
+        program = jax.jit(jax.grad(loss)).lower(params, x).compile()
+    assert re.search(r"f32\[[\d,]*\]\S* all-reduce", program.as_text())
+    assert float(program(params, x)["kernel"][0, 0]) in (263.0, 264.0)  # bfloat16 holds even ones
