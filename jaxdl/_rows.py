@@ -64,9 +64,7 @@ def mapped(
 ) -> Callable[..., Any]:
     """`function` for one device under `shard_map` over some axes of the mesh in context."""
     return jax.jit(  # a part of the axes is only taken while tracing
-        jax.shard_map(
-            function, in_specs=in_specs, out_specs=out_specs, axis_names=frozenset(axes)
-        )
+        jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, axis_names=frozenset(axes))
     )
 
 
