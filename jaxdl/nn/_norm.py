@@ -19,7 +19,8 @@ Conventions that libraries differ in, with the choice made here:
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as linen
 import jax
@@ -75,7 +76,7 @@ class BatchNorm(linen.Module):
             factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
             return _affine(x, mask, jnp.stack([mean.value, factor, bias]))
         axes = () if self.axis_name is not None else batch_axes(len(x))
-        normalize = functools.partial(
+        normalize: Callable[..., Any] = functools.partial(
             _normalized,
             axis_name=axes or self.axis_name,
             per_device=self.per_device,

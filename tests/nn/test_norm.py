@@ -200,7 +200,7 @@ def test_statistics_of_eight_devices_are_one(masked):
     assert [len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in COLLECTIVES] == [1, 1, 0]
     got, (y, stats) = program(*jax.device_put((x, mask, weights), program.input_shardings[0]))
     centered = x - np.float32(1e4)  # exact, and what one device computes without loss
-    want, (want_y, want_stats) = jax.jit(run)(centered, mask, weights)
+    want, (want_y, _) = jax.jit(run)(centered, mask, weights)
     real = x[np.asarray(mask)].astype(float)
     np.testing.assert_allclose(stats["mean"], real.mean((0, 1)), rtol=1e-7)
     # A mean near 1e4 is rounded by up to 5e-4, and the devices' means lie some 0.3 apart.

@@ -324,7 +324,7 @@ def test_rules_that_cannot_be_followed_are_named():
 
 
 def test_gradients_are_added_up_in_float32():
-    """Under `compute_dtype` too: 256 on one device and 1 on seven others is 263, in bfloat16 256."""
+    """In half precision too: 256 on one device and 1 on seven others is 256 in bfloat16."""
     layer, layout = (
         nn.Dense(1, use_bias=False, dtype=jnp.bfloat16),
         parallel.Layout(parallel.make_mesh()),
