@@ -8,6 +8,7 @@ import pytest
 
 import jaxdl
 from jaxdl import cli
+from tests.runs import parting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,18 @@ def test_an_unknown_option_is_code_2(capsys):
 def test_a_bug_is_not_taken_for_a_mistake():
     with pytest.raises(ZeroDivisionError):
         cli.run(lambda config: 1 // 0, Config, args=[])
+
+
+def test_summary_prints_modules_and_trains_nothing(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.run(parting.main, parting.Config, args=["--summary"])
+    assert ended.value.code == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert rows["first"][1] == "40"  # parameters: 4 x 8 and 8
+    assert rows["total"][1] == "139"
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda config: None, Config, args=["--summary"])
+    assert ended.value.code == 2
 
 
 def test_import_is_lazy():

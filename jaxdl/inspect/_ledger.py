@@ -48,17 +48,31 @@ class Ledger:
 
     def __str__(self) -> str:
         whole = self.total
-        width = max(len("module"), *(len(entry.path) for entry in self.entries), 5)
-        head = f"{'module':{width}} {'parameters':>12} {'MB':>9} {'GFLOP fwd':>11} {'bwd':>11}"
-        lines = [f"{head} {'share':>6} {'kept MB':>9}"]
-        for entry in (*self.entries, whole):
+        size, size_unit = _unit(max(whole.bytes, whole.kept))
+        count, count_unit = _unit(whole.forward + whole.backward)
+        names = [entry.path or "(no module)" for entry in self.entries] + [whole.path]
+        width = max(map(len, ["module", *names]))
+        forward = f"{count_unit}FLOP fwd"
+        lines = [
+            f"{'module':{width}} {'parameters':>12} {size_unit + 'B':>9} {forward:>10} {'bwd':>10}"
+            f" {'share':>6} {'kept ' + size_unit + 'B':>9}"
+        ]
+        for name, entry in zip(names, (*self.entries, whole), strict=True):
             share = (entry.forward + entry.backward) / max(whole.forward + whole.backward, 1.0)
             lines.append(
-                f"{entry.path:{width}} {entry.parameters:12,} {entry.bytes / 1e6:9.3f}"
-                f" {entry.forward / 1e9:11.4f} {entry.backward / 1e9:11.4f} {share:6.1%}"
-                f" {entry.kept / 1e6:9.3f}"
+                f"{name:{width}} {entry.parameters:12,} {entry.bytes / size:9.3f}"
+                f" {entry.forward / count:10.3f} {entry.backward / count:10.3f} {share:6.1%}"
+                f" {entry.kept / size:9.3f}"
             )
         return "\n".join(lines)
+
+
+def _unit(value: float) -> tuple[float, str]:
+    """The thousands in which a value is a number of one to three digits, or more."""
+    for unit, name in ((1e9, "G"), (1e6, "M")):
+        if value >= unit:
+            return unit, name
+    return 1e3, "k"
 
 
 def ledger(
@@ -78,10 +92,14 @@ def ledger(
 
     >>> from jaxdl import models
     >>> print(ledger(models.MLP((3, 2)), jnp.zeros((5, 4))))
-    module   parameters        MB   GFLOP fwd         bwd  share   kept MB
-    dense1           15     0.000      0.0000      0.0000  57.1%     0.000
-    head              8     0.000      0.0000      0.0000  42.9%     0.000
-    total            23     0.000      0.0000      0.0000 100.0%     0.000
+    module        parameters        kB  kFLOP fwd        bwd  share   kept kB
+    dense1                15     0.060      0.120      0.120  57.1%     0.000
+    head                   8     0.032      0.060      0.120  42.9%     0.000
+    (no module)            0     0.000      0.000      0.000   0.0%     0.075
+    total                 23     0.092      0.180      0.240 100.0%     0.075
+
+    The first layer has no gradient in its input; the ReLU, of no module of its own, keeps what it
+    gives and where it is positive.
 
     Args:
         model: a module of Linen, NNX or Equinox or another network (`objectives.as_network`), whose
