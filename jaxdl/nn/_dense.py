@@ -1,6 +1,6 @@
 """A dense layer over sequences that a CPU computes as one product of two matrices."""
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as linen
 import jax
@@ -63,7 +63,7 @@ class Dense(linen.Dense):
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
         x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        assert x is not None  # as flax types it
+        x = cast(jax.Array, x)  # flax allows for None
         dimensions = (((x.ndim - 1,), (0,)), ((), ()))
         dot = self.dot_general if self.dot_general_cls is None else self.dot_general_cls()
 

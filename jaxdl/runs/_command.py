@@ -5,11 +5,22 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tyro
 from rich.markup import escape
 
 from jaxdl.runs._page import page
-from jaxdl.runs._read import axis, differing, find, histories, options, read, shown
+from jaxdl.runs._read import (
+    Record,
+    axis,
+    differing,
+    find,
+    histories,
+    options,
+    read,
+    repeated,
+    shown,
+)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -85,6 +96,9 @@ def _compare(
 ) -> None:
     """Shows what differs between runs: options, closing numbers, and the curves in one figure.
 
+    Where runs repeat others with another seed, their means and spreads stand below, and for two
+    sets of runs the difference with its 95 % interval and p (Welch's test).
+
     Args:
         folders: run folders; those whose options differ only in the seed are drawn as one band.
         out: where to save the figure as PNG.
@@ -105,9 +119,41 @@ def _compare(
     for name in dict.fromkeys(name for result in results for name in result):
         lines.add_row(escape(name), *(f"{r[name]:.4g}" if name in r else "-" for r in results))
     _print(lines)
+    groups = repeated(records)
+    if any(len(group) > 1 for group in groups.values()):
+        _print(_over_seeds(groups))
     if out is not None:
         plots.compare(histories(records), x=axis(records)).savefig(out, dpi=150)
         print(f"figure -> {out}")
+
+
+def _over_seeds(groups: dict[str, list[Record]]) -> Any:
+    """A table of each number over the runs of a group, and how two groups differ."""
+    from rich import box, table
+
+    from jaxdl import train
+
+    pair = len(groups) == 2 and all(len(group) > 1 for group in groups.values())
+    lines = table.Table("", *map(escape, groups), box=box.SIMPLE)
+    if pair:
+        lines.add_column("difference")
+    names = dict.fromkeys(n for group in groups.values() for r in group for n in r.results)
+    for name in names:
+        values = [
+            np.array([r.results[name] for r in group if name in r.results])
+            for group in groups.values()
+        ]
+        cells = [
+            f"{v.mean():.4g} +- {v.std(ddof=1):.2g} (n = {len(v)})"
+            if len(v) > 1
+            else "".join(f"{x:.4g}" for x in v)
+            for v in values
+        ]
+        if pair and min(map(len, values)) > 1 and np.isfinite(np.concatenate(values)).all():
+            found = train.compare(*values)
+            cells.append(f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}], p {found.p:.2g}")
+        lines.add_row(escape(name), *cells)
+    return lines
 
 
 def _write_page(

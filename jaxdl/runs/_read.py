@@ -152,8 +152,8 @@ def differing(records: Sequence[Record]) -> list[str]:
     return [key for key in keys if any(one.get(key) != found[0].get(key) for one in found)]
 
 
-def histories(records: Sequence[Record]) -> dict[str, list[list[dict[str, float]]]]:
-    """The rows of the runs by what tells them apart; those that differ in the seed are together."""
+def repeated(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The runs by what tells them apart; those that differ in the seed alone are together."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         kept = {k: v for k, v in options(record).items() if k not in _UNNAMED}
@@ -165,8 +165,12 @@ def histories(records: Sequence[Record]) -> dict[str, list[list[dict[str, float]
             labels[place] = ", ".join(names[:2]) + (f" +{len(names) - 2}" if names[2:] else "")
     if len(set(labels)) < len(labels):
         labels = [str(group[0].folder) for group in groups.values()]
-    rows = [[record.rows for record in group] for group in groups.values()]
-    return dict(zip(labels, rows, strict=True))
+    return dict(zip(labels, groups.values(), strict=True))
+
+
+def histories(records: Sequence[Record]) -> dict[str, list[list[dict[str, float]]]]:
+    """The rows of the runs, grouped as by `repeated`."""
+    return {label: [r.rows for r in group] for label, group in repeated(records).items()}
 
 
 def _label(group: Sequence[Record], records: Sequence[Record]) -> str:

@@ -57,7 +57,7 @@ def compare(first: ArrayLike, second: ArrayLike, *, paired: bool = False) -> See
 
     >>> print(compare([0.90, 0.92, 0.94], [0.86, 0.88, 0.87]))
     0.9200 +- 0.0200 (n = 3) against 0.8700 +- 0.0100 (n = 3): difference 0.0500 \
-[0.0077, 0.0923], p 0.0322, effect 2.53
+[0.0084, 0.0916], p 0.0316, effect 2.53
 
     Args:
         first, second: `[n]` and `[m]`, two runs of each at least. NaN, of a member that diverged,

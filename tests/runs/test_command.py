@@ -166,3 +166,20 @@ def test_the_environment_tells_what_changes_a_result(monkeypatch, tmp_path):
     assert environment["settings"]["jax_enable_x64"] is False
     assert environment["settings"]["jax_numpy_rank_promotion"] == "raise"
     assert "hidden" not in json.dumps(environment["variables"])
+
+
+def test_repeated_runs_are_compared_by_their_seeds(tmp_path, capsys):
+    folders = []
+    for rate, accuracies in ((0.1, (0.90, 0.92, 0.94)), (0.2, (0.86, 0.88, 0.87))):
+        for seed, accuracy in enumerate(accuracies):
+            config = dataclasses.make_dataclass("Config", ["learning_rate", "seed"])(rate, seed)
+            folder = tmp_path / f"{rate}-{seed}"
+            with runs.open(config, name="lenet", out=folder, quiet=True) as run:
+                run.finish({"test/accuracy": accuracy})
+            folders.append(folder)
+    runs.main(["compare", *map(str, folders)])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "0.92 +- 0.02 (n = 3)" in shown
+    assert "0.05 [0.00845, 0.0916], p 0.032" in shown  # as scipy.stats.ttest_ind has it
+    runs.main(["compare", str(folders[0]), str(folders[3])])
+    assert "+-" not in capsys.readouterr().out
