@@ -39,8 +39,8 @@ class Difference:
     def __str__(self) -> str:
         what = f"argument {self.name}" if self.places is None else str(self.places[0])
         lines = [f"{what} differs by {self.size:.3g} of its greatest magnitude"]
-        lines.append(f"  {self.values[0]:.9g} and {self.values[1]:.9g} at {list(self.index)}")
-        lines[-1] += f" of {list(self.shape)}"
+        where = f" at index {list(self.index)} of {list(self.shape)}" if self.shape else ""
+        lines.append(f"  {self.values[0]:.9g} and {self.values[1]:.9g}{where}")
         if self.places is not None:
             first, second = self.places
             if second.line != first.line:

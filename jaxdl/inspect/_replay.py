@@ -164,7 +164,7 @@ class Replay:
         """The results by the program inside, or None where there is none to follow."""
         name, params = equation.primitive.name, equation.params
         if name == "scan":
-            return self._scan(equation, inputs, around)
+            return self._scan(equation, inputs, around) if params["length"] else None
         if name == "while":
             return self._while(equation, inputs, around)
         if name == "cond":

@@ -55,7 +55,8 @@ class NonfiniteError(FloatingPointError):
 
     Attributes:
         trainer: whose step it was.
-        state: before the last of them (their updates were skipped).
+        state: before the last of them, for their updates were skipped; but where a step after them
+            went well before they were noticed, it has the parameters of that one.
         batch: of the last of them.
     """
 
@@ -168,12 +169,13 @@ def fit(
     def batch_at(k: int) -> Any:
         return data.host_batch(split, k, batch_size=batch_size, seed=seed)
 
-    def look(shown: Any, state: TrainState) -> None:
+    def look(before: Any, state: TrainState) -> None:
         """Reads what a call left for the host: the bar's loss, and steps that were skipped."""
+        shown, end = before
         loss, skipped = jax.block_until_ready(shown)
         if state.skip_limit is not None and int(skipped[0]) >= state.skip_limit:
-            last = state.replace(step=state.step - 1)
-            raise NonfiniteError(int(skipped[0]), trainer, last, batch_at(int(last.step)))
+            last = state.replace(step=state.step - (position - end) - 1)
+            raise NonfiniteError(int(skipped[0]), trainer, last, batch_at(end - 1))
         if run is not None:
             run.progress(position, last_step, f"loss {float(loss):.4f}")
 
@@ -196,7 +198,7 @@ def fit(
                 # The step before is looked at while this one runs.
                 if before is not None:
                     look(before, state)
-                before = shown
+                before = shown, position
                 # Calls of many steps grow to a quarter of a second: long enough to cost nothing,
                 # short enough to be stopped between two. Several processes, whose clocks differ,
                 # have to make the same calls.

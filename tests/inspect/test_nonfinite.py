@@ -307,10 +307,11 @@ def test_fit_hands_over_the_step_it_gave_up_at():
     def objective(w, model_state, batch, key, *, train):
         return Mean.from_values(jnp.log(batch["x"] * w), batch["mask"]), Aux({}, model_state)  # fit
 
-    x = np.ones(12, np.float32)
-    x[5:] = -1
     trainer = train.make(objective, optax.sgd(0.1), skip_nonfinite=2)
-    for driver in ("loop", "scan"):
+    # In the loop a good step has been taken before the bad ones are noticed.
+    for driver, end in (("loop", 9), ("scan", 12)):
+        x = np.ones(12, np.float32)
+        x[5:end] = -1
         state = trainer.init(jax.random.key(0), params=jnp.ones(()))
         split = data.Dataset({"x": x})
         with pytest.raises(train.NonfiniteError, match="2 steps in a row") as caught:
@@ -318,4 +319,4 @@ def test_fit_hands_over_the_step_it_gave_up_at():
         error = caught.value
         report = inspect.explain_nonfinite(error.trainer, error.state, error.batch)
         assert_blames(report, "fit", "log")
-        assert report.step >= 2
+        assert report.step in ((2,) if driver == "loop" else (2, 3))
