@@ -5,7 +5,7 @@ it comes from. What an operation does to origins is found by doing it again: wit
 is not finite replaced (what is still not finite arose here) and with those of one origin left as
 they are (what is not finite then comes from it). So no operation needs a rule of its own.
 
-Programs inside equations are entered only where their results are not finite.
+Programs inside equations are entered only where something arises in them that is not finite.
 """
 
 import dataclasses
@@ -155,8 +155,22 @@ class Replay:
         outputs = around.call(lambda *xs: bind(equation, xs), arrays, equation)
         if not any(is_floating(x) and not_finite(x).any() for x in outputs):
             return [Value(x) for x in outputs]
-        entered = self._enter(equation, inputs, around)
+        entered = None
+        if not self._only_passes(equation, inputs, around):
+            entered = self._enter(equation, inputs, around)
         return self._traced(equation, inputs, outputs, around) if entered is None else entered
+
+    def _only_passes(self, equation: Any, inputs: list[Value], around: _Around) -> bool:
+        """Whether all that is not finite comes from the inputs, so that there is no need to enter.
+
+        What a constant among them does inside is to be seen, though.
+        """
+        numbers = _numbers(inputs)
+        if not numbers or any(self.births[n - 1].kind == "constant" for n in numbers):
+            return False
+        arrays = [replaced(value, None) for value in inputs]
+        outputs = around.call(lambda *xs: bind(equation, xs), arrays, equation)
+        return not any(is_floating(x) and not_finite(x).any() for x in outputs)
 
     # Programs inside an equation.
 
@@ -249,8 +263,7 @@ class Replay:
             arrays = [replaced(value, keep) for value in inputs]
             return around.call(lambda *xs: bind(equation, xs), arrays, equation)
 
-        origins = {int(o) for v in inputs if v.origin is not None for o in np.unique(v.origin)}
-        numbers = sorted(origins - {0})[:_MOST]
+        numbers = _numbers(inputs)[:_MOST]
         repaired = without(None) if numbers else outputs
         alone = {number: without(number) for number in numbers}
         place = place_of(equation, around.scope, around.loops)
@@ -302,6 +315,12 @@ class Replay:
         value = float(np.real(np.asarray(array)[index]))
         self.births.append(Birth(kind, name, place, inputs, extent(array), index[lead:], value))
         return len(self.births)
+
+
+def _numbers(values: Sequence[Value]) -> list[int]:
+    """The origins in arrays, in order."""
+    found = {int(o) for v in values if v.origin is not None for o in np.unique(v.origin)}
+    return sorted(found - {0})
 
 
 class _Body:
