@@ -54,7 +54,7 @@ OPS = {
     "log_softmax": lambda c: ops.log_softmax(c(MANY)),
     "masked_softmax": lambda c: ops.masked_softmax(c(2**14), jnp.arange(2**14) >= 0) / SMALL,
     "prelu": lambda c: gradient(lambda s: ops.prelu(jnp.full(8192, -1, s.dtype), s))(c()),
-    "attend": lambda c: ops.attend(c(1, 2**14), c(2**14, 1))[0],
+    "attention": lambda c: ops.attention(c(1, 1, 1, 4), c(1, 2**14, 1, 4), c(1, 2**14, 1, 1)),
     "dot_product_attention": lambda c: ops.dot_product_attention(c(1, 4), c(2**14, 4), c(2**14, 1))[
         0
     ],

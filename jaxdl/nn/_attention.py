@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxdl import ops
 from jaxdl.nn._dense import Dense
 from jaxdl.ops._activations import check_mask
-from jaxdl.ops._attention import blank_blind, blank_unseen
+from jaxdl.ops._attention import blank_blind, blank_unseen, weighted_values
 
 Attended = tuple[jax.Array, jax.Array]  # outputs [..., T, E], weights [..., T, S]
 
@@ -70,7 +70,8 @@ class AdditiveAttention(_ProjectedKeys):
         self, queries: jax.Array, projected: jax.Array, values: jax.Array, mask: jax.Array | None
     ) -> Attended:
         queries, projected = blank_blind(queries, mask), blank_unseen(projected, mask)
-        return ops.attend(ops.additive_scores(self.query(queries), projected, self.v), values, mask)
+        scores = ops.additive_scores(self.query(queries), projected, self.v)
+        return weighted_values(scores, values, mask, scores.dtype)
 
 
 class DotAttention(_ProjectedKeys):

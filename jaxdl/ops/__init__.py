@@ -29,7 +29,7 @@ from jaxdl.ops._anchors import (
     match_anchors,
     pyramid_anchor_boxes,
 )
-from jaxdl.ops._attention import additive_scores, attend, dot_product_attention, dot_scores
+from jaxdl.ops._attention import additive_scores, attention, dot_product_attention, dot_scores
 from jaxdl.ops._boxes import (
     box_area,
     box_cxcywh_to_xyxy,
@@ -122,7 +122,7 @@ __all__ = [
     "additive_scores",
     "anchor_boxes",
     "anchor_targets",
-    "attend",
+    "attention",
     "avg_pool",
     "backward_difference",
     "batched_matmul",

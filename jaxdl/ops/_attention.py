@@ -1,6 +1,7 @@
 """Attention: scores of queries against keys, and the values they weight.
 
-T queries attend to S keys, which carry S values; leading axes `[...]` (examples, heads) are shared.
+`attention` is what large models use; the other functions show the map. In them T queries attend to
+S keys, which carry S values; leading axes `[...]` (examples, heads) are shared.
 A boolean mask is True where a query may look, as in torch's `scaled_dot_product_attention` (the
 `attn_mask` of torch's `MultiheadAttention` is the other way round). It has as many axes as the
 scores, each equal or 1: padding is `mask[:, None, :]`, heads add one more axis. A query that may
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl.ops._activations import check_mask, masked_softmax, softmax
+from jaxdl.ops._fused_attention import Rules, Sight, fused, seen
 
 _DOT = functools.partial(jnp.einsum, "...td,...sd->...ts")
 _MEAN = functools.partial(jnp.einsum, "...ts,...sd->...td")
@@ -56,23 +58,71 @@ def additive_scores(queries: jax.Array, keys: jax.Array, v: jax.Array) -> jax.Ar
     return _summed(jnp.matmul, jnp.tanh(queries[..., :, None, :] + keys[..., None, :, :]), v)
 
 
-def attend(
-    scores: jax.Array, values: jax.Array, mask: jax.Array | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Means of values, weighted by the softmax of scores over S.
+def attention(
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    bias: jax.Array | None = None,
+    lengths: jax.Array | None = None,
+    segments: jax.Array | None = None,
+    positions: jax.Array | None = None,
+    causal: bool = False,
+    window: int | None = None,
+    scale: float | None = None,
+    soft_cap: float | None = None,
+) -> jax.Array:
+    """Attention of many heads, without its map: `softmax(scale q k^T + bias) v`.
 
-    >>> outputs, weights = attend(jnp.zeros((1, 2)), jnp.array([[2.0], [4.0]]))
-    >>> outputs, weights
-    (Array([[3.]], dtype=float32), Array([[0.5, 0.5]], dtype=float32))
+    On a GPU cuDNN's flash kernel computes it, on a TPU the one of Pallas, where they apply: long
+    sequences without mask, bias, soft cap or positions. Otherwise long sequences go in blocks, so
+    that memory grows with T + S, not T S. Both modes of derivatives exist for all forms.
+
+    >>> q, kv = jnp.ones((1, 3, 4, 8)), jnp.ones((1, 3, 2, 8))  # two heads of queries share one
+    >>> attention(q, kv, kv, causal=True).shape
+    (1, 3, 4, 8)
 
     Args:
-        scores: `[..., T, S]`.
-        values: `[..., S, D]`.
-        mask: boolean, as above; everything by default.
-    Returns: outputs `[..., T, D]`, and the weights `[..., T, S]`, which are the attention map.
-    Raises: ValueError if scores and values do not fit, or the mask would broadcast the scores.
+        queries: `[B, T, N, D]`.
+        keys, values: `[B, S, K, D]` and `[B, S, K, E]`; K divides N, and head n of the queries
+            looks at head `n // (N / K)` (grouped queries; Ainslie et al. 2023, arXiv:2305.13245).
+        mask: boolean `[B, N, T, S]`, each axis equal or 1, True where a query may look.
+        bias: added to the scores, shaped like the mask.
+        lengths: integers `[B]`: only the first so many keys are real.
+        segments: integers `[B, T]` for T = S: several texts in a row, which do not see each other;
+            0 is padding.
+        positions: integers `[B, T]`, where the queries stand among the keys; `0..T-1` by default.
+        causal: a query sees keys up to its own position.
+        window: a query sees keys less than so far away, itself included.
+        scale: `D**-0.5` by default.
+        soft_cap: `cap tanh(score / cap)` for scores, before the bias (arXiv:2408.00118).
+    Returns: `[B, T, N, E]` in the dtype of the values, added up in float32; zeros, with zero
+        gradients, for a query that may look nowhere. What no query may look at may hold NaN.
+    Raises: ValueError for shapes that do not fit, or a window or soft cap that is not positive.
     """
-    return _attend(scores, values, mask, scores.dtype)
+    _check_heads(queries, keys, values)
+    (B, T, N, D), S = queries.shape, keys.shape[1]
+    for name, extra in (("mask", mask), ("bias", bias)):
+        if extra is not None:
+            _check_fits(name, extra.shape, (B, N, T, S))
+    rows = {"lengths": (lengths, (B,)), "segments": (segments, (B, T))}
+    rows["positions"] = (positions, (B, T))
+    for name, (array, shape) in rows.items():
+        if array is not None and array.shape != shape:
+            raise ValueError(f"{name} needs shape {shape}, got {array.shape}")
+    if segments is not None and T != S:
+        raise ValueError(f"segments need as many queries as keys, got {T} and {S}")
+    if window is not None and window < 1:
+        raise ValueError(f"window must be at least 1, got {window}")
+    if soft_cap is not None and not soft_cap > 0:
+        raise ValueError(f"soft_cap must be positive, got {soft_cap}")
+    sight = Sight(mask, bias, lengths, segments, segments, positions)
+    rules = Rules(causal, window, D**-0.5 if scale is None else scale, soft_cap)
+    looked_at = seen(sight, rules, T, S)
+    if looked_at is not None:
+        keys, values = (jnp.where(looked_at[..., None, None], x, 0) for x in (keys, values))
+    return fused(queries, keys, values, sight, rules)
 
 
 def dot_product_attention(
@@ -101,7 +151,7 @@ def dot_product_attention(
         check_mask(mask.shape, (*queries.shape[:-1], keys.shape[-2]))
     queries, keys = blank_blind(queries, mask), blank_unseen(keys, mask)
     scores = _DOT(queries * scale, keys, preferred_element_type=_wide(queries, keys))
-    return _attend(scores, values, mask, jnp.result_type(queries, keys))
+    return weighted_values(scores, values, mask, jnp.result_type(queries, keys))
 
 
 # Padding may hold NaN. It is put out before the products: zero times NaN is NaN, in the output of a
@@ -118,10 +168,13 @@ def blank_blind(queries: jax.Array, mask: jax.Array | None) -> jax.Array:
     return queries if mask is None else jnp.where(jnp.any(mask, axis=-1)[..., None], queries, 0)
 
 
-def _attend(
+def weighted_values(
     scores: jax.Array, values: jax.Array, mask: jax.Array | None, dtype: jnp.dtype
 ) -> tuple[jax.Array, jax.Array]:
-    """`attend` with weights of another dtype than the scores, which may be kept in float32."""
+    """Means `[..., T, E]` of values `[..., S, E]`, and their weights `[..., T, S]` in a dtype.
+
+    Scores `[..., T, S]` may be kept in float32 up to here.
+    """
     if scores.shape[:-2] != values.shape[:-2] or scores.shape[-1] != values.shape[-2]:
         raise ValueError(f"scores {scores.shape} do not fit values {values.shape}")
     weights = softmax(scores) if mask is None else masked_softmax(scores, mask)
@@ -136,6 +189,22 @@ def _wide(*arrays: jax.Array) -> jnp.dtype:
 def _summed(product: Callable[..., jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
     """The product in its own dtype, added up in float32 or wider."""
     return product(x, y, preferred_element_type=_wide(x, y)).astype(jnp.result_type(x, y))
+
+
+def _check_heads(queries: jax.Array, keys: jax.Array, values: jax.Array) -> None:
+    q, k, v = queries.shape, keys.shape, values.shape
+    if not len(q) == len(k) == len(v) == 4 or k[:3] != v[:3] or (q[0], q[3]) != (k[0], k[3]):
+        raise ValueError(
+            "need queries [B, T, N, D], keys [B, S, K, D] and values [B, S, K, E], "
+            f"got {q}, {k} and {v}"
+        )
+    if not k[2] or q[2] % k[2]:
+        raise ValueError(f"{q[2]} heads of queries do not divide by {k[2]} heads of keys")
+
+
+def _check_fits(name: str, shape: tuple[int, ...], scores: tuple[int, ...]) -> None:
+    if len(shape) != 4 or any(m not in (1, n) for m, n in zip(shape, scores, strict=True)):
+        raise ValueError(f"{name} {shape} does not fit scores {scores}")
 
 
 def _check(queries: jax.Array, keys: jax.Array) -> None:

@@ -144,7 +144,7 @@ def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="v needs shape"):
         ops.additive_scores(x, x, jnp.ones(3))
     with pytest.raises(ValueError, match="do not fit values"):
-        ops.attend(jnp.ones((2, 3, 5)), x)
+        ops.dot_product_attention(x, jnp.ones((2, 5, 4)), x)
     with pytest.raises(ValueError, match="mask"):
         ops.dot_product_attention(x, x, x, mask=jnp.ones((3, 3), bool))
     with pytest.raises(ValueError, match="num_heads=3"):
