@@ -6,6 +6,7 @@ only where it can be used: with the library it needs, and for Mosaic's kernels (
 compiler cannot cut, on one device or in the code for one device (`shard_map`).
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -71,16 +72,28 @@ def _batch(args: Sequence, axes: Sequence, *, jaxpr: Any, kernels: Any) -> tuple
 def _lower(platform: str | None) -> Callable:
     def rule(ctx: Any, *args: Any, jaxpr: Any, kernels: Any) -> Any:
         function, kernel = core.jaxpr_as_fun(jaxpr), dict(kernels).get(platform)
-        if kernel is not None and (_uncut(ctx) if platform == "tpu" else _placed(ctx)):
-            function = kernel if _applies(kernel, ctx.avals_in) else function
+        alone = _uncut(ctx)
+        # What the compiler cuts over devices has to know them, which `jax.export` does not.
+        usable = alone if platform == "tpu" else alone or _placed(ctx)
+        if kernel is not None and usable and _applies(kernel, ctx.avals_in):
+            function, ctx = kernel, _with_a_device(ctx)
         return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
 
     return rule
 
 
 def _placed(ctx: Any) -> bool:
-    """Whether the devices are known, which cuDNN's kernels ask for; not so in `jax.export`."""
+    """Whether the devices of the program are known."""
     return getattr(ctx.module_context.axis_context, "device_assignment", ()) is not None
+
+
+def _with_a_device(ctx: Any) -> Any:
+    """The context of a program for one device, whichever: kernels that could be cut ask for it."""
+    if _placed(ctx):
+        return ctx
+    context = ctx.module_context.axis_context
+    context = dataclasses.replace(context, device_assignment=(jax.devices()[0],))
+    return ctx.replace(module_context=ctx.module_context.replace(axis_context=context))
 
 
 def _uncut(ctx: Any) -> bool:
