@@ -21,7 +21,7 @@ INTRODUCTION = """\
 Libraries and books that say the same name often mean different numbers: where a rate stands, what a
 mean is over, whether a half belongs to it. These are the choices made here, and those of others, as
 the docstrings state them; the names of tests lead to the lines that hold them.
-[Where others go wrong](where_others_go_wrong.md) lists the mistakes that the tests guard against."""
+[Where others go wrong](where_others_go_wrong.md) lists the mistakes that tests guard against."""
 
 
 def linked_tests(text: str, up: str = "") -> str:
@@ -182,7 +182,7 @@ def subjects(config: MkDocsConfig) -> str:
     for path in sorted((pathlib.Path(config.docs_dir) / "subjects").glob("*.py")):
         head = path.read_text(encoding="utf-8").split("# ---")[1]
         title = re.search(r"title: (.*)", head)
-        patterns = re.search(r"rows: (\[.*?\])", head.replace("\n#", " "), re.S)
+        patterns = re.search(r"rows: (\[.*\])", " ".join(head.replace("\n#", " ").split()))
         if not title or not patterns:
             raise PluginError(f"{path.name} needs a title and rows in its head")
         found = [

@@ -1,9 +1,11 @@
 """Pages that are notebooks: cells (`# %%`) in a Python file, run while the site is built.
 
 The pages below `guides/` each get a kernel of their own, two at a time; all others share one, in
-which every page begins with an empty namespace. Text a cell writes to the error stream (a warning)
-fails the build as an exception does. Figures are drawn without a background, once for both schemes:
-`style.css` inverts those that hold no pictures where the reader's scheme is dark.
+which every page begins with an empty namespace. What a page gave is kept in the cache folder until
+its text or a file of the library changes, so that only what changed is run again. Text a cell
+writes to the error stream (a warning) fails the build as an exception does. Figures are drawn
+without a background, once for both schemes: `style.css` inverts those that hold no pictures where
+the reader's scheme is dark.
 """
 
 import base64
@@ -15,9 +17,9 @@ import pathlib
 import time
 
 import jupytext
+import kernel
 import nbclient
 import nbformat
-import traitlets.config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -26,7 +28,6 @@ ROOT = pathlib.Path(__file__).parents[3]
 LOG = logging.getLogger("mkdocs.hooks.notebooks")
 # Runs before every page and is not shown.
 SETUP = "%reset -f\nimport kernel\nkernel.begin()\ndel kernel"
-QUIET = traitlets.config.Config({"KernelManager": {"transport": "ipc"}})
 
 
 def pages(config: MkDocsConfig) -> dict[str, pathlib.Path]:
@@ -44,11 +45,13 @@ def execute(paths: list[pathlib.Path]) -> list[nbformat.NotebookNode]:
     together = nbformat.v4.new_notebook()
     for notebook in notebooks:
         together.cells += [nbformat.v4.new_code_cell(SETUP), *notebook.cells]
-    client = nbclient.NotebookClient(together, timeout=120, kernel_name="python3", config=QUIET)
+    client = nbclient.NotebookClient(
+        together, timeout=300, kernel_name="python3", extra_arguments=["--log-level=ERROR"]
+    )
     began = time.perf_counter()
     try:
         client.execute(cwd=str(ROOT))
-    except nbclient.exceptions.CellExecutionError as error:
+    except (nbclient.exceptions.CellControlSignal, nbclient.exceptions.DeadKernelError) as error:
         raise PluginError(f"{', '.join(p.name for p in paths)}: {error}") from error
     LOG.info("ran %s in %.1f s", ", ".join(p.stem for p in paths), time.perf_counter() - began)
     return notebooks
@@ -88,27 +91,42 @@ def shown(output: nbformat.NotebookNode, figures: dict[str, bytes], name: str, a
     return f"```text\n{bundle.get('text/plain', '').rstrip()}\n```"
 
 
+def kept(path: pathlib.Path) -> pathlib.Path:
+    """Where the outputs of a page are kept: a name made of its text and of all of the library."""
+    digest = hashlib.sha256(path.read_bytes())
+    for file in [*sorted((ROOT / "jaxdl").rglob("*.py")), pathlib.Path(kernel.__file__)]:
+        digest.update(file.read_bytes())
+    return cache_folder() / "pages" / f"{path.stem}-{digest.hexdigest()[:16]}.ipynb"
+
+
+def cache_folder() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("JAXDL_CACHE") or pathlib.Path.home() / ".cache" / "jaxdl")
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Runs the notebooks and puts their Markdown and figures in their place."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    cache = pathlib.Path(os.environ.get("JAXDL_CACHE") or pathlib.Path.home() / ".cache" / "jaxdl")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "programs"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "programs"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     here = [str(ROOT), str(pathlib.Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(here)
     found = pages(config)
-    alone = {name for name in found if name.startswith("guides/")}
-    groups = [[name] for name in sorted(alone)]
-    if rest := [name for name in found if name not in alone]:
+    stale = [name for name in found if not kept(found[name]).exists()]
+    groups = [[name] for name in stale if name.startswith("guides/")]
+    if rest := [name for name in stale if not name.startswith("guides/")]:
         groups.insert(0, rest)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        run = list(pool.map(lambda names: execute([found[name] for name in names]), groups))
-    for names, notebooks in zip(groups, run, strict=True):
+        made = list(pool.map(lambda names: execute([found[name] for name in names]), groups))
+    (cache_folder() / "pages").mkdir(parents=True, exist_ok=True)
+    for names, notebooks in zip(groups, made, strict=True):
         for name, notebook in zip(names, notebooks, strict=True):
-            text, figures = markdown(notebook, name)
-            files.remove(files.src_uris[name.replace(".md", ".py")])
-            files.append(File.generated(config, name, content=text))
-            folder = pathlib.PurePosixPath(name).parent
-            for file, data in figures.items():
-                files.append(File.generated(config, (folder / file).as_posix(), content=data))
+            markdown(notebook, name)  # an error is not kept
+            nbformat.write(notebook, kept(found[name]))
+    for name, path in found.items():
+        text, figures = markdown(nbformat.read(kept(path), as_version=4), name)
+        files.remove(files.src_uris[name.replace(".md", ".py")])
+        files.append(File.generated(config, name, content=text))
+        folder = pathlib.PurePosixPath(name).parent
+        for file, data in figures.items():
+            files.append(File.generated(config, (folder / file).as_posix(), content=data))
     return files

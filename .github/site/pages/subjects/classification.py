@@ -1,7 +1,7 @@
 # ---
 # title: Logistic and softmax regression
 # rows: ["logistic regression, cross entropy", "softmax regression with ridge", "multi-label",
-#   "^1.1 logistic regression", "^logistic regression$", "softmax regression on handwritten",
+#   "^logistic regression$", "softmax regression on handwritten",
 #   "binary and many classes", "losses from logits"]
 # ---
 

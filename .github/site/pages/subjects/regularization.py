@@ -33,6 +33,7 @@ penalties = np.geomspace(0.01, 100.0, 40)
 ridge = classical.ridge_path(x, split["target"], penalties)
 lasso = classical.elastic_net_path(x, split["target"], penalties)
 weights = {
-    name: (penalties, np.asarray(path[0])) for name, path in [("ridge", ridge), ("lasso", lasso)]
+    name: (penalties, np.asarray(path[0].coefficients))
+    for name, path in [("ridge", ridge), ("lasso", lasso)]
 }
 plots.coefficient_paths(weights)
