@@ -57,12 +57,12 @@ def room(name: str):
         return None
 
 
-def test_every_page_of_the_navigation_exists_and_every_guide_is_in_it():
+def test_every_page_of_the_navigation_exists_and_every_notebook_is_in_it():
     text = (SITE / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"[\w/]+\.md", text[text.index("\nnav:") :])
     assert [page for page in listed if not exists(page, PAGES / "index.md")] == []
-    guides = {f"guides/{path.stem}.md" for path in (PAGES / "guides").glob("*.py")}
-    assert guides - set(listed) == set()
+    made = {path.relative_to(PAGES).with_suffix(".md").as_posix() for path in NOTEBOOKS}
+    assert made - set(listed) == set()
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxdl.plots._style import add_panels
+
 
 def with_derivatives(
     functions: Mapping[str, Callable[[jax.Array], jax.Array]],
@@ -33,7 +35,7 @@ def with_derivatives(
     drawn = values_and_slopes(x)
     rows = -(-len(functions) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.3 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
+    panels = add_panels(figure, rows, columns, squeeze=False, sharex=True, sharey=True).flat
     for axes, name in zip(panels, functions, strict=False):
         value, slope = drawn[name]
         axes.plot(x, value, label="f")
@@ -62,7 +64,7 @@ def gradient_flow(
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(4.2 * max(1, len(sizes)), 3.4), layout="constrained")
-    panels = figure.subplots(1, max(1, len(sizes)), squeeze=False, sharey=True)[0]
+    panels = add_panels(figure, 1, max(1, len(sizes)), squeeze=False, sharey=True)[0]
     for axes, (panel, curves) in zip(panels, sizes.items(), strict=False):
         for name, values in curves.items():
             axes.semilogy(range(1, len(values) + 1), values, marker=".", label=name)

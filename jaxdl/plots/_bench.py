@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxdl.plots._style import add_panels
+
 
 def roofline(
     points: Mapping[str, tuple[float, float]],
@@ -25,7 +27,7 @@ def roofline(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
+    axes = add_panels(figure)
     ridge = peak_flops / peak_bytes
     intensities = [x for x, _ in points.values()] or [ridge]
     low, high = min([*intensities, ridge]) / 3, max([*intensities, ridge]) * 3
@@ -59,7 +61,7 @@ def growth(costs: Mapping[str, Mapping[str, Sequence[float]]]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, cost in zip(figure.subplots(1, 2), ("seconds", "bytes"), strict=True):
+    for axes, cost in zip(add_panels(figure, 1, 2), ("seconds", "bytes"), strict=True):
         most = 1.0
         for name, columns in costs.items():
             factors = [size / columns["size"][0] for size in columns["size"]]

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdl.plots._style import PALETTE, add_panel
+
 
 def curves(history: Sequence[Mapping[str, float]], *, x: str = "epoch") -> Any:
     """Draws every number of a run against the epoch, training and test of a kind in one panel.
@@ -30,7 +32,7 @@ def curves(history: Sequence[Mapping[str, float]], *, x: str = "epoch") -> Any:
     rows = -(-max(1, len(kinds)) // columns)
     figure = Figure(figsize=(4.5 * columns, 3.4 * rows), layout="constrained")
     for number, kind in enumerate(kinds):
-        axes = figure.add_subplot(rows, columns, number + 1)
+        axes = add_panel(figure, rows, columns, number + 1)
         for name in names:
             if _kind(name) != kind or name.startswith("time/"):
                 continue
@@ -77,7 +79,7 @@ def compare(
     figure = Figure(figsize=(wide, 3.2 * rows + 0.22 * lines + 0.2), layout="constrained")
     handles: dict[str, Any] = {}
     for number, name in enumerate(names):
-        axes = figure.add_subplot(rows, columns, number + 1)
+        axes = add_panel(figure, rows, columns, number + 1)
         for place, (label, runs) in enumerate(groups.items()):
             series = [[row[name] for row in run if name in row] for run in runs]
             series = [values for values in series if values]
@@ -88,8 +90,8 @@ def compare(
             facts = next(run for run in runs if any(name in row for row in run))
             along = [row[x] for row in facts if name in row][:length]
             style: dict[str, Any] = {
-                "color": f"C{place % 10}",
-                "linestyle": _STYLES[place // 10 % len(_STYLES)],
+                "color": PALETTE[place % len(PALETTE)],
+                "linestyle": _STYLES[place // len(PALETTE) % len(_STYLES)],
             }
             marker = "." if length == 1 else None  # a line of one point is not seen
             (line,) = axes.plot(along, values.mean(axis=0), label=label, marker=marker, **style)
@@ -161,7 +163,7 @@ def confusion(counts: ArrayLike, class_names: Sequence[str] = ()) -> Any:
     names = list(class_names) or [str(k) for k in range(len(counts))]
     size = 1.5 + 0.45 * len(counts)
     figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=45 if max(map(len, names)) > 2 else 0)
     axes.set_yticks(range(len(names)), names)

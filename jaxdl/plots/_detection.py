@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdl.plots._style import PALETTE, add_panel
+
 
 def framed(
     images: ArrayLike,
@@ -34,7 +36,6 @@ def framed(
         columns: images in a row.
     Raises: ValueError unless there is one entry for every image.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     images = np.asarray(images)
@@ -48,14 +49,14 @@ def framed(
     figure = Figure(figsize=(3 * columns, height * rows), layout="constrained")
     kinds = sorted({text.split()[0] for line in texts or () for text in line if text})
     for n, image in enumerate(images):
-        axes = figure.add_subplot(rows, columns, n + 1)
+        axes = add_panel(figure, rows, columns, n + 1)
         axes.set_axis_off()
         axes.imshow(np.squeeze(image), cmap="gray", extent=(0, 1, 1, 0), aspect="auto")
         for box in () if truth is None else np.asarray(truth[n]):
             _frame(axes, box, color="white", linestyle=(0, (2, 2)), linewidth=1)
         for m, box in enumerate(np.asarray(boxes[n])):
             text = "" if texts is None else texts[n][m]
-            color = colormaps["tab10"](kinds.index(text.split()[0]) % 10 if text else m % 10)
+            color = PALETTE[(kinds.index(text.split()[0]) if text else m) % len(PALETTE)]
             _frame(axes, box, color=color, text=text, linewidth=1.4)
         if titles is not None:
             axes.set_title(titles[n], fontsize=9)
@@ -102,7 +103,7 @@ def precision_recall(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 4), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     for name, (recall, precision) in curves.items():
         label = name if scores is None else f"{name}  {scores[name]:.3f}"
         recall, precision = np.asarray(recall), np.asarray(precision)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from jaxdl.plots._style import PALETTE, add_panel
+
 
 def associations(pairs: Sequence[Any]) -> Any:
     """Draws `information.Association`s as bars of PMI, the strongest at the top.
@@ -15,9 +17,9 @@ def associations(pairs: Sequence[Any]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 1 + 0.24 * len(pairs)), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     names = [f"{pair.first} {pair.second}" for pair in pairs]
-    axes.barh(range(len(pairs)), [pair.pmi for pair in pairs], color="#4477aa")
+    axes.barh(range(len(pairs)), [pair.pmi for pair in pairs], color=PALETTE[0])
     axes.set_yticks(range(len(pairs)), names)
     axes.invert_yaxis()
     axes.margins(y=0.01)

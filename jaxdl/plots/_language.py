@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdl.plots._style import add_panel
+
 
 def rank_frequency(counts: Sequence[ArrayLike], labels: Sequence[str] = ()) -> Any:
     """Draws counts against their rank, both logarithmic (Zipf's law is a straight line).
@@ -21,7 +23,7 @@ def rank_frequency(counts: Sequence[ArrayLike], labels: Sequence[str] = ()) -> A
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     labels = labels or [f"{n}-gram" for n in range(1, len(counts) + 1)]
     for some, label in zip(counts, labels, strict=True):
         ordered = np.sort(np.asarray(some))[::-1]
@@ -46,7 +48,7 @@ def gradient_by_distance(norms: Mapping[str, ArrayLike]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.8), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     for label, values in norms.items():
         axes.semilogy(np.asarray(values), label=label)
     axes.set_xlabel("steps back in time")

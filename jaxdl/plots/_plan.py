@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from jaxdl.plots._style import add_panels
+
 
 def plans(plans: Mapping[str, Any]) -> Any:
     """Draws memory a device by kind, and least times of computing, memory and links.
@@ -25,7 +27,7 @@ def plans(plans: Mapping[str, Any]) -> Any:
     labels = list(plans)
     timed = any(not math.isnan(plan.compute_seconds) for plan in plans.values())
     figure = Figure(figsize=(10 if timed else 5.5, 4), layout="constrained")
-    panels = figure.subplots(1, 2 if timed else 1, squeeze=False)[0]
+    panels = add_panels(figure, 1, 2 if timed else 1, squeeze=False)[0]
     _draw_memory(panels[0], plans, labels)
     if timed:
         times = panels[1]
@@ -82,7 +84,7 @@ def plan_scaling(both: Mapping[str, Mapping[str, Any]]) -> Any:
         "MB sent a device": lambda plan: plan.sent_bytes / 1e6,
         "ms a step, at least": lambda plan: 1e3 * plan.seconds,
     }
-    for axes, (label, measure) in zip(figure.subplots(1, 3), measures.items(), strict=True):
+    for axes, (label, measure) in zip(add_panels(figure, 1, 3), measures.items(), strict=True):
         for kind, plans in both.items():
             devices = [plan.devices for plan in plans.values()]
             axes.plot(devices, [measure(p) for p in plans.values()], marker="o", label=kind)

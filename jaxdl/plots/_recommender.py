@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdl.plots._style import add_panel
+
 
 def by_popularity(
     counts: ArrayLike,
@@ -36,7 +38,7 @@ def by_popularity(
     size = np.bincount(group)
     along = np.bincount(group, counts) / size
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     for label, value in values.items():
         axes.plot(
             along, after(np.bincount(group, np.asarray(value)) / size), "o-", ms=3, label=label

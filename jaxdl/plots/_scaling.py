@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxdl.plots._style import add_panels
+
 
 def scaling(devices: Sequence[int], rates: Mapping[str, Sequence[float]]) -> Any:
     """Draws examples per second and efficiency against the number of devices.
@@ -18,7 +20,7 @@ def scaling(devices: Sequence[int], rates: Mapping[str, Sequence[float]]) -> Any
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    speed, efficiency = figure.subplots(1, 2)
+    speed, efficiency = add_panels(figure, 1, 2)
     for kind, rate in rates.items():
         (line,) = speed.plot(devices, rate, marker="o", label=kind)
         ideal = [rate[0] * n for n in devices]

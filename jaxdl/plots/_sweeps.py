@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdl.plots._style import PALETTE, add_panel
+
 
 def heat_maps(
     panels: Mapping[str, ArrayLike],
@@ -47,7 +49,7 @@ def heat_maps(
     size = (1.2 + 0.72 * len(columns) * len(arrays), 1.5 + 0.5 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     for number, (name, values) in enumerate(arrays.items()):
-        axes = figure.add_subplot(1, len(arrays), number + 1)
+        axes = add_panel(figure, 1, len(arrays), number + 1)
         shown = np.ma.masked_invalid(values)
         image = axes.imshow(shown, cmap=colors, vmin=low, vmax=high, aspect="auto")
         axes.set_xticks(range(len(columns)), [f"{c}" for c in columns])
@@ -98,12 +100,12 @@ def side_by_side(
     }
     first = None
     for number, label in enumerate(groups):
-        axes = first = figure.add_subplot(lines, columns, number + 1, sharex=first, sharey=first)
+        axes = first = add_panel(figure, lines, columns, number + 1, sharex=first, sharey=first)
         for other in groups:
             if other != label:
                 axes.plot(along[other], series[other].mean(axis=0), color="0.85", lw=0.8)
-        axes.plot(along[label], series[label].T, color="C0", lw=0.7, alpha=0.4)
-        axes.plot(along[label], series[label].mean(axis=0), color="C0", lw=1.8)
+        axes.plot(along[label], series[label].T, color=PALETTE[0], lw=0.7, alpha=0.4)
+        axes.plot(along[label], series[label].mean(axis=0), color=PALETTE[0], lw=1.8)
         axes.set_title(label, size=10)
         axes.grid(alpha=0.3)
         axes.label_outer()

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdl.plots._style import add_panel
+
 
 def boxes(columns: Mapping[str, ArrayLike], *, whisker: float = 1.5) -> Any:
     """Draws a box plot a column, each in its own units; points beyond the whiskers are outliers.
@@ -24,7 +26,7 @@ def boxes(columns: Mapping[str, ArrayLike], *, whisker: float = 1.5) -> Any:
     tall = -(-len(columns) // wide)
     figure = Figure(figsize=(1.6 * wide, 2.4 * tall), layout="constrained")
     for number, (name, column) in enumerate(columns.items()):
-        axes = figure.add_subplot(tall, wide, number + 1)
+        axes = add_panel(figure, tall, wide, number + 1)
         column = np.asarray(column, np.float64)
         axes.boxplot(column[~np.isnan(column)], whis=whisker, widths=0.6, flierprops={"ms": 3})
         axes.set_title(name, size=9)
@@ -49,7 +51,7 @@ def coefficient_paths(
 
     figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
     for number, (title, (penalties, coefficients)) in enumerate(panels.items()):
-        axes = figure.add_subplot(1, len(panels), number + 1)
+        axes = add_panel(figure, 1, len(panels), number + 1)
         for feature, path in enumerate(np.asarray(coefficients).T):
             name = feature_names[feature] if feature < len(feature_names) else None
             axes.semilogx(np.asarray(penalties), path, label=name)
@@ -89,7 +91,7 @@ def score_curves(
 
     figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
     for number, (title, (positions, *scores)) in enumerate(panels.items()):
-        axes = figure.add_subplot(1, len(panels), number + 1)
+        axes = add_panel(figure, 1, len(panels), number + 1)
         for name, score in zip(("training", "validation"), scores, strict=True):
             score = np.atleast_2d(np.asarray(score))
             axes.plot(positions, score.mean(0), marker=".", label=name)
@@ -124,7 +126,7 @@ def regions(
 
     figure = Figure(figsize=(3.8 * len(panels), 3.6), layout="constrained")
     for number, (title, (classify, points, labels)) in enumerate(panels.items()):
-        axes = figure.add_subplot(1, len(panels), number + 1)
+        axes = add_panel(figure, 1, len(panels), number + 1)
         points, labels = np.asarray(points), np.asarray(labels)
         margin = 0.15 * np.ptp(points, axis=0)
         (x0, y0), (x1, y1) = points.min(0) - margin, points.max(0) + margin
@@ -150,7 +152,7 @@ def predicted(targets: ArrayLike, predictions: ArrayLike, *, unit: str = "") -> 
 
     targets, predictions = np.asarray(targets), np.asarray(predictions)
     figure = Figure(figsize=(4, 3.8), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     axes.scatter(targets, predictions, s=10, alpha=0.6)
     ends = [min(targets.min(), predictions.min()), max(targets.max(), predictions.max())]
     axes.plot(ends, ends, color="black", lw=0.8)

@@ -6,6 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdl.plots._style import add_panel
+
 
 def word_map(
     words: Sequence[str], vectors: ArrayLike, *, method: Literal["pca", "tsne"] = "pca"
@@ -34,7 +36,7 @@ def word_map(
 
         places = TSNE(perplexity=min(30, (len(words) - 1) / 3), random_state=0).fit_transform(unit)
     figure = Figure(figsize=(7, 5.5), layout="constrained")
-    axes = figure.add_subplot()
+    axes = add_panel(figure)
     axes.scatter(places[:, 0], places[:, 1], s=8, color="0.6")
     for word, (x, y) in zip(words, places, strict=True):
         axes.annotate(word, (x, y), xytext=(2, 2), textcoords="offset points", fontsize=8)

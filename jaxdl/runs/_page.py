@@ -52,6 +52,7 @@ def page(records: Sequence[Record]) -> str:
         options=configuration,
         environments=_rows([flat(record.environment) for record in records]),
         curves=_curves(records),
+        along=axis(records) if any(record.rows for record in records) else "",
         figures=_distinct(name for record in records for name in record.figures),
         image=lambda path: _uri("image/png", path.read_bytes()),
         rows=lambda record: _uri("text/plain", (record.folder / "metrics.jsonl").read_bytes()),
@@ -86,8 +87,10 @@ def _curves(records: Sequence[Record]) -> str | None:
         figure = plots.compare(histories(records), x=axis(records))
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a name may hold dollar signs
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)  # on the page's own ground, which may be dark
     file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return _uri("image/svg+xml", file.getvalue())
 
 

@@ -179,7 +179,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def subjects(config: MkDocsConfig) -> str:
     """The subjects with the sections of each; a row that no page tells of is an error."""
     lines, told = ["| subject | sections |", "|---|---|"], set()
-    for path in sorted((pathlib.Path(config.docs_dir) / "subjects").glob("*.py")):
+    listed = re.findall(r"subjects/(\w+)\.md", str(config.nav))
+    for name in [name for name in listed if name != "index"]:
+        path = pathlib.Path(config.docs_dir) / "subjects" / f"{name}.py"
         head = path.read_text(encoding="utf-8").split("# ---")[1]
         title = re.search(r"title: (.*)", head)
         patterns = re.search(r"rows: (\[.*\])", " ".join(head.replace("\n#", " ").split()))
