@@ -1,6 +1,6 @@
 # ---
 # title: Overfitting and choosing a model
-# rows: ["choosing a degree", "bias and variance", "^polynomial regression", "size of the network"]
+# rows: ["over-fitting", "choosing a degree", "bias and variance", "^polynomial regression", "size of the network"]
 # ---
 
 # %% [markdown]

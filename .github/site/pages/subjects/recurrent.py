@@ -1,6 +1,6 @@
 # ---
 # title: Recurrent networks
-# rows: ["recurrent network, forward", "back-propagation through time", "LSTM and GRU", "GRU, LSTM,
+# rows: ["recurrent network, forward", "back-propagation through time", "LSTM and GRU", "forecasts", "GRU, LSTM,
 #   deep"]
 # ---
 

@@ -1,6 +1,6 @@
 # ---
 # title: Tables: missing values, categories, outliers
-# rows: ["missing values", "discretization", "one-hot encoding", "outliers", "submissions"]
+# rows: ["missing values", "discretization", "one-hot encoding", "outliers", "what went wrong"]
 # ---
 
 # %% [markdown]
