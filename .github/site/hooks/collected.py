@@ -209,6 +209,6 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     content = re.sub(r'<(span|div) class="arithmatex">(.*?)</\1>', formula, content, flags=re.S)
     # A table that is wider than a phone scrolls by itself, and can be reached by the keyboard.
     content = content.replace(
-        "<table>", '<div class="wide" tabindex="0" role="region" aria-label="table"><table>'
+        "<table>", '<div class="wide" tabindex="0" role="group" aria-label="table"><table>'
     )
     return content.replace("</table>", "</table></div>")

@@ -4,7 +4,8 @@
 # You write Python on arrays, and JAX compiles it for the machine. Three of its words are enough to
 # read this page: `jax.grad(f)` is the function that computes the gradient of `f`, `jax.jit(f)` the
 # compiled `f`, and `jax.vmap(f)` is `f` for a whole batch at once. They work because `f` is *pure*:
-# what it returns depends on its arguments alone. All of jaxdl is written that way.
+# what it returns depends on its arguments alone. All of jaxdl is written that way. Every cell below
+# can be pasted into a notebook or a Python session, in order.
 #
 # ## Data are columns of arrays
 

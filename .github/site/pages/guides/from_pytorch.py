@@ -8,6 +8,8 @@
 # | in PyTorch | here |
 # |---|---|
 # | `model = Net()`; `model(x)` | `params = model.init(key, x)`; `model.apply(params, x)` |
+# | `model.parameters()`, `model.state_dict()` | `params`, a nested dict of arrays |
+# | `model.to("cuda")` | nothing: arrays are on the accelerator if there is one |
 # | `model.train()`, `model.eval()` | `train=True`, `train=False` at the call |
 # | `loss.backward()` | `jax.grad(loss)(params)` |
 # | `optimizer.step()`, `zero_grad()` | `updates, opt_state = tx.update(grads, opt_state, params)` |
