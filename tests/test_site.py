@@ -145,6 +145,7 @@ def test_every_row_of_the_index_belongs_to_a_subject():
     for path in (PAGES / "subjects").glob("*.py"):
         head = path.read_text(encoding="utf-8").split("# ---")[1]
         head = " ".join(head.replace("\n#", " ").split())
+        assert ": " not in re.search(r"title: (.*) rows:", head)[1], "no YAML"
         for pattern in json.loads(re.search(r"rows: (\[.*\])", head)[1]):
             rows = [row[1] for row in test_index.ROWS if re.search(pattern, section(row[1]), re.I)]
             assert rows, f"{path.name}: {pattern}"

@@ -127,7 +127,8 @@ def uses_table() -> str:
     """Which rooms each room imports, as the files stand."""
     lines = ["| room | uses |", "|---|---|"]
     for room in [name for name in house.rooms() if "." not in name]:
-        used = [name for name in house.rooms() if name in house.rooms_imported(room)]
+        imported = house.rooms_imported(room)
+        used = [name for name in house.rooms() if name in imported]
         links = (
             " ".join(f"[`{name}`](reference/{name}.md)" for name in used) or "nothing of the house"
         )

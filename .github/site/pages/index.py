@@ -49,12 +49,16 @@ from jaxdl import data, losses, metrics, models, objectives, train
 
 splits = data.load("digits")  # real handwritten digits, nothing to download
 objective = objectives.supervised(
-    models.MLP((64, 10)),  # or a module of Flax NNX or Equinox, or a pair of functions
+    models.MLP(
+        (64, 10)
+    ),  # or a module of Flax NNX or Equinox, or a pair of functions
     losses.softmax_cross_entropy,
     metrics={"accuracy": metrics.Accuracy.from_batch},
     preprocess=data.images.to_unit,
 )
-trainer = train.make(objective, optax.adam(1e-3), clip_norm=1.0)  # init, step, evaluate
+trainer = train.make(
+    objective, optax.adam(1e-3), clip_norm=1.0
+)  # init, step, evaluate
 result = train.fit(trainer, splits["train"], epochs=20, batch_size=32)
 print(train.scalars(train.evaluate(trainer, result.state, splits["test"])))
 

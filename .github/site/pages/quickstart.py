@@ -23,7 +23,12 @@ plots.tiles(splits["train"]["image"][:36, :, :, 0])
 
 # %%
 batches = list(data.batches(splits["test"], 128, seed=0))
-print(len(batches), "batches; the last one holds", int(batches[-1]["mask"].sum()), "digits")
+print(
+    len(batches),
+    "batches; the last one holds",
+    int(batches[-1]["mask"].sum()),
+    "digits",
+)
 
 # %% [markdown]
 # ## Blocks are functions
@@ -41,7 +46,9 @@ logits = jnp.array([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
 labels = jnp.array([0, 2])
 print("loss of each example", losses.softmax_cross_entropy(logits, labels))
 one = jax.grad(losses.softmax_cross_entropy)
-print("its gradient, softmax minus one-hot:\n", jax.jit(jax.vmap(one))(logits, labels))
+print(
+    "its gradient, softmax minus one-hot:\n", jax.jit(jax.vmap(one))(logits, labels)
+)
 
 # %% [markdown]
 # ## Train
@@ -66,7 +73,11 @@ objective = objectives.supervised(
 )
 trainer = train.make(objective, optax.adam(3e-3))
 result = train.fit(
-    trainer, splits["train"], epochs=10, batch_size=64, held_out={"test": splits["test"]}
+    trainer,
+    splits["train"],
+    epochs=10,
+    batch_size=64,
+    held_out={"test": splits["test"]},
 )
 
 # %% alt="Loss falling and accuracy rising over the epochs, on training and on test digits"

@@ -25,7 +25,9 @@ def added(a, b):
 a = b = jnp.ones((512, 512))
 timing = bench.measure(product, a, b)
 low, high = timing.interval
-print(f"median {timing.median * 1e3:.3f} ms, 95 % between {low * 1e3:.3f} and {high * 1e3:.3f} ms")
+print(
+    f"median {timing.median * 1e3:.3f} ms, 95 % between {low * 1e3:.3f} and {high * 1e3:.3f} ms"
+)
 print("noisy:", timing.noisy)
 
 # %% [markdown]
@@ -35,7 +37,9 @@ print("noisy:", timing.noisy)
 # many times faster, with its spread; what differs by less than the spread is called the same.
 
 # %%
-timings = bench.interleave({"a @ b": lambda: product(a, b), "a + b": lambda: added(a, b)})
+timings = bench.interleave(
+    {"a @ b": lambda: product(a, b), "a + b": lambda: added(a, b)}
+)
 print(bench.ratio(timings["a + b"], timings["a @ b"]))
 
 # %% [markdown]
@@ -54,7 +58,9 @@ print("operations", program.flops, "wanted", 2 * 512**3)
 # memory (the slope), one of many by arithmetic (the flat part).
 
 # %% alt="The roofline of this device, with a matrix product near the flat part and a sum on the slope"
-peaks = bench.measure_peaks(sizes=(512,), dtypes=("float32",), megabytes=64, repeats=3)
+peaks = bench.measure_peaks(
+    sizes=(512,), dtypes=("float32",), megabytes=64, repeats=3
+)
 print(f"{peaks.flops['float32'] / 1e9:.0f} GFLOP/s, {peaks.bytes / 1e9:.1f} GB/s")
 
 # %% alt="The roofline of this device: the product lies far to the right, the sum far to the left"

@@ -28,7 +28,10 @@ square.defvjp(lambda x: (x**2, x), lambda x, g: (g * x,))  # forgot the 2
 
 params = {"w": jnp.arange(1.0, 5.0)}
 for name, function in {"right": jnp.square, "wrong": square}.items():
-    print(name, inspect.check_gradients(lambda p, f=function: jnp.sum(f(p["w"])), params))
+    print(
+        name,
+        inspect.check_gradients(lambda p, f=function: jnp.sum(f(p["w"])), params),
+    )
 
 # %% [markdown]
 # ## Where does it vanish?
@@ -41,7 +44,11 @@ splits = data.load("digits")
 images = jnp.asarray(splits["train"]["image"][:64] / 255.0, jnp.float32)
 labels = jnp.asarray(splits["train"]["label"][:64])
 sizes = {}
-for name, activation in {"sigmoid": linen.sigmoid, "tanh": jnp.tanh, "relu": linen.relu}.items():
+for name, activation in {
+    "sigmoid": linen.sigmoid,
+    "tanh": jnp.tanh,
+    "relu": linen.relu,
+}.items():
     model = models.MLP((32,) * 9 + (10,), activation=activation)
     variables = model.init(jax.random.key(0), images, train=False)
     outputs, found = inspect.deltas(
@@ -90,7 +97,9 @@ result = train.fit(trainer, splits["train"], epochs=15, batch_size=32)
 images, labels = splits["test"]["image"], splits["test"]["label"]
 inputs = data.images.to_unit({"image": jnp.asarray(images)})["image"]
 logits = model.apply({"params": result.state.params}, inputs, train=False)
-worst = classical.worst_examples(losses.softmax_cross_entropy(logits, jnp.asarray(labels)), 9)
+worst = classical.worst_examples(
+    losses.softmax_cross_entropy(logits, jnp.asarray(labels)), 9
+)
 print("true     ", labels[worst])
 print("predicted", np.asarray(logits.argmax(-1))[worst])
 plots.tiles(images[worst][..., 0])

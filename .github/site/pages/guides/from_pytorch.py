@@ -69,7 +69,9 @@ def forward(params, batch):
 
 
 def mean_loss(params, batch):
-    loss = losses.softmax_cross_entropy(forward(params, batch), batch["label"])  # [B]
+    loss = losses.softmax_cross_entropy(
+        forward(params, batch), batch["label"]
+    )  # [B]
     return metrics.Mean.from_values(loss, batch["mask"]).compute()
 
 
@@ -82,7 +84,9 @@ def step(params, opt_state, batch):
 
 @jax.jit
 def score(params, batch):
-    return metrics.Accuracy.from_batch(forward(params, batch), batch["label"], batch["mask"])
+    return metrics.Accuracy.from_batch(
+        forward(params, batch), batch["label"], batch["mask"]
+    )
 
 
 history = []
@@ -90,10 +94,16 @@ for epoch in range(15):
     for batch in data.batches(splits["train"].take(slice(None)), 32, seed=epoch):
         params, opt_state, loss = step(params, opt_state, batch)
     accuracy = metrics.Accuracy.empty()
-    for batch in data.batches(splits["test"], 128):  # every example once, the last batch padded
+    for batch in data.batches(
+        splits["test"], 128
+    ):  # every example once, the last batch padded
         accuracy = accuracy.merge(score(params, batch))
     history.append(
-        {"epoch": epoch + 1, "train/loss": float(loss), "test/accuracy": float(accuracy.compute())}
+        {
+            "epoch": epoch + 1,
+            "train/loss": float(loss),
+            "test/accuracy": float(accuracy.compute()),
+        }
     )
 
 # %% alt="Loss of the last batch and test accuracy, epoch by epoch, of the loop written by hand"

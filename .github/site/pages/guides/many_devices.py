@@ -30,7 +30,9 @@ cut = parallel.Layout(parallel.make_mesh(data=4, model=2), shard_above=1000)
 kernel = jax.ShapeDtypeStruct((64, 256), jnp.float32)
 print("copied:", whole.state(kernel).spec)
 print("cut:   ", cut.state(kernel).spec)
-jax.debug.visualize_array_sharding(jax.device_put(jnp.zeros((64, 256)), cut.state(kernel)))
+jax.debug.visualize_array_sharding(
+    jax.device_put(jnp.zeros((64, 256)), cut.state(kernel))
+)
 
 # %% [markdown]
 # ## The same training
@@ -53,7 +55,9 @@ layouts = {
     "eight, cut": cut,
 }
 results = {
-    name: train.fit(trainer, splits["train"], epochs=4, batch_size=64, layout=layout)
+    name: train.fit(
+        trainer, splits["train"], epochs=4, batch_size=64, layout=layout
+    )
     for name, layout in layouts.items()
 }
 for name, result in results.items():

@@ -16,7 +16,9 @@ import optax
 
 from jaxdl import bench, losses, models, objectives, plots, train
 
-objective = objectives.supervised(models.MLP((512, 10)), losses.softmax_cross_entropy)
+objective = objectives.supervised(
+    models.MLP((512, 10)), losses.softmax_cross_entropy
+)
 trainer = train.make(objective, optax.adam(1e-3))
 
 

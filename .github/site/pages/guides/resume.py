@@ -33,7 +33,9 @@ class Config:
 
 def command(folder, after_epoch=None):
     """What a script does; `after_epoch` stands for the power that fails."""
-    with runs.open(Config(), name="mlp", out=pathlib.Path(folder), quiet=True) as run:
+    with runs.open(
+        Config(), name="mlp", out=pathlib.Path(folder), quiet=True
+    ) as run:
         return train.fit(
             trainer,
             splits["train"],
@@ -57,11 +59,15 @@ except RuntimeError as error:
     print("epoch 6:", error)
 again = command("hurt")  # the same command
 
-same = jax.tree.map(lambda a, b: bool((a == b).all()), unhurt.state.params, again.state.params)
+same = jax.tree.map(
+    lambda a, b: bool((a == b).all()), unhurt.state.params, again.state.params
+)
 print("the same bits:", all(jax.tree.leaves(same)))
 
 # %% alt="Loss and accuracy of the run that was never killed and of the one that went on: one line"
-plots.compare({"never killed": [unhurt.history], "killed at epoch 6": [again.history]})
+plots.compare(
+    {"never killed": [unhurt.history], "killed at epoch 6": [again.history]}
+)
 
 # %% [markdown]
 # ## What lies in the folder
@@ -78,7 +84,9 @@ print(record.config)
 
 # %%
 try:
-    with runs.open(Config(learning_rate=1.0), name="mlp", out=pathlib.Path("hurt"), quiet=True):
+    with runs.open(
+        Config(learning_rate=1.0), name="mlp", out=pathlib.Path("hurt"), quiet=True
+    ):
         pass
 except FileExistsError as error:
     print(error)
@@ -97,9 +105,13 @@ plain = objectives.supervised(models.MLP((64, 10)), losses.softmax_cross_entropy
 for skip in (None, 3):
     trainer = train.make(plain, optax.adam(1e-3), skip_nonfinite=skip)
     result = train.fit(trainer, broken, epochs=3, batch_size=32)
-    finite = all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(result.state.params))
+    finite = all(
+        bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(result.state.params)
+    )
     skipped = 0 if skip is None else int(result.state.skipped[1])
-    print(f"skip_nonfinite={skip}: parameters finite: {finite}; steps skipped: {skipped}")
+    print(
+        f"skip_nonfinite={skip}: parameters finite: {finite}; steps skipped: {skipped}"
+    )
 
 # %% [markdown]
 # ## Ctrl-C, SIGTERM, a host that is lost

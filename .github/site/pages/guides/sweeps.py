@@ -19,13 +19,20 @@ objective = objectives.supervised(
 
 
 def member(hyper: train.Hyper) -> train.Trainer:
-    return train.make(objective, optim.momentum(hyper["learning_rate"], hyper["momentum"]))
+    return train.make(
+        objective, optim.momentum(hyper["learning_rate"], hyper["momentum"])
+    )
 
 
 rates, momenta, seeds = [0.003, 0.03, 0.3], [0.0, 0.9], range(5)
 grid = train.grid(learning_rate=rates, momentum=momenta, seed=seeds)
 swept = train.sweep(
-    member, grid, splits["train"], epochs=8, batch_size=32, held_out={"test": splits["test"]}
+    member,
+    grid,
+    splits["train"],
+    epochs=8,
+    batch_size=32,
+    held_out={"test": splits["test"]},
 )
 for row in swept.summary("test/accuracy", by=["learning_rate", "momentum"]):
     print(
@@ -80,7 +87,8 @@ groups = {
     f"rate {rate:g}": [
         swept.rows(i)
         for i in range(len(swept))
-        if swept.hypers["learning_rate"][i] == np.float32(rate) and swept.hypers["momentum"][i] > 0
+        if swept.hypers["learning_rate"][i] == np.float32(rate)
+        and swept.hypers["momentum"][i] > 0
     ]
     for rate in rates
 }

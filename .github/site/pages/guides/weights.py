@@ -12,10 +12,17 @@ import optax
 from jaxdl import data, losses, metrics, models, nn, objectives, optim, plots, train
 
 splits = data.load("digits")
-small = {"depths": (1, 1), "widths": (8, 16), "dense_size": 32, "norm": nn.BatchNorm}
+small = {
+    "depths": (1, 1),
+    "widths": (8, 16),
+    "dense_size": 32,
+    "norm": nn.BatchNorm,
+}
 model = models.VGG(num_classes=10, **small)
 images = jnp.zeros((1, 8, 8, 1))
-variables = jax.jit(model.init, static_argnames="train")(jax.random.key(0), images, train=False)
+variables = jax.jit(model.init, static_argnames="train")(
+    jax.random.key(0), images, train=False
+)
 for name, array in models.weights.to_torch(model, variables).items():
     print(f"{name:34} {array.shape}")
 
@@ -33,7 +40,9 @@ again, report = models.weights.load("small.safetensors", model, variables)
 print("complete:", report.complete, "-", report)
 
 other = models.VGG(num_classes=5, **small)
-fresh = jax.jit(other.init, static_argnames="train")(jax.random.key(1), images, train=False)
+fresh = jax.jit(other.init, static_argnames="train")(
+    jax.random.key(1), images, train=False
+)
 fresh, report = models.weights.load("small.safetensors", other, fresh)
 print("complete:", report.complete, "-", report)
 
@@ -53,7 +62,9 @@ print("complete:", report.complete, "-", report)
 # %%
 columns = {name: splits["train"][name] for name in ("image", "label")}
 low = data.Dataset(columns).take(columns["label"] < 5)
-high = data.Dataset({**columns, "label": columns["label"] - 5}).take(columns["label"] >= 5)
+high = data.Dataset({**columns, "label": columns["label"] - 5}).take(
+    columns["label"] >= 5
+)
 few = high.take(slice(0, 40))
 tested = data.Dataset(
     {"image": splits["test"]["image"], "label": splits["test"]["label"] - 5}
@@ -73,10 +84,14 @@ def trained(tx, body):
     trainer = train.make(objective, tx)
     state = trainer.init(jax.random.key(1), data.host_batch(few, 0, batch_size=20))
     if body:
-        params, report = train.load_pretrained(state.params, first.state.params, fresh=["head/*"])
+        params, report = train.load_pretrained(
+            state.params, first.state.params, fresh=["head/*"]
+        )
         print(report)
         state = trainer.init(jax.random.key(1), params=params)
-    result = train.fit(trainer, few, state, epochs=20, batch_size=20, held_out={"test": tested})
+    result = train.fit(
+        trainer, few, state, epochs=20, batch_size=20, held_out={"test": tested}
+    )
     return [result.history]
 
 

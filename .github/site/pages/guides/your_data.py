@@ -40,9 +40,17 @@ print(train.scalars(train.evaluate(trainer, result.state, test_split)))
 # %% alt="Two interleaved spirals of points, and the region that the network gives to each"
 import jax
 
-predict = jax.jit(lambda x: model.apply({"params": result.state.params}, x, train=False))
+predict = jax.jit(
+    lambda x: model.apply({"params": result.state.params}, x, train=False)
+)
 plots.regions(
-    {"test points": (lambda x: predict(x).argmax(-1), test_split["x"], test_split["label"])}
+    {
+        "test points": (
+            lambda x: predict(x).argmax(-1),
+            test_split["x"],
+            test_split["label"],
+        )
+    }
 )
 
 # %% [markdown]
@@ -80,7 +88,10 @@ print("read     ", again.history[-1]["train/loss"])
 # %%
 read = data.host_batch(records.take(slice(0, 800)), 7, batch_size=50, seed=0)
 held = data.host_batch(train_split, 7, batch_size=50, seed=0)
-print("batch 7, by itself, is the same:", all((read[name] == held[name]).all() for name in held))
+print(
+    "batch 7, by itself, is the same:",
+    all((read[name] == held[name]).all() for name in held),
+)
 
 # %% [markdown]
 # ## Files in original formats

@@ -66,7 +66,9 @@ class CalibrationError:
         return jax.tree.map(jnp.add, self, other)
 
     def compute(self):
-        gap = jnp.abs(self.right - self.sure)  # of sums; the number of the bin cancels
+        gap = jnp.abs(
+            self.right - self.sure
+        )  # of sums; the number of the bin cancels
         return jnp.sum(gap) / jnp.maximum(jnp.sum(self.count), 1)
 
 
@@ -82,12 +84,19 @@ splits = data.load("digits")
 objective = objectives.supervised(
     models.MLP((64, 10)),
     losses.softmax_cross_entropy,
-    metrics={"accuracy": metrics.Accuracy.from_batch, "ece": CalibrationError.from_batch},
+    metrics={
+        "accuracy": metrics.Accuracy.from_batch,
+        "ece": CalibrationError.from_batch,
+    },
     preprocess=data.images.to_unit,
 )
 trainer = train.make(objective, optax.adam(3e-3))
 result = train.fit(
-    trainer, splits["train"], epochs=20, batch_size=32, held_out={"test": splits["test"]}
+    trainer,
+    splits["train"],
+    epochs=20,
+    batch_size=32,
+    held_out={"test": splits["test"]},
 )
 for batch_size in (7, 100, 360):
     found = train.evaluate(trainer, result.state, splits["test"], batch_size)

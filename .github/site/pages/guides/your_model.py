@@ -26,7 +26,9 @@ class LinenNet(linen.Module):
     @linen.compact
     def __call__(self, x):  # [B, H, W, C] to logits [B, K]
         x = jnp.reshape(x, (len(x), -1))
-        return linen.Dense(10, name="out")(jnp.tanh(linen.Dense(32, name="hidden")(x)))
+        return linen.Dense(10, name="out")(
+            jnp.tanh(linen.Dense(32, name="hidden")(x))
+        )
 
 
 weights = LinenNet().init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
@@ -40,14 +42,20 @@ print(jax.tree.map(jnp.shape, weights))
 # %%
 class NnxNet(nnx.Module):
     def __init__(self, rngs):
-        self.hidden, self.out = nnx.Linear(64, 32, rngs=rngs), nnx.Linear(32, 10, rngs=rngs)
+        self.hidden, self.out = (
+            nnx.Linear(64, 32, rngs=rngs),
+            nnx.Linear(32, 10, rngs=rngs),
+        )
 
     def __call__(self, x):
         return self.out(jnp.tanh(self.hidden(jnp.reshape(x, (len(x), -1)))))
 
 
 nnx_net = NnxNet(nnx.Rngs(0))
-for name in ("hidden", "out"):  # the weights of the first one, so that we can compare
+for name in (
+    "hidden",
+    "out",
+):  # the weights of the first one, so that we can compare
     getattr(nnx_net, name).kernel[...] = weights[name]["kernel"]
 
 
@@ -61,7 +69,10 @@ class EquinoxNet(eqx.Module):
     out: eqx.nn.Linear
 
     def __init__(self, key):
-        self.hidden, self.out = eqx.nn.Linear(64, 32, key=key), eqx.nn.Linear(32, 10, key=key)
+        self.hidden, self.out = (
+            eqx.nn.Linear(64, 32, key=key),
+            eqx.nn.Linear(32, 10, key=key),
+        )
 
     def __call__(self, x):
         return self.out(jnp.tanh(self.hidden(jnp.ravel(x))))
@@ -70,7 +81,11 @@ class EquinoxNet(eqx.Module):
 equinox_net = eqx.tree_at(
     lambda net: [net.hidden.weight, net.hidden.bias, net.out.weight, net.out.bias],
     EquinoxNet(jax.random.key(0)),
-    [leaf for n in ("hidden", "out") for leaf in (weights[n]["kernel"].T, weights[n]["bias"])],
+    [
+        leaf
+        for n in ("hidden", "out")
+        for leaf in (weights[n]["kernel"].T, weights[n]["bias"])
+    ],
 )
 
 
@@ -87,7 +102,9 @@ def init(key, inputs):
 def apply(params, state, inputs, key, train):
     (x,) = inputs
     x = jnp.reshape(x, (len(x), -1))
-    hidden = jnp.tanh(x @ params["hidden"]["kernel"] + params["hidden"]["bias"][None])
+    hidden = jnp.tanh(
+        x @ params["hidden"]["kernel"] + params["hidden"]["bias"][None]
+    )
     return hidden @ params["out"]["kernel"] + params["out"]["bias"][None], state
 
 
@@ -109,7 +126,9 @@ def trained(module, params=None):
     batch = data.host_batch(splits["train"], 0, batch_size=64)
     state = trainer.init(jax.random.key(0), batch, params=params)
     held_out = {"test": splits["test"]}
-    return train.fit(trainer, splits["train"], state, epochs=5, batch_size=64, held_out=held_out)
+    return train.fit(
+        trainer, splits["train"], state, epochs=5, batch_size=64, held_out=held_out
+    )
 
 
 modules = {
@@ -118,7 +137,9 @@ modules = {
     "Equinox": equinox_net,
     "functions": objectives.Network(init, apply),
 }
-results = {name: trained(module) for name, module in modules.items() if name != "Linen"}
+results = {
+    name: trained(module) for name, module in modules.items() if name != "Linen"
+}
 results["Linen"] = trained(LinenNet(), params=jax.tree.map(jnp.copy, weights))
 for name, result in results.items():
     print(f"{name:10}", [f"{row['train/loss']:.6f}" for row in result.history])

@@ -49,7 +49,9 @@ def denoise(forward, batch, *, key, train):
     restored = forward(noisy)
     error = losses.mean_squared_error(restored, clean)  # one number per image
     return metrics.Mean.from_values(error, batch["mask"]), {
-        "rmse": metrics.RootMeanSquaredError.from_batch(restored, clean, batch["mask"]),
+        "rmse": metrics.RootMeanSquaredError.from_batch(
+            restored, clean, batch["mask"]
+        ),
     }
 
 
@@ -63,15 +65,23 @@ objective = objectives.build(
 )
 trainer = train.make(objective, optax.adam(3e-3))
 result = train.fit(
-    trainer, splits["train"], epochs=30, batch_size=64, held_out={"test": splits["test"]}
+    trainer,
+    splits["train"],
+    epochs=30,
+    batch_size=64,
+    held_out={"test": splits["test"]},
 )
 
 # %% alt="Ten noisy digits, and the same digits as the network restores them"
 clean = splits["test"]["image"][:10].reshape(10, 64) / 255
 noisy = clean + 0.3 * np.random.default_rng(0).normal(size=clean.shape)
-restored = model.apply({"params": result.state.params}, jnp.asarray(noisy), train=False)
+restored = model.apply(
+    {"params": result.state.params}, jnp.asarray(noisy), train=False
+)
 rows = {"clean": clean, "with noise": noisy, "restored": np.clip(restored, 0, 1)}
-strips = {name: np.hstack(np.reshape(row, (10, 8, 8))) for name, row in rows.items()}
+strips = {
+    name: np.hstack(np.reshape(row, (10, 8, 8))) for name, row in rows.items()
+}
 plots.gallery(strips, columns=1)
 
 # %% [markdown]
@@ -85,18 +95,23 @@ reconstruct = objectives.build(
     model,
     lambda forward, batch, *, key, train: (
         metrics.Mean.from_values(
-            losses.mean_squared_error(forward(batch["x"]), batch["x"]), batch["mask"]
+            losses.mean_squared_error(forward(batch["x"]), batch["x"]),
+            batch["mask"],
         ),
         {},
     ),
     inputs=lambda batch: (batch["x"],),
 )
-flat = data.Dataset({"x": splits["test"]["image"].reshape(-1, 64).astype(np.float32) / 255})
+flat = data.Dataset(
+    {"x": splits["test"]["image"].reshape(-1, 64).astype(np.float32) / 255}
+)
 batch = data.host_batch(flat, 2, batch_size=128)
 print("rows that are real:", int(batch["mask"].sum()), "of", len(batch["mask"]))
 for pieces in (1, 4):
     trainer = train.make(reconstruct, optax.sgd(0.1), accumulate=pieces)
-    state, found = jax.jit(trainer.step)(trainer.init(jax.random.key(0), batch), batch)
+    state, found = jax.jit(trainer.step)(
+        trainer.init(jax.random.key(0), batch), batch
+    )
     print(pieces, "pieces: loss", found["loss"].compute())
 
 # %% [markdown]

@@ -30,6 +30,8 @@ from jaxdl import plots
 
 words = ["the", "cat", "sat", "on", "the", "mat"]
 keys = jax.random.normal(jax.random.key(0), (6, 16))
-queries = keys[jnp.array([1, 2, 5])] + 0.3 * jax.random.normal(jax.random.key(1), (3, 16))
+queries = keys[jnp.array([1, 2, 5])] + 0.3 * jax.random.normal(
+    jax.random.key(1), (3, 16)
+)
 weights = jax.nn.softmax(2 * queries @ keys.T / 4)
 plots.attention_maps([weights], [words], [["chat", "assis", "tapis"]], columns=1)

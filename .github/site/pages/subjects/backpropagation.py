@@ -36,7 +36,9 @@ sizes = {}
 for name, activation in {"sigmoid": ops.sigmoid, "relu": ops.relu}.items():
     model = models.MLP((64,) * 8 + (10,), activation=activation)
     variables = model.init(jax.random.key(1), x, train=False)
-    cross_entropy = lambda logits: losses.softmax_cross_entropy(logits, labels).mean()
+    cross_entropy = lambda logits: losses.softmax_cross_entropy(
+        logits, labels
+    ).mean()
     _, deltas = inspect.deltas(model, variables, cross_entropy, x, train=False)
     sizes[name] = list(inspect.gradient_flow(deltas).values())
 plots.gradient_flow({"nine layers at the start": sizes})

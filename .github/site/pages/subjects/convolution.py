@@ -27,11 +27,16 @@ import jax.numpy as jnp
 
 from jaxdl import data, ops, plots
 
-digit = jnp.asarray(data.load("digits")["train"]["image"][0], jnp.float32)[None] / 255
+digit = (
+    jnp.asarray(data.load("digits")["train"]["image"][0], jnp.float32)[None] / 255
+)
 kernel = jnp.array([[-1.0, 0.0, 1.0]] * 3)[:, :, None, None]
 edges = ops.conv(digit, kernel, padding=1)
 pooled = ops.max_pool(edges, 2)
-print("sides:", digit.shape[1], ops.conv_output_size(8, 3, padding=1), pooled.shape[1])
+print(
+    "sides:", digit.shape[1], ops.conv_output_size(8, 3, padding=1), pooled.shape[1]
+)
 plots.gallery(
-    {"image": digit[0], "vertical edges": edges[0], "after pooling": pooled[0]}, columns=3
+    {"image": digit[0], "vertical edges": edges[0], "after pooling": pooled[0]},
+    columns=3,
 )

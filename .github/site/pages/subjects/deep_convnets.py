@@ -44,10 +44,14 @@ counts = {}
 for name, (network, side) in networks.items():
     init = functools.partial(network(num_classes=1000).init, train=False)
     shapes = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    counts[name] = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) / 1e6
+    counts[name] = (
+        sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) / 1e6
+    )
 figure = Figure(figsize=(7, 3), layout="constrained")
 axes = figure.add_subplot()
-axes.bar_label(axes.barh(list(counts), list(counts.values())), fmt="%.1f", padding=3)
+axes.bar_label(
+    axes.barh(list(counts), list(counts.values())), fmt="%.1f", padding=3
+)
 axes.set(xlabel="parameters (millions), 1000 classes", xlim=(0, 160))
 axes.invert_yaxis()
 figure

@@ -26,7 +26,9 @@ from matplotlib.figure import Figure
 from jaxdl import classical, data
 
 splits = data.load("digits")
-flat = {name: split["image"].reshape(len(split), -1) for name, split in splits.items()}
+flat = {
+    name: split["image"].reshape(len(split), -1) for name, split in splits.items()
+}
 params, _ = classical.fit_softmax(
     flat["train"] / np.float32(255), splits["train"]["label"], 1.0, num_classes=10
 )
@@ -34,7 +36,9 @@ params, _ = classical.fit_softmax(
 
 def answer(pixels):
     """Probabilities `[B, 10]` of raw images `[B, 64]`, bytes."""
-    return jax.nn.softmax(classical.linear(params, pixels.astype(jnp.float32) / 255))
+    return jax.nn.softmax(
+        classical.linear(params, pixels.astype(jnp.float32) / 255)
+    )
 
 
 program = jax.jit(answer).lower(jax.ShapeDtypeStruct((4, 64), jnp.uint8)).compile()
@@ -43,6 +47,8 @@ figure = Figure(figsize=(7, 2.6), layout="constrained")
 for place, probabilities in enumerate(np.asarray(program(images))):
     axes = figure.add_subplot(1, 4, place + 1)
     axes.bar(range(10), probabilities, color="#0072B2")
-    axes.set(xlabel="digit", ylim=(0, 1), title=f"true: {splits['test']['label'][place]}")
+    axes.set(
+        xlabel="digit", ylim=(0, 1), title=f"true: {splits['test']['label'][place]}"
+    )
 figure.axes[0].set_ylabel("probability")
 figure

@@ -36,4 +36,6 @@ anchors = ops.pyramid_anchor_boxes(grids, sides, [[1.0, 2.0, 0.5]] * 2, aspect=1
 targets = ops.anchor_targets(anchors, boxes, classes, iou_threshold=0.5)
 matched = [np.asarray(anchors)[np.asarray(keep)] for keep in targets.positive]
 titles = [f"{len(found)} of {len(anchors)} anchors" for found in matched]
-plots.framed(split["image"], matched, truth=split["boxes"], titles=titles, columns=2)
+plots.framed(
+    split["image"], matched, truth=split["boxes"], titles=titles, columns=2
+)

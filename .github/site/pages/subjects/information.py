@@ -32,7 +32,10 @@ axes = figure.add_subplot()
 axes.plot(p, information.entropy(coin, base=2), label="entropy of the coin")
 fair = jnp.full_like(coin, 0.5)
 axes.plot(
-    p, information.kl_divergence(coin, fair, base=2), "--", label="divergence from a fair one"
+    p,
+    information.kl_divergence(coin, fair, base=2),
+    "--",
+    label="divergence from a fair one",
 )
 axes.set(xlabel="probability of heads", ylabel="bits")
 axes.legend(frameon=False)

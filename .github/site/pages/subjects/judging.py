@@ -29,9 +29,12 @@ from jaxdl import classical, data, metrics, plots
 
 splits = data.load("digits")
 flat = {
-    name: split["image"].reshape(len(split), -1) / np.float32(255) for name, split in splits.items()
+    name: split["image"].reshape(len(split), -1) / np.float32(255)
+    for name, split in splits.items()
 }
-params, _ = classical.fit_softmax(flat["train"], splits["train"]["label"], 1.0, num_classes=10)
+params, _ = classical.fit_softmax(
+    flat["train"], splits["train"]["label"], 1.0, num_classes=10
+)
 logits, labels = classical.linear(params, flat["test"]), splits["test"]["label"]
 confusion = metrics.ConfusionMatrix.from_batch(logits, labels).compute()
 for truth, answer, count in classical.confused_pairs(confusion, 3):

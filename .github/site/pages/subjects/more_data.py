@@ -33,7 +33,9 @@ from jaxdl import data, plots
 
 images = jnp.asarray(data.load("digits")["train"]["image"][:4], jnp.float32) / 255
 change = data.images.augmentation(
-    functools.partial(data.images.random_affine, degrees=20, translate=0.1, scale=(0.8, 1.2)),
+    functools.partial(
+        data.images.random_affine, degrees=20, translate=0.1, scale=(0.8, 1.2)
+    ),
     functools.partial(data.images.random_noise, sigma=0.05),
 )
 rows = [images]

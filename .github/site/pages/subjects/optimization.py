@@ -1,11 +1,11 @@
 # ---
-# title: Optimization: starts, rates, momentum, Adam
+# title: Optimization
 # rows: ["initialization, rates, order, momentum", "momentum, rates and batch sizes compared",
 #   "momentum, AdaGrad", "Adam and mini-batches"]
 # ---
 
 # %% [markdown]
-# # Optimization: starts, rates, momentum, Adam
+# # Optimization
 #
 # Descent on the whole data set is exact and slow; on a *mini-batch* each step is a noisy estimate
 # that costs a fraction. Larger batches make it less noisy by the square root of their size only, so
@@ -37,7 +37,9 @@ from jaxdl import optim
 def path(tx, steps=60):
     def step(carry, _):
         x, state = carry
-        updates, state = tx.update(jnp.array([0.1, 2.0]) * x, state, x)  # of a narrow valley
+        updates, state = tx.update(
+            jnp.array([0.1, 2.0]) * x, state, x
+        )  # of a narrow valley
         return (optax.apply_updates(x, updates), state), x
 
     start = jnp.array([-4.0, 1.5])
@@ -47,8 +49,14 @@ def path(tx, steps=60):
 figure = Figure(figsize=(8, 3), layout="constrained")
 axes = figure.add_subplot()
 grid = np.meshgrid(np.linspace(-5, 2, 100), np.linspace(-2, 2, 100))
-axes.contour(*grid, 0.05 * grid[0] ** 2 + grid[1] ** 2, 12, colors="0.75", linewidths=0.8)
-methods = {"descent": optax.sgd(0.8), "momentum": optim.momentum(0.1, 0.9), "Adam": optax.adam(0.3)}
+axes.contour(
+    *grid, 0.05 * grid[0] ** 2 + grid[1] ** 2, 12, colors="0.75", linewidths=0.8
+)
+methods = {
+    "descent": optax.sgd(0.8),
+    "momentum": optim.momentum(0.1, 0.9),
+    "Adam": optax.adam(0.3),
+}
 for (name, tx), marker in zip(methods.items(), "os^", strict=True):
     axes.plot(*path(tx).T, marker=marker, markersize=3, linewidth=1, label=name)
 axes.set(xlabel="first coordinate", ylabel="second coordinate")

@@ -36,7 +36,9 @@ degrees, training, validation = range(1, 13), [], []
 for degree in degrees:
     scores = classical.cross_validate(
         lambda a, b, w: classical.fit_ridge(a, b, 1e-6, w)[0],
-        lambda p, a, b, w: classical.mean_squared_error(classical.linear(p, a), b, w),
+        lambda p, a, b, w: classical.mean_squared_error(
+            classical.linear(p, a), b, w
+        ),
         data.tabular.polynomial_features(x, degree),
         y,
         folds,
@@ -44,4 +46,6 @@ for degree in degrees:
     training.append(scores.train)
     validation.append(scores.validation)
 panel = list(degrees), np.stack(training, -1), np.stack(validation, -1)
-plots.score_curves({"sixty points of a sine": panel}, x="degree", y="squared error", log=True)
+plots.score_curves(
+    {"sixty points of a sine": panel}, x="degree", y="squared error", log=True
+)

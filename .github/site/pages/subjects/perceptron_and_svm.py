@@ -30,7 +30,9 @@ generator = np.random.default_rng(0)
 x = generator.uniform(-1, 1, (200, 2)).astype(np.float32)
 y = np.where(np.sum(x**2, axis=1) > 0.4, 1.0, -1.0).astype(np.float32)
 line, _ = classical.fit_linear_svm(x, y)
-curve, _ = classical.fit_kernel_svm(x, y, lambda a, b: ops.rbf_kernel(a, b, gamma=2.0))
+curve, _ = classical.fit_kernel_svm(
+    x, y, lambda a, b: ops.rbf_kernel(a, b, gamma=2.0)
+)
 straight = lambda points: classical.linear(line, points) > 0
 bent = lambda points: classical.kernel_machine(curve, points) > 0
 plots.regions({"linear": (straight, x, y > 0), "rbf kernel": (bent, x, y > 0)})

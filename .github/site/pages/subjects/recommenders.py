@@ -34,16 +34,26 @@ columns = {name: jnp.asarray(known[name]) for name in ("user", "item", "rating")
 figure = Figure(figsize=(6, 3), layout="constrained")
 axes = figure.add_subplot()
 for factors in (1, 4, 16):
-    model = recommenders.MatrixFactorization(ratings.num_users, ratings.num_items, factors)
+    model = recommenders.MatrixFactorization(
+        ratings.num_users, ratings.num_items, factors
+    )
     pair = jnp.zeros(1, int)
     params = model.init(jax.random.key(0), pair, pair, train=False)["params"]
     params = {**params, "mean": jnp.mean(columns["rating"])}
     errors = []
     for epoch in range(12):
         params, _ = recommenders.pointwise_sgd(
-            params, columns, epochs=1, seed=0, first_epoch=epoch, learning_rate=0.03, l2=0.05
+            params,
+            columns,
+            epochs=1,
+            seed=0,
+            first_epoch=epoch,
+            learning_rate=0.03,
+            l2=0.05,
         )
-        scores = model.apply({"params": params}, held["user"], held["item"], train=False)
+        scores = model.apply(
+            {"params": params}, held["user"], held["item"], train=False
+        )
         errors.append(float(jnp.sqrt(jnp.mean((scores - held["rating"]) ** 2))))
     axes.plot(range(1, 13), errors, marker=".", label=f"{factors} factors")
 axes.set(xlabel="passes over the ratings", ylabel="RMSE, held out (stars)")

@@ -31,7 +31,9 @@ from jaxdl import inspect, plots
 key = jax.random.key(0)
 norms = {}
 for scale in (0.8, 1.0, 1.2):
-    W = scale * jnp.linalg.qr(jax.random.normal(key, (16, 16)))[0]  # turns, and scales
+    W = (
+        scale * jnp.linalg.qr(jax.random.normal(key, (16, 16)))[0]
+    )  # turns, and scales
     V = jax.random.normal(key, (4, 16)) / 4
     d_outputs = jnp.zeros((40, 4)).at[-1].set(1.0)
     gradients = inspect.linear_state_gradients(W, V, d_outputs)

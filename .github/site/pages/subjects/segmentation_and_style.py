@@ -28,16 +28,22 @@ import numpy as np
 from jaxdl import data, metrics, plots
 
 split = data.images.scatter_digits(2, split="test", size=(96, 144), seed=1)
-truth = split["segmentation"]  # 0 background, digit + 1 on ink, 255 where nobody can tell
+truth = split[
+    "segmentation"
+]  # 0 background, digit + 1 on ink, 255 where nobody can tell
 answers = {
     "background everywhere": np.zeros_like(truth),
     "ink found, digit unknown": np.where(truth > 0, 1, 0),
     "right": np.where(truth == 255, 0, truth),
 }
 for name, answer in answers.items():
-    found = metrics.MeanIoU.from_batch(answer, truth, num_classes=11, ignore_label=255)
+    found = metrics.MeanIoU.from_batch(
+        answer, truth, num_classes=11, ignore_label=255
+    )
     pixels = np.mean((answer == truth)[truth != 255])
     print(f"{name:24} right pixels {pixels:.3f}, mean IoU {found.compute():.3f}")
 colors = plots.segmentation_colors(truth)
 views = {"image": split["image"][0], "classes": colors[0]}
-plots.gallery(views | {"another": split["image"][1], "its classes": colors[1]}, columns=2)
+plots.gallery(
+    views | {"another": split["image"][1], "its classes": colors[1]}, columns=2
+)

@@ -37,11 +37,15 @@ def score(padded):
 
 lengths = [0, 4, 8, 16, 32]
 known = [score(np.pad(text, ((0, 0), (0, n)))) for n in lengths]  # 0 is padding
-taken_for_words = [score(np.pad(text, ((0, 0), (0, n)), constant_values=99)) for n in lengths]
+taken_for_words = [
+    score(np.pad(text, ((0, 0), (0, n)), constant_values=99)) for n in lengths
+]
 figure = Figure(figsize=(6, 2.8), layout="constrained")
 axes = figure.add_subplot()
 axes.plot(lengths, known, marker="o", label="padding is known as such")
-axes.plot(lengths, taken_for_words, "--", marker="s", label="padding is read as words")
+axes.plot(
+    lengths, taken_for_words, "--", marker="s", label="padding is read as words"
+)
 axes.set(xlabel="positions of padding", ylabel="score (logit), untrained")
 axes.legend(frameon=False)
 figure

@@ -1,10 +1,10 @@
 # ---
-# title: Tables: missing values, categories, outliers
+# title: Tables
 # rows: ["missing values", "discretization", "one-hot encoding", "outliers", "what went wrong"]
 # ---
 
 # %% [markdown]
-# # Tables: missing values, categories, outliers
+# # Tables
 #
 # Tables come with holes, words and impossible numbers. Each cure has a number in it (a mean, a
 # bound, the list of known words) that must come from the training rows and be *applied* to all
@@ -32,5 +32,7 @@ income = generator.lognormal(10, 0.6, 300)
 income[:2] = np.nan, 900_000
 columns = np.stack([age, income], axis=1).astype(np.float32)
 filled = data.tabular.fit_imputer(columns, how="median").apply(columns)
-print("missing before", np.isnan(columns).sum(), "after", int(np.isnan(filled).sum()))
+print(
+    "missing before", np.isnan(columns).sum(), "after", int(np.isnan(filled).sum())
+)
 plots.boxes({"age in years": columns[:, 0], "income per year": columns[:, 1]})

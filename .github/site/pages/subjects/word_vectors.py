@@ -27,14 +27,18 @@ import jax
 
 from jaxdl import plots, word_vectors
 
-vocabulary, corpus = word_vectors.load_corpus("manual", min_count=20, characters=200_000)
+vocabulary, corpus = word_vectors.load_corpus(
+    "manual", min_count=20, characters=200_000
+)
 epoch = word_vectors.make_word2vec(corpus.counts(vocabulary), window=4, negatives=5)
 key = jax.random.key(0)
 params = word_vectors.word2vec.init(key, len(vocabulary), 32)
 tokens, sentences = jax.device_put((corpus.tokens, corpus.sentences))
 for k in range(8):
     rates = 0.05 * (1 - k / 8), 0.05 * (1 - (k + 1) / 8)
-    params, loss = epoch(params, tokens, sentences, jax.random.fold_in(key, k), *rates)
+    params, loss = epoch(
+        params, tokens, sentences, jax.random.fold_in(key, k), *rates
+    )
 table = params["input"]
 words = [
     "class",
