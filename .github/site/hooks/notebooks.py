@@ -87,7 +87,8 @@ def shown(output: nbformat.NotebookNode, figures: dict[str, bytes], name: str, a
             figures[file] = data
             if not alt:
                 raise PluginError(f'{name}: a figure needs words: # %% alt="..."')
-            return f"![{alt}]({file}){{ .{kind} }}"
+            size = f" width={png_width(data) * 100 // kernel.DPI}" if suffix == "png" else ""
+            return f"![{alt}]({file}){{ .{kind}{size} }}"
     return f"```text\n{bundle.get('text/plain', '').rstrip()}\n```"
 
 
@@ -101,6 +102,11 @@ def kept(path: pathlib.Path) -> pathlib.Path:
 
 def cache_folder() -> pathlib.Path:
     return pathlib.Path(os.environ.get("JAXDL_CACHE") or pathlib.Path.home() / ".cache" / "jaxdl")
+
+
+def png_width(data: bytes) -> int:
+    """Pixels of a PNG file from left to right."""
+    return int.from_bytes(data[16:20], "big")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

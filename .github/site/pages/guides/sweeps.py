@@ -73,7 +73,7 @@ chosen = train.sweep(
     held_out={"validation": splits["train"].take(held), "test": splits["test"]},
 )
 best = chosen.best("validation/accuracy")
-print({name: values[best] for name, values in chosen.hypers.items()})
+print({name: values[best].item() for name, values in chosen.hypers.items()})
 print("validation", chosen.final("validation/accuracy")[best])
 print("test      ", chosen.final("test/accuracy")[best])
 
