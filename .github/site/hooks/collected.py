@@ -213,3 +213,16 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
         "<table>", '<div class="wide" tabindex="0" role="group" aria-label="table"><table>'
     )
     return content.replace("</table>", "</table></div>")
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Names for what readers of screens meet, and code that scrolls by the keyboard."""
+    output = output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)
+    output = output.replace("<pre><span></span><code>", '<pre><span></span><code tabindex="0">')
+    # The theme names a section that has a page of its own by an empty label.
+    titles = [next(iter(section)) for section in config.nav or []]
+    return re.sub(
+        r'aria-labelledby="__nav_(\d+)_label"',
+        lambda found: f'aria-label="{titles[int(found[1]) - 1]}"',
+        output,
+    )
