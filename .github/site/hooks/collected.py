@@ -216,9 +216,8 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Names for what readers of screens meet, and code that scrolls by the keyboard."""
+    """Names for what readers of screens meet."""
     output = output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)
-    output = output.replace("<pre><span></span><code>", '<pre><span></span><code tabindex="0">')
     # The theme names a section that has a page of its own by an empty label.
     titles = [next(iter(section)) for section in config.nav or []]
     return re.sub(
