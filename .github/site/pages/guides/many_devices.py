@@ -30,9 +30,9 @@ cut = parallel.Layout(parallel.make_mesh(data=4, model=2), shard_above=1000)
 kernel = jax.ShapeDtypeStruct((64, 256), jnp.float32)
 print("copied:", whole.state(kernel).spec)
 print("cut:   ", cut.state(kernel).spec)
-jax.debug.visualize_array_sharding(
-    jax.device_put(jnp.zeros((64, 256)), cut.state(kernel))
-)
+placed = jax.device_put(jnp.zeros((64, 256)), cut.state(kernel))
+for shard in placed.addressable_shards[:3]:
+    print(shard.device, "holds", shard.data.shape, "of", placed.shape)
 
 # %% [markdown]
 # ## The same training
