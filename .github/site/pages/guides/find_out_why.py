@@ -2,7 +2,7 @@
 # # Find out why
 #
 # A network that does not learn rarely says why. [`inspect`](../reference/inspect.md) looks inside:
-# gradients against differences, how large they are layer by layer, what each layer passes back.
+# gradients against differences, the operation that broke, how large gradients are layer by layer.
 #
 # ## Is the gradient right?
 #
@@ -32,6 +32,37 @@ for name, function in {"right": jnp.square, "wrong": square}.items():
         name,
         inspect.check_gradients(lambda p, f=function: jnp.sum(f(p["w"])), params),
     )
+
+# %% [markdown]
+# ## Where does the NaN come from?
+#
+# `explain_nonfinite` replays a step operation by operation and names the one that broke it, with the
+# line, the row of the batch, and what went in. Here somebody took a logarithm of a probability:
+
+
+# %%
+def naive(forward, batch, *, key, train):
+    probabilities = jax.nn.softmax(forward(batch["x"]))
+    rows = jnp.arange(len(batch["label"]))
+    loss = -jnp.log(probabilities[rows, batch["label"]])
+    return metrics.Mean.from_values(loss, batch["mask"]), {}
+
+
+broken = objectives.build(
+    models.MLP((3,)), naive, inputs=lambda batch: (batch["x"],)
+)
+batch = {"x": jnp.eye(4) * jnp.array([1.0, 2.0, 900.0, 3.0])[:, None]}
+batch |= {"label": jnp.array([0, 1, 1, 2]), "mask": jnp.ones(4, bool)}
+state = train.make(broken, optax.sgd(0.1)).init(jax.random.key(3), batch)
+print(inspect.explain_nonfinite(broken, state, batch))
+
+# %% [markdown]
+# ## Where do the operations go?
+#
+# `ledger` traces a step on shapes and adds up parameters, operations and kept activations by module:
+
+# %%
+print(inspect.ledger(models.LeNet(num_classes=10), jnp.zeros((64, 28, 28, 1))))
 
 # %% [markdown]
 # ## Where does it vanish?

@@ -78,6 +78,38 @@ print("validation", chosen.final("validation/accuracy")[best])
 print("test      ", chosen.final("test/accuracy")[best])
 
 # %% [markdown]
+# ## Is it better, or luck?
+#
+# `train.compare` holds the seeds of two ways to train against each other: Welch's test, its
+# interval, and how many seeds a difference of a given size would take.
+
+
+# %%
+def seeds_of(rate, momentum):
+    chosen = (swept.hypers["learning_rate"] == np.float32(rate)) & (
+        swept.hypers["momentum"] == np.float32(momentum)
+    )
+    return swept.final("test/accuracy")[chosen]
+
+
+verdict = train.compare(seeds_of(0.03, 0.9), seeds_of(0.3, 0.0))
+print(verdict)
+print("seeds of each to find half a point:", verdict.seeds_for(0.005))
+
+# %% [markdown]
+# The test set is a sample as well. `metrics.bootstrap` keeps resamples of it beside the number, in the
+# same pass:
+
+# %%
+hyper, state = swept.member(swept.best("test/accuracy"))
+images = data.images.to_unit({"image": splits["test"]["image"]})["image"]
+logits = models.MLP((32, 10)).apply({"params": state.params}, images, train=False)
+update = metrics.bootstrap(metrics.Accuracy.from_batch, resamples=500)
+print(
+    update(logits, splits["test"]["label"], index=np.arange(len(images))).compute()
+)
+
+# %% [markdown]
 # ## Curves of all members
 #
 # Lines are means over seeds, bands run from the least to the greatest.
