@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import data, inspect, losses, models, objectives, plots, train
+from jaxdl import data, inspect, losses, metrics, models, objectives, plots, train
 
 
 @jax.custom_vjp
