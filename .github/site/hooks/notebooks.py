@@ -109,6 +109,13 @@ def png_width(data: bytes) -> int:
     return int.from_bytes(data[16:20], "big")
 
 
+def run(paths: list[pathlib.Path]) -> None:
+    """Runs pages in one process and keeps what they gave."""
+    for path, notebook in zip(paths, execute(paths), strict=True):
+        markdown(notebook, path.name)  # raises for a page that is not to be kept
+        nbformat.write(notebook, kept(path))
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Runs the notebooks and puts their Markdown and figures in their place."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -121,13 +128,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     groups = [[name] for name in stale if name.startswith("guides/")]
     if rest := [name for name in stale if not name.startswith("guides/")]:
         groups.insert(0, rest)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda names: execute([found[name] for name in names]), groups))
     (cache_folder() / "pages").mkdir(parents=True, exist_ok=True)
-    for names, notebooks in zip(groups, made, strict=True):
-        for name, notebook in zip(names, notebooks, strict=True):
-            markdown(notebook, name)  # an error is not kept
-            nbformat.write(notebook, kept(found[name]))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda names: run([found[name] for name in names]), groups))
     for name, path in found.items():
         text, figures = markdown(nbformat.read(kept(path), as_version=4), name)
         files.remove(files.src_uris[name.replace(".md", ".py")])

@@ -86,10 +86,10 @@ print("test      ", chosen.final("test/accuracy")[best])
 
 # %%
 def seeds_of(rate, momentum):
-    chosen = (swept.hypers["learning_rate"] == np.float32(rate)) & (
-        swept.hypers["momentum"] == np.float32(momentum)
+    same = (swept.hypers["learning_rate"] == rate) & (
+        swept.hypers["momentum"] == momentum
     )
-    return swept.final("test/accuracy")[chosen]
+    return swept.final("test/accuracy")[same]
 
 
 verdict = train.compare(seeds_of(0.03, 0.9), seeds_of(0.3, 0.0))
@@ -119,7 +119,7 @@ groups = {
     f"rate {rate:g}": [
         swept.rows(i)
         for i in range(len(swept))
-        if swept.hypers["learning_rate"][i] == np.float32(rate)
+        if swept.hypers["learning_rate"][i] == rate
         and swept.hypers["momentum"][i] > 0
     ]
     for rate in rates
