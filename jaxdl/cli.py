@@ -32,12 +32,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from jaxdl._interrupt import second_interrupt_ends
+
 __all__ = ["keep_freed_memory", "parse", "run", "use_compilation_cache"]
 
 Config = TypeVar("Config")
-_MISTAKES = (ValueError, OSError)
+_MISTAKES = (ValueError, OSError, FloatingPointError)
 _COUNTS = ("batch_size", "batch_sizes", "epochs", "seeds")
 _RATES = ("learning_rate", "learning_rates")
+_MOST_SEED = 2**31 - 1
 _LAUNCH = (
     "As one of several processes: --coordinator HOST:PORT --processes N --process-id I, or "
     "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU. With --plan TARGET "
@@ -56,7 +59,8 @@ def run(
     A user's mistake (ValueError, a missing file, a foreign run folder) or a full disk is printed as
     one sentence and ends the process with exit code 2; with JAXDL_TRACEBACK=1 in the environment it
     is raised.
-    Ctrl-C ends it with 130. Where several processes run together and one fails, all end with 1.
+    So is a result whose loss is no finite number: training diverged. Ctrl-C ends the process with
+    130, a second one at once. Where several processes run together and one fails, all end with 1.
     """
     keep_freed_memory()
     args, launch_options = _split_launch(sys.argv[1:] if args is None else args)
@@ -80,8 +84,10 @@ def run(
             return _plan(main, config, targets.split(","))
         if summary:
             return _summarize(main, config)
-        with _looking(**looks):
-            return _record(main, config, args) if recorded else main(config)
+        with second_interrupt_ends(), _looking(**looks):
+            result = _record(main, config, args) if recorded else main(config)
+        _check_result(result)
+        return result
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -92,6 +98,16 @@ def run(
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _check_result(result: Any) -> None:
+    """Raises FloatingPointError where a loss among an experiment's numbers is not finite."""
+    for name, value in result.items() if isinstance(result, dict) else ():
+        if name.rpartition("/")[2] == "loss" and not math.isfinite(value):
+            raise FloatingPointError(
+                f"training diverged, {name} is {value}: the learning rate may be too high, or the "
+                "data hold values that are not finite"
+            )
 
 
 def _name(main: Callable[[Any], Any]) -> str:
@@ -245,6 +261,8 @@ def _check(config: Any) -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, int | float):
                 continue
+            if name == "seed" and not 0 <= number <= _MOST_SEED:
+                raise ValueError(f"seed must lie in 0..{_MOST_SEED}, got {number}")
             if name in _COUNTS and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
             if name in _RATES and not 0 < number < math.inf:

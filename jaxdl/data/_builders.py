@@ -11,6 +11,11 @@ import io
 import logging
 import os
 import pathlib
+import queue
+import socket
+import threading
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -181,11 +186,40 @@ DIGITS = Builder(
 # Fetched: original files that TFDS's download manager can get where there is a network.
 
 
+def check_network(url: str) -> None:
+    """Raises DataError if nobody answers at the host of `url` (or the proxy) within 4 seconds.
+
+    What fetches files tries again and again, and would be silent for most of a minute.
+    """
+    target = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(target.scheme)
+    if proxy and not urllib.request.proxy_bypass(target.hostname or ""):
+        target = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    port = target.port or (443 if target.scheme == "https" else 80)
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def knock() -> None:  # in a thread, for looking up a name has no time limit
+        try:
+            socket.create_connection((target.hostname or "", port), timeout=4).close()
+            answers.put("")
+        except OSError as error:
+            answers.put(str(error))
+
+    threading.Thread(target=knock, daemon=True).start()
+    try:
+        trouble = answers.get(timeout=4)
+    except queue.Empty:
+        trouble = "no answer"
+    if trouble:
+        raise DataError(f"cannot fetch {url} ({trouble}; is there a network?)")
+
+
 def _fetch_idx(downloads: Any, mirror: str) -> dict[str, Dataset]:
     from jaxdl.data.readers._idx import FILES, pair_idx
 
     splits = {}
     for split, (images, labels) in FILES.items():
+        check_network(mirror)
         urls = [f"{mirror}{images}-idx3-ubyte.gz", f"{mirror}{labels}-idx1-ubyte.gz"]
         try:
             paths = downloads.download(urls)

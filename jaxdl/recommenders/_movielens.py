@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxdl.data import Builder, DataError, Dataset, prepare
 from jaxdl.data._archives import from_anywhere
+from jaxdl.data._builders import check_network
 from jaxdl.data._files import check_file
 from jaxdl.data._numbers import integer, number
 from jaxdl.recommenders._interactions import Interactions, interactions
@@ -160,6 +161,7 @@ _TITLE_BYTES = 96
 
 
 def _fetched(downloads: Any) -> Interactions:
+    check_network(_MIRROR)
     try:
         folder = pathlib.Path(downloads.download_and_extract(_MIRROR))
     except Exception as error:  # whatever the transport raises
