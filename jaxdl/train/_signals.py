@@ -13,8 +13,8 @@ class Interrupted(SystemExit):
 class Interrupts:
     """While entered, remembers the first SIGTERM or SIGINT in `received` instead of dying of it.
 
-    A second Ctrl-C is the old handler's, or its `again`'s where it has one. Outside the main thread,
-    where Python allows no handlers, and with `active=False` it does nothing.
+    A second Ctrl-C is the old handler's, or its `again`'s where it has one. Outside the main
+    thread, where Python allows no handlers, and with `active=False` it does nothing.
     """
 
     def __init__(self, *, active: bool = True) -> None:

@@ -238,6 +238,8 @@ def read_similarities(path: str | pathlib.Path) -> list[tuple[str, str, float]]:
             rows.append((fields[0].lower(), fields[1].lower(), number(fields[2])))
         except (IndexError, ValueError) as error:
             raise DataError(f"{path}, line {place}: expected word, word, number") from error
+    if not rows:
+        raise DataError(f"{path}: no pairs of words")
     return rows
 
 
@@ -262,4 +264,7 @@ def read_questions(path: str | pathlib.Path) -> dict[str, list[list[str]]]:
         if len(fields) != 4:
             raise DataError(f"{path}, line {place}: expected four words, got {len(fields)}")
         rows.append(fields)
-    return {name: some for name, some in sections.items() if some}
+    found = {name: some for name, some in sections.items() if some}
+    if not found:
+        raise DataError(f"{path}: no questions")
+    return found

@@ -144,7 +144,7 @@ def refused(read, folder, *, must=True):
     before, started = reset(), time.monotonic()
     try:
         found = read(folder)
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         message = str(error)
         assert "\n" not in message, message
         assert str(folder) in message, message
@@ -220,7 +220,10 @@ def test_damage_to_any_file_is_one_sentence(name, damage, tmp_path):
     path = path or [path for path in tmp_path.rglob("*") if path.is_file()]
     damage(path[0])
     alone = len([p for p in tmp_path.rglob("*") if not p.is_dir() or p in path]) == 1
-    refused(read, tmp_path, must=damage in MUST and (alone or damage is not a_folder))
+    # An image that no list names is not looked at, and a review may be empty.
+    must = damage in MUST and (alone or damage is not a_folder)
+    must &= name != "voc" and (name, damage) != ("imdb", empty)
+    refused(read, tmp_path, must=must)
 
 
 def line_ends(content):
@@ -252,7 +255,7 @@ def test_line_ends_marks_and_empty_lines_change_nothing(name, change, tmp_path):
     if name in ("text", "texts", "ptb"):  # here the empty lines are part of the text
         want, got = ("".join(found.values()).strip() for found in (want, got))
         got = re.sub("\n{2,}", "\n", got)
-    assert got == want
+    assert repr(got) == repr(want)  # NaN is no equal of itself
 
 
 EDIT = st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 6))
@@ -677,10 +680,12 @@ class Code:
 def test_code_in_pickles_is_not_run(tmp_path):
     marker, path = tmp_path / "ran", tmp_path / "w.pth"
     content = pickle.dumps({"a": Code(marker)})
+    objects = io.BytesIO()
+    np.savez(objects, a=np.array([Code(marker)], object))
     for write in (
         lambda: path.write_bytes(content),
         lambda: zip_of(path, ("w/data.pkl", content), method=zipfile.ZIP_STORED),
-        lambda: np.savez(path.open("wb"), a=np.array([Code(marker)], object)),
+        lambda: path.write_bytes(objects.getvalue()),
     ):
         write()
         with pytest.raises(ValueError, match=re.escape(str(path))):
