@@ -187,7 +187,7 @@ DIGITS = Builder(
 
 
 def check_network(url: str) -> None:
-    """Raises DataError if nobody answers at the host of `url` (or the proxy) within 4 seconds.
+    """Raises DataError if nobody answers at the host of `url` (or the proxy) soon.
 
     What fetches files tries again and again, and would be silent for most of a minute.
     """
