@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from experiments import _word_vectors
-from jaxdl import cli, runs, word_vectors
+from jaxdl import cli, runs, train, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,8 @@ def main(config: Config) -> dict[str, float]:
         key, subwords.num_rows, 16 if config.smoke else config.dim, V
     )
     tokens, sentences = jax.device_put((corpus.tokens, corpus.sentences))
+
+    train.offer_plan(descend, params, tokens, sentences, key, 1.0, 0.0)
 
     def step(params: Any, k: int) -> tuple[Any, Any, int]:
         start, end = (config.learning_rate * (1 - j / config.epochs) for j in (k, k + 1))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import _word_vectors
-from jaxdl import cli, runs, word_vectors
+from jaxdl import cli, runs, train, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,8 @@ def main(config: Config) -> dict[str, float]:
     )
     squares = jax.tree.map(jnp.ones_like, params)
     cells = jax.device_put(cells)
+
+    train.offer_plan(descend, params, squares, cells, 0)
 
     def step(carry: Any, k: int) -> tuple[Any, Any, int]:
         params, squares, loss = descend(*carry, cells, k)

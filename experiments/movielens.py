@@ -187,7 +187,9 @@ def factors(config: Config, run: Any, world: Any, train_set: Any, test_set: Any)
     def start(seed: jax.Array) -> Any:
         return {**network.init(jax.random.key(seed), (pair, pair))[0], "mean": mean}
 
-    members, _ = train.run_blocks(block, jax.vmap(start)(seeds), config.mf.epochs, run=run)
+    first = jax.vmap(start)(seeds)
+    train.offer_plan(epoch, first, known, 0)
+    members, _ = train.run_blocks(block, first, config.mf.epochs, run=run)
     rows = members["user"][:, test_set["user"]], members["item"][:, test_set["item"]]
     return np.asarray(mean + recommenders.factor_scores(*rows))
 

@@ -79,6 +79,7 @@ def main(config: Config) -> dict[str, float]:
     tests = {"unseen_fonts": data.Dataset(fonts), "handwriting": splits["test"]}
     with runs.open(config, name="ocr", out=config.out, resume=config.resume, data=splits) as run:
         start = trainer.init(state_key, drawn(0))
+        train.offer_plan(step, start, drawn(0), batch_argnums=(1,))
         state, _ = train.run_blocks(block, start, -(-steps // BLOCK), run=run)
         run.figure("drawn", plots.tiles(np.asarray(drawn(0)["image"][:64, ..., 0])))
         accuracy = {

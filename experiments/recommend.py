@@ -151,6 +151,7 @@ def fit_factors(config: Config, world: Any, known: recommenders.ItemLists, run: 
         return (members, carry[1].at[:, k].set(history[:, 0])), None
 
     members = jax.vmap(lambda seed: network.init(jax.random.key(seed), (pair, pair))[0])(seeds)
+    train.offer_plan(epoch, members, known, 0)
     empty = jnp.zeros((config.seeds, config.mf.epochs))
     (members, history), _ = train.run_blocks(block, (members, empty), config.mf.epochs, run=run)
     histories = [

@@ -121,6 +121,7 @@ def paint(
         return state, {"steps": k, **train.scalars(found)} if shown else None
 
     start = trainer.init(jax.random.key(config.seed), params=images)
+    train.offer_plan(step, start, batch)
     state, rows = train.run_blocks(block, start, config.steps, run=run)
     return state.params, rows
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from experiments import _word_vectors
-from jaxdl import cli, runs, word_vectors
+from jaxdl import cli, runs, train, word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,9 @@ def main(config: Config) -> dict[str, float]:
         block_key = jax.random.fold_in(key, k)
         params, loss = descend(params, some.tokens, some.sentences, block_key, start, end)
         return params, loss, len(some.tokens)
+
+    some = blocks[0]
+    train.offer_plan(descend, params, some.tokens, some.sentences, key, 1.0, 0.0)
 
     def vectors_of(params: Any) -> word_vectors.WordVectors:
         return word_vectors.WordVectors(vocabulary.tokens[1:], np.asarray(params["input"])[1:])

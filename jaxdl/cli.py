@@ -7,11 +7,13 @@ Beside the fields of the dataclass every experiment takes the options of `parall
 as one of several processes: --coordinator HOST:PORT --processes N --process-id I, or, where SLURM,
 MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
 
-With --plan TARGET an experiment that trains by `train.fit` compiles its step for a machine that is
-not there, prints what it will need, writes plan.json and plan.png, and ends: `bench.plan` says
-which targets there are. Several, with commas between, give the scaling on paper. With --summary it
-prints parameters, operations and memory of every module, and ends. --watch EVERY and --profile
-STEPS look at training without changing it.
+With --plan TARGET an experiment that trains by `train.fit` or `train.sweep`, or offers the step of
+a loop of its own (`train.offer_plan`), compiles its step for a machine that is not there, prints
+what it will need, writes plan.json and plan.png, and ends: `bench.plan` says which targets there
+are. Several, with commas between, give the scaling on paper. The same command given again prints
+what the cache folder keeps. With --summary an experiment that trains by `train.fit` prints
+parameters, operations and memory of every module, and ends. --watch EVERY and --profile STEPS look
+at training without changing it.
 
 With --record the numbers that an experiment returns are added to results.json beside it, with the
 command, the seconds, the machine and the checksums of the data: see `runs.record`.
@@ -21,16 +23,20 @@ import argparse
 import contextlib
 import ctypes
 import dataclasses
+import hashlib
+import importlib.metadata
 import json
 import math
 import os
 import pathlib
 import platform
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from jaxdl._interrupt import second_interrupt_ends
 
@@ -142,20 +148,29 @@ def _record(main: Callable[[Any], Any], config: Any, args: Sequence[str]) -> Any
 
 def _plan(main: Callable[[Any], Any], config: Any, targets: Sequence[str]) -> Any:
     """Runs an experiment up to its training step, which is planned instead of taken."""
-    import tempfile
-
     from jaxdl import bench, train
 
     for target in targets:
         bench.Target.parse(target)  # a typing mistake shows before data are read
     name = _name(main)
+    folder = pathlib.Path(main.__globals__.get("__file__", "plans")).resolve().parent
+    scopes = [main.__globals__, *map(vars, _neighbors(folder))]
+    if not any(scope.get("train") is train for scope in scopes):
+        raise ValueError(f"{name} trains nothing by jaxdl.train: there is no step to plan")
     out = getattr(config, "out", None) or pathlib.Path("plans") / f"{name}-{'-'.join(targets)}"
-    with tempfile.TemporaryDirectory() as folder:
+    kept = _kept_plans(folder, name, config, targets)
+    if (kept / "plan.json").exists():
+        content = json.loads((kept / "plan.json").read_text())
+        plans = {target: bench.Plan.from_json(one) for target, one in content.items()}
+        for plan in plans.values():
+            print(bench.describe(dataclasses.replace(plan, cached=True)) + "\n")
+        _end_plan(kept, out)
+    with tempfile.TemporaryDirectory() as temporary:
         if hasattr(config, "out"):  # what an experiment writes before it trains is not kept
-            config = dataclasses.replace(config, out=pathlib.Path(folder) / "run")
-        with train.planning(lambda *args: _plan_step(*args, targets=targets, out=out)):
+            config = dataclasses.replace(config, out=pathlib.Path(temporary) / "run")
+        with train.planning(lambda *args: _plan_step(*args, targets=targets, kept=kept, out=out)):
             main(config)
-    raise ValueError(f"{name} does not train by train.fit, so that there is no step to plan")
+    raise ValueError(f"{name} offers no training step: there is nothing to plan")
 
 
 def _summarize(main: Callable[[Any], Any], config: Any) -> Any:
@@ -192,7 +207,14 @@ def _looking(watch: int | None, profile: int | None) -> Iterator[None]:
 
 
 def _plan_step(
-    step: Any, state: Any, batch: Any, layout: Any, *, targets: Sequence[str], out: pathlib.Path
+    step: Any,
+    args: tuple[Any, ...],
+    batch_argnums: Sequence[int],
+    layout: Any,
+    *,
+    targets: Sequence[str],
+    kept: pathlib.Path,
+    out: pathlib.Path,
 ) -> None:
     """Plans a step for every target, prints and writes the plans, and ends the process."""
     import jax
@@ -210,17 +232,66 @@ def _plan_step(
             placed = dataclasses.replace(layout, mesh=mesh)
         with _progress() as say:
             plans[target] = bench.plan(
-                step, state, batch, target=target, layout=placed, progress=say
-            )
+                step, *args, target=target, layout=placed,
+                batch_argnums=batch_argnums, progress=say,
+            )  # fmt: skip
         print(bench.describe(plans[target]) + "\n")
-    out.mkdir(parents=True, exist_ok=True)
     content = {target: plan.to_json() for target, plan in plans.items()}
-    (out / "plan.json").write_text(json.dumps(content, indent=1) + "\n")
-    plots.plans(plans).savefig(out / "plan.png")
-    if len(plans) > 1:
-        plots.plan_scaling({"same batch": plans}).savefig(out / "scaling.png")
+    with tempfile.TemporaryDirectory() as temporary:
+        made = pathlib.Path(temporary)
+        (made / "plan.json").write_text(json.dumps(content, indent=1) + "\n")
+        plots.plans(plans).savefig(made / "plan.png")
+        if len(plans) > 1:
+            plots.plan_scaling({"same batch": plans}).savefig(made / "scaling.png")
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
+            part = kept.with_suffix(f".{os.getpid()}")
+            shutil.copytree(made, part)
+            part.rename(kept)
+        _end_plan(made, out)
+
+
+def _end_plan(made: pathlib.Path, out: pathlib.Path) -> NoReturn:
+    out.mkdir(parents=True, exist_ok=True)
+    for path in made.iterdir():
+        shutil.copyfile(path, out / path.name)
     print(f"wrote {out / 'plan.json'} and plan.png")
     raise SystemExit(0)
+
+
+def _neighbors(folder: pathlib.Path) -> list[Any]:
+    """The modules in use that lie beside an experiment."""
+    files = {getattr(module, "__file__", None) or "": module for module in [*sys.modules.values()]}
+    return [module for file, module in files.items() if pathlib.Path(file).parent == folder]
+
+
+def _kept_plans(
+    folder: pathlib.Path, name: str, config: Any, targets: Sequence[str]
+) -> pathlib.Path:
+    """Where the plans of a command are kept: by all that they depend on, before data are read.
+
+    That is the code of the library, of the experiment and of its neighbors, the installed packages,
+    the options, the files that options name (their sizes and times), and the settings of JAX and
+    XLA. A folder of plans is written whole or not at all.
+    """
+    from jaxdl.data import cache_folder
+
+    digest = hashlib.sha256()
+    for path in sorted([*pathlib.Path(__file__).parent.rglob("*.py"), *folder.glob("*.py")]):
+        digest.update(f"{path}\n".encode() + path.read_bytes())
+    options = dataclasses.replace(config, out=None) if hasattr(config, "out") else config
+    packages = [f"{p.name}=={p.version}" for p in importlib.metadata.distributions()]
+    settings = [
+        f"{k}={v}" for k, v in os.environ.items() if k.startswith(("JAX_", "XLA_", "LIBTPU"))
+    ]
+    parts = [name, repr(options), *targets, *sorted(packages), *sorted(settings)]
+    for value in vars(options).values():
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, pathlib.Path):
+                for file in sorted([path, *path.rglob("*")]):
+                    stat = file.stat() if file.exists() else None
+                    parts.append(f"{file} {stat and (stat.st_size, stat.st_mtime_ns)}")
+    digest.update("\n".join(parts).encode())
+    return cache_folder() / "plans" / digest.hexdigest()
 
 
 @contextlib.contextmanager

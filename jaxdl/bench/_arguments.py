@@ -60,7 +60,7 @@ def abstract(
             sharding = _sharding(leaf, layout, default)
             _check_split(name, shape, sharding, target)
             spec = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-            kind = "optimizer" if optimizer and not batch else _kind(path, batch, number)
+            kind = "optimizer" if optimizer else _kind(path, batch, number)
             shard = sharding.shard_shape(shape)
             found.append(Argument(name, kind, spec, shard, math.prod(shard) * _itemsize(dtype)))
     return found
@@ -117,12 +117,12 @@ def _check_split(name: str, shape: tuple[int, ...], sharding: NamedSharding, tar
 
 
 def _kind(path: Sequence[Any], batch: bool, number: int) -> str:
-    if batch:
-        return "batch"
-    for entry in path:
+    for entry in path:  # members of a sweep are cut like a batch, and are none
         key = str(getattr(entry, "name", getattr(entry, "key", "")))
         if key in _KINDS:
             return _KINDS[key]
+    if batch:
+        return "batch"
     # A model that is a pytree of its own (Equinox, NNX) comes first by custom.
     return "parameters" if number == 0 and not _is_state(path) else "other arguments"
 

@@ -46,6 +46,7 @@ def _folder() -> pathlib.Path:
 
 
 def read(key: str) -> dict[str, Any] | None:
+    """The content kept under a key; None where there is none, or none that can be read."""
     try:
         return json.loads((_folder() / f"{key}.json").read_text())
     except (OSError, ValueError):
@@ -53,6 +54,7 @@ def read(key: str) -> dict[str, Any] | None:
 
 
 def write(key: str, content: dict[str, Any]) -> None:
+    """Keeps a content under a key; others never see half of it."""
     try:
         _folder().mkdir(parents=True, exist_ok=True)
         part = _folder() / f"{key}.{os.getpid()}.part"

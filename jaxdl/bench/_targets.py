@@ -1,7 +1,9 @@
 """Machines that programs are compiled for: names, published peaks, and how the compiler gets them.
 
-Peaks are those of dense products; `interconnect` is what one chip sends per second over all its
-links, which is half of the "bidirectional" figure of the data sheets.
+Peaks are those of dense products: half of what NVIDIA's data sheets give "with sparsity", and for
+B200's TF32 half of its bfloat16, which the sheet rounds down. `interconnect` is what one chip sends
+per second over all its links, which is half of the "bidirectional" figure of NVIDIA's sheets and of
+Google's pages.
 """
 
 import dataclasses
@@ -16,7 +18,7 @@ from typing import Any
 import jax
 
 GIB = 1 << 30
-_TPU_DOCS = "cloud.google.com/tpu/docs/"
+_TPU_DOCS = "docs.cloud.google.com/tpu/docs/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,7 @@ CHIPS: dict[str, Chip] = {
         ),
         _gpu(
             "b200", 2250e12, 1125e12, 75e12, 191_514_017_792, 7.7e12, 900e9, 50e9,
-            "NVIDIA HGX and DGX B200 data sheets (SXM 180 GB); 400 Gb/s a GPU",
+            "NVIDIA Blackwell data sheet (HGX B200, 180 GB); DGX B200 guide: 400 Gb/s a GPU",
             capability=(10, 0), core_count=148, shared=233472, clock_rate_ghz=1.965,
             l2_cache_size=132_644_864, fpus_per_core=128,
         ),

@@ -22,7 +22,7 @@ from jaxdl.train._make import (
     merge_metrics,
     per_example_gradients,
 )
-from jaxdl.train._planning import Training, intercepting, planning
+from jaxdl.train._planning import Training, intercepting, offer_plan, planning
 from jaxdl.train._profile import profiling
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
@@ -56,6 +56,7 @@ __all__ = [
     "make",
     "make_sweep",
     "merge_metrics",
+    "offer_plan",
     "per_example_gradients",
     "planning",
     "profiling",

@@ -2,7 +2,7 @@
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +11,10 @@ from jaxdl import data, parallel
 from jaxdl.train._make import Trainer
 from jaxdl.train._state import TrainState
 
-Planner = Callable[[Callable[..., Any], Any, Any, parallel.Layout | None], None]
+Planner = Callable[
+    [Callable[..., Any], tuple[Any, ...], Sequence[int], parallel.Layout | None], None
+]
+_PLANNER: contextvars.ContextVar[Planner | None] = contextvars.ContextVar("planner", default=None)
 
 
 class Training(NamedTuple):
@@ -64,12 +67,12 @@ def intercepting(taker: Taker) -> Iterator[None]:
 
 @contextlib.contextmanager
 def planning(planner: Planner) -> Iterator[None]:
-    """Inside, `fit` hands its step to `planner` before it compiles or trains anything.
+    """Inside, `fit` and `sweep` hand their step to `planner` before they compile or train anything.
 
     >>> import optax
     >>> from jaxdl import train
-    >>> def planner(step, state, batch, layout):
-    ...     print(batch["x"].shape)
+    >>> def planner(step, args, batch_argnums, layout):
+    ...     print(args[1]["x"].shape, batch_argnums)
     ...     raise SystemExit(0)
     >>> trainer = train.make(lambda *args, **options: None, optax.sgd(0.1))
     >>> state = trainer.init(jax.random.key(0), params=jax.numpy.array(0.0))
@@ -80,17 +83,53 @@ def planning(planner: Planner) -> Iterator[None]:
     SystemExit: 0
 
     Args:
-        planner: `(step, state, batch, layout)`, the state and the batch as shapes; it raises when
-            it is done, or `fit` goes on.
+        planner: `(step, args, batch_argnums, layout)`, the arguments as shapes; it raises when it
+            is done, or `fit` goes on.
     """
 
     def taker(training: Training) -> None:
         batch = data.host_batch(training.split, 0, batch_size=training.batch_size, seed=None)
-        state_shapes, batch_shapes = jax.eval_shape(lambda: (training.state, batch))
-        planner(training.trainer.step, state_shapes, batch_shapes, training.layout)
+        shapes = jax.eval_shape(lambda: (training.state, batch))
+        planner(training.trainer.step, shapes, (1,), training.layout)
 
-    with intercepting(taker):
-        yield
+    token = _PLANNER.set(planner)
+    try:
+        with intercepting(taker):
+            yield
+    finally:
+        _PLANNER.reset(token)
+
+
+def offer_plan(step: Callable[..., Any], *args: Any, batch_argnums: Sequence[int] = ()) -> None:
+    """Hands the step of a loop of one's own to `--plan`, where that was asked for.
+
+    >>> offer_plan(jax.numpy.sin, jax.numpy.ones(3))  # nobody plans: nothing happens
+
+    Args:
+        step: a pure function of arrays, jitted or not; what a loop takes again and again.
+        args: as it is called: arrays, shapes or numbers.
+        batch_argnums: arguments that are cut over the devices along their leading axis.
+    """
+    planner = _PLANNER.get()
+    if planner is not None:
+        planner(step, jax.eval_shape(lambda: args), batch_argnums, None)
+
+
+def offer_sweep(member: Callable[[Any], Trainer], columns: Any, batch: Any) -> None:
+    """Hands a step of all members together, as accelerators take it, to the planner."""
+    planner = _PLANNER.get()
+    if planner is None:
+        return
+
+    def start(hyper: Any, batch: Any) -> Any:
+        return member(hyper).init(jax.random.key(hyper.get("seed", 0)), batch)
+
+    def step(states: Any, hypers: Any, batch: Any) -> Any:
+        return jax.vmap(lambda state, hyper: member(hyper).step(state, batch))(states, hypers)
+
+    hypers, batch = jax.eval_shape(lambda: (columns, batch))
+    states = jax.eval_shape(jax.vmap(start, in_axes=(0, None)), hypers, batch)
+    planner(step, (states, hypers, batch), (0, 1), None)
 
 
 def offer(training: Training) -> None:

@@ -23,6 +23,7 @@ from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
+from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
 
 Hyper = Mapping[str, jax.Array]
@@ -180,6 +181,7 @@ def make_sweep(
     vectorize = ops.choose_vectorize(vectorize, jax.local_devices()[0].platform)
     rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
     example = data.host_batch(split, 0, batch_size=rows)
+    offer_sweep(member, columns, example)  # to `--plan`, which trains nothing
     one = _One(
         member, len(split), epochs, batch_size, rows, seed, example, eval_batch_size, after_epoch
     )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdl import bench, cli, plots
+from jaxdl import bench, cli, plots, train
 
 needs_gpu_compiler = pytest.mark.skipif(
     importlib.util.find_spec("jax_plugins") is None
@@ -171,11 +171,64 @@ def test_a_mistake_in_a_plan_is_one_sentence(args, message, capsys):
     assert error.count("error:") == 1
 
 
-def test_experiments_that_do_not_fit_say_so(capsys):
-    from experiments import ngram
+def test_a_command_given_again_reads_no_data_and_traces_nothing(tmp_path, monkeypatch, capsys):
+    from experiments import mlp_digits
 
+    def printed(out, *options):
+        args = ["--plan", "cpu", "--smoke", "--out", str(tmp_path / out), *options]
+        with pytest.raises(SystemExit) as ended:
+            cli.run(mlp_digits.main, mlp_digits.Config, args)
+        return ended.value.code, capsys.readouterr()
+
+    code, first = printed("first")
+    assert code == 0
+    monkeypatch.setattr(bench, "plan", lambda *args, **options: 1 / 0)
+    code, second = printed("second")
+    assert code == 0
+    assert "(compiled before)" in second.out
+    assert second.out.splitlines()[:5] == first.out.splitlines()[:5]
+    names = {path.name for path in (tmp_path / "first").iterdir()}
+    assert names == {path.name for path in (tmp_path / "second").iterdir()}
+    with pytest.raises(ZeroDivisionError):  # another option is another plan
+        printed("third", "--seed", "7")
+
+
+LOOPS = {
+    "word_vectors": {},
+    "fasttext": {},
+    "glove": {},
+    "recommend": {},
+    "recommend neumf": {"model": "neumf"},
+    "style_transfer": {"smoke": False, "size": 64, "width": 4},
+    "sweep": {},
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_of_their_own_offer_their_step(name, tmp_path):
+    offered = []
+
+    def planner(*given):
+        offered.append(given)
+        raise SystemExit(0)
+
+    module = importlib.import_module(f"experiments.{name.split()[0]}")
+    config = module.Config(**{"smoke": True, "out": tmp_path / "run", **LOOPS[name]})
+    with train.planning(planner), pytest.raises(SystemExit):
+        module.main(config)
+    ((step, args, batch_argnums, _),) = offered
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(args))
+    assert all(number < len(args) for number in batch_argnums)
+    after = jax.eval_shape(step, *args)  # it can be traced, and gives what it takes
+    shapes = [leaf.shape for leaf in jax.tree.leaves(args[0])]
+    assert [leaf.shape for leaf in jax.tree.leaves(after)][: len(shapes)] == shapes
+
+
+@pytest.mark.parametrize("name", ["svm", "edges", "ngram"])
+def test_what_trains_nothing_says_so_at_once(name, monkeypatch, capsys):
+    module = importlib.import_module(f"experiments.{name}")
     with pytest.raises(SystemExit):
-        cli.run(ngram.main, ngram.Config, ["--plan", "cpu", "--smoke"])
+        cli.run(module.main, module.Config, ["--plan", "cpu", "--smoke"])
     assert "no step to plan" in capsys.readouterr().err
 
 
