@@ -25,6 +25,7 @@ import ctypes
 import dataclasses
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import math
 import os
@@ -35,7 +36,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from jaxdl._interrupt import second_interrupt_ends
@@ -154,8 +155,7 @@ def _plan(main: Callable[[Any], Any], config: Any, targets: Sequence[str]) -> An
         bench.Target.parse(target)  # a typing mistake shows before data are read
     name = _name(main)
     folder = pathlib.Path(main.__globals__.get("__file__", "plans")).resolve().parent
-    scopes = [main.__globals__, *map(vars, _neighbors(folder))]
-    if not any(scope.get("train") is train for scope in scopes):
+    if not _trains(main.__globals__, folder):
         raise ValueError(f"{name} trains nothing by jaxdl.train: there is no step to plan")
     out = getattr(config, "out", None) or pathlib.Path("plans") / f"{name}-{'-'.join(targets)}"
     kept = _kept_plans(folder, name, config, targets)
@@ -258,10 +258,19 @@ def _end_plan(made: pathlib.Path, out: pathlib.Path) -> NoReturn:
     raise SystemExit(0)
 
 
-def _neighbors(folder: pathlib.Path) -> list[Any]:
-    """The modules in use that lie beside an experiment."""
-    files = {getattr(module, "__file__", None) or "": module for module in [*sys.modules.values()]}
-    return [module for file, module in files.items() if pathlib.Path(file).parent == folder]
+def _trains(
+    scope: Mapping[str, Any], folder: pathlib.Path, seen: frozenset[str] = frozenset()
+) -> bool:
+    """Whether a module, or one beside it that it uses, takes anything from jaxdl.train."""
+    for value in list(scope.values()):
+        name = str(getattr(value, "__name__" if inspect.ismodule(value) else "__module__", ""))
+        if name.startswith("jaxdl.train"):
+            return True
+        module = sys.modules.get(name)
+        beside = pathlib.Path(getattr(module, "__file__", None) or "/").parent == folder
+        if beside and name not in seen and _trains(vars(module), folder, seen | {name}):
+            return True
+    return False
 
 
 def _kept_plans(
