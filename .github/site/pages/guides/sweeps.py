@@ -101,7 +101,7 @@ print("seeds of each to find half a point:", verdict.seeds_for(0.005))
 # same pass:
 
 # %%
-hyper, state = swept.member(swept.best("test/accuracy"))
+hyper, state = chosen.member(best)
 images = data.images.to_unit({"image": splits["test"]["image"]})["image"]
 logits = models.MLP((32, 10)).apply({"params": state.params}, images, train=False)
 update = metrics.bootstrap(metrics.Accuracy.from_batch, resamples=500)
