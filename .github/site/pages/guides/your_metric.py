@@ -88,6 +88,9 @@ objective = objectives.supervised(
     metrics={
         "accuracy": metrics.Accuracy.from_batch,
         "ece": Calibration.from_batch,
+        "the library's": functools.partial(
+            metrics.CalibrationError.from_batch, bins=10
+        ),
     },
     preprocess=data.images.to_unit,
 )
