@@ -11,6 +11,8 @@
 
 # %%
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
