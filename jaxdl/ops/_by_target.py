@@ -26,8 +26,8 @@ def by_target(default: Kernel, kernels: Mapping[str, Kernel], *args: Any) -> Any
 
     Args:
         default: a differentiable function; the derivatives are its.
-        kernels: by platform, "cuda" or "tpu"; one whose tracing raises NotImplementedError or
-            RuntimeError (no cuDNN, say) is not used.
+        kernels: by platform, "cuda" or "tpu"; one that cannot be traced is not used (no cuDNN, or
+            Pallas under `shard_map` with `check_vma=True`, which it does not support).
         args: trees of arrays.
     """
     flat, tree = jax.tree.flatten(args)
@@ -107,7 +107,7 @@ def _uncut(ctx: Any) -> bool:
 def _applies(kernel: Callable, avals: Sequence) -> bool:
     try:
         jax.eval_shape(kernel, *avals)
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError, ValueError):
         return False
     return True
 

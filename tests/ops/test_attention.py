@@ -83,6 +83,7 @@ def test_values_and_gradients_are_those_of_torch(case, dtype):
 
 
 SEGMENTS = jnp.array([[1] * 4 + [2] * 5, [1] * 3 + [4] * 2 + [0] * 4])
+HALVES = jnp.tile(jnp.arange(S) // 2, (B, 1))
 FORMS = {
     "causal": {"causal": True},
     "lengths": {"lengths": jnp.array([9, 0])},
@@ -91,9 +92,7 @@ FORMS = {
     "mask": {"mask": jnp.asarray(np.random.default_rng(3).random((1, N, S, S)) < 0.4)},
     "keys": {"mask": jnp.asarray(np.random.default_rng(3).random((B, 1, 1, S)) < 0.4)},
     "bias": {"bias": jnp.asarray(normal(4, 1, N, S, S)), "causal": True},
-    "soft-cap": {
-        "soft_cap": 0.5, "positions": jnp.tile(jnp.arange(S) // 2, (B, 1)), "causal": True,
-    },
+    "soft-cap": {"soft_cap": 0.5, "causal": True, "positions": HALVES},
 }  # fmt: skip
 
 
@@ -109,8 +108,12 @@ def derivatives(options, qkv, direction):
     return out, tangent, grad, product, jax.vmap(jax.grad(loss))(twice)
 
 
-@pytest.mark.parametrize("form", ["chunked", "fused"])
-@pytest.mark.parametrize("case", FORMS)
+FUSED = ("causal", "lengths", "segments", "window")  # what a kernel may be asked for
+
+
+@pytest.mark.parametrize(
+    ("case", "form"), [*((c, "chunked") for c in FORMS), *((c, "fused") for c in FUSED)]
+)
 def test_every_form_has_the_values_and_derivatives_of_the_plain_one(case, form, monkeypatch):
     qkv = tuple(jnp.asarray(x) for x in inputs(S, S, heads=2))
     direction = tuple(jnp.asarray(normal(i, *x.shape)) for i, x in enumerate(qkv, start=7))
@@ -120,8 +123,6 @@ def test_every_form_has_the_values_and_derivatives_of_the_plain_one(case, form, 
         monkeypatch.setattr(_fused_attention, "CHUNK", 4)  # does not divide 9
         monkeypatch.setattr(_fused_attention, "MOST_SCORES", 0)
     else:
-        if case not in ("causal", "lengths", "segments", "window"):
-            pytest.skip("no kernel applies")
         monkeypatch.setattr(
             _fused_attention, "_kernels", lambda *_: {"cuda": None, "tpu": None}
         )  # the rules of derivatives, with the plain form on this CPU
@@ -130,17 +131,18 @@ def test_every_form_has_the_values_and_derivatives_of_the_plain_one(case, form, 
         np.testing.assert_allclose(g, w, rtol=1e-4, atol=2e-5)
 
 
-def lowered(platform, dtype="bfloat16", devices=1, grad=True, **options):
-    shape = (4, 512, 2, 64)
+def lowered(platform, dtype="bfloat16", devices=1, grad=True, shard_map=None, **options):
     mesh = make_mesh(devices=jax.devices()[:devices])
-    spread = NamedSharding(mesh, P(("replica", "data")))
-    x = jax.ShapeDtypeStruct(shape, dtype, sharding=spread)
+    spec = P(("replica", "data"))
+    x = jax.ShapeDtypeStruct((4, 512, 2, 64), dtype, sharding=NamedSharding(mesh, spec))
 
     def loss(q, k, v):
         return jnp.sum(ops.attention(q, k, v, **options).astype(jnp.float32))
 
-    function = jax.jit(jax.grad(loss, (0, 1, 2)) if grad else loss)
-    return function.trace(x, x, x).lower(lowering_platforms=(platform,)).as_text()
+    function = jax.grad(loss, (0, 1, 2)) if grad else loss
+    if shard_map is not None:
+        function = jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, **shard_map)
+    return jax.jit(function).trace(x, x, x).lower(lowering_platforms=(platform,)).as_text()
 
 
 @pytest.fixture
@@ -160,10 +162,32 @@ def test_each_target_gets_its_kernel():
         assert "cudnn$fmha" in text
         assert "Backward" in text
     assert "tpu_custom_call" in lowered("tpu", causal=True)
+    each = {"check_vma": False}
+    assert "tpu_custom_call" in lowered("tpu", devices=4, shard_map=each, causal=True)
     assert "tpu_custom_call" in lowered("tpu", dtype="float32", lengths=lengths)
     segments = jnp.ones((4, 512), jnp.int32)
     assert "tpu_custom_call" in lowered("tpu", causal=True, segments=segments)
     assert "custom_call" not in lowered("cpu", causal=True)
+
+
+@pytest.mark.parametrize("case", ["causal", "lengths", "segments"])
+def test_the_kernel_for_tpus_has_the_values_of_the_plain_form(case):
+    """Run by Pallas' interpreter; the blocks have 128 rows."""
+    from jax.experimental.pallas import tpu as pltpu
+
+    options = {"causal": case != "lengths"}
+    if case == "lengths":
+        options["lengths"] = jnp.array([130, 0])
+    if case == "segments":
+        row = np.repeat([1, 2, 0], [100, 120, 36])
+        options["segments"] = jnp.array([row, row[::-1]])
+    q, k, v = (jnp.asarray(x) for x in inputs(256, 256, heads=2))
+    segments = options.get("segments")
+    sight = _fused_attention.Sight(None, None, options.get("lengths"), segments, segments)
+    rules = _fused_attention.Rules(options["causal"], None, D**-0.5, None)
+    with pltpu.force_tpu_interpret_mode():
+        got = jax.jit(functools.partial(_fused_attention._pallas, rules))(q, k, v, sight)
+    np.testing.assert_allclose(got, ops.attention(q, k, v, **options), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.usefixtures("cudnn")
@@ -173,6 +197,8 @@ def test_where_no_kernel_applies_there_is_none():
             assert "custom_call" not in lowered(platform, grad=False, **options)
     assert "fmha" not in lowered("cuda", dtype="float32", causal=True)
     assert "tpu_custom_call" not in lowered("tpu", causal=True, window=8)
+    # Pallas cannot tell over which devices its results vary.
+    assert "tpu_custom_call" not in lowered("tpu", devices=4, shard_map={}, causal=True)
     # The compiler for TPUs cannot cut such a kernel over devices.
     assert "tpu_custom_call" not in lowered("tpu", causal=True, devices=4)
 
