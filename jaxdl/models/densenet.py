@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from jaxdl import ops
 from jaxdl.models._images import check_images
@@ -49,7 +50,7 @@ class DenseNet(linen.Module):
             return linen.relu(self.norm(name=name)(x, mask, train=train))
 
         x = rectified(conv(self.stem, 7, 2, 3, name="conv0")(images), "norm0")
-        x = ops.max_pool(x, 3, 2, padding=1)
+        x = checkpoint_name(ops.max_pool(x, 3, 2, padding=1), "block")
         for block, depth in enumerate(self.blocks, start=1):
             for i in range(1, depth + 1):
                 layer = f"denseblock{block}_denselayer{i}"
@@ -59,12 +60,13 @@ class DenseNet(linen.Module):
                     y = rectified(y, f"{layer}_norm2")
                 last = "conv1" if self.bottleneck is None else "conv2"
                 y = conv(self.growth, 3, padding=1, name=f"{layer}_{last}")(y)
+                y = checkpoint_name(y, "block")  # what `train.make(remat="block")` keeps
                 x = jnp.concatenate([x, y], axis=-1)
             self.sow("intermediates", f"denseblock{block}", x)
             if block < len(self.blocks):
                 x = rectified(x, f"transition{block}_norm")
                 x = conv(x.shape[-1] // 2, 1, name=f"transition{block}_conv")(x)
-                x = ops.avg_pool(x, 2)
+                x = checkpoint_name(ops.avg_pool(x, 2), "block")
         x = ops.global_avg_pool(rectified(x, "norm5"))
         return Dense(self.num_classes, dtype=self.dtype, name="head")(x)
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from jaxdl import ops
 from jaxdl.models._images import check_images, named
@@ -112,6 +113,7 @@ class ResNet(linen.Module):
         maps = {"stem": x}
         if self.stem == "imagenet":
             x = ops.max_pool(x, 3, 2, padding=1)
+        x = checkpoint_name(x, "block")
         for stage, depth in enumerate(self.stages):
             for i in range(depth):
                 x = self.block(
@@ -122,6 +124,7 @@ class ResNet(linen.Module):
                     dtype=self.dtype,
                     name=f"layer{stage + 1}_{i}",
                 )(x, mask, train=train)
+                x = checkpoint_name(x, "block")  # what `train.make(remat="block")` keeps
             self.sow("intermediates", f"layer{stage + 1}", x)
             maps[f"layer{stage + 1}"] = x
         if self.taps:

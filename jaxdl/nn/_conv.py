@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from jaxdl import ops
 from jaxdl._rows import by_rows
@@ -23,7 +24,7 @@ class Conv(linen.Module):
 
     One layer for every backend: on CPU `ops.conv` takes the formulation measured fastest for the
     shape, elsewhere XLA's own convolution. The parameters are named and laid out as in
-    `flax.linen.Conv`, so either can read the other's.
+    `flax.linen.Conv`, so either can read the other's. `train.make(remat="conv")` keeps the outputs.
 
     >>> layer, images = Conv(8, kernel_size=3, strides=2, padding=1), jnp.zeros((2, 32, 32, 3))
     >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), images)
@@ -52,7 +53,7 @@ class Conv(linen.Module):
             ops.conv, strides=self.strides, padding=self.padding,
             dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
-        return by_rows(conv, x, kernel, bias)
+        return checkpoint_name(by_rows(conv, x, kernel, bias), "conv")
 
 
 class ConvTranspose(linen.Module):
@@ -86,7 +87,8 @@ class ConvTranspose(linen.Module):
             ops.conv_transpose, strides=self.strides, padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
-        return by_rows(lambda x, k, b: add_bias(conv(x, k), b), x, kernel, bias)
+        y = by_rows(lambda x, k, b: add_bias(conv(x, k), b), x, kernel, bias)
+        return checkpoint_name(y, "conv")
 
 
 def _parameters(layer: Any, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:

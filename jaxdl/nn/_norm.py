@@ -25,6 +25,7 @@ from typing import Any
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec as P
 
 from jaxdl._rows import batch_axes, mapped
@@ -107,7 +108,8 @@ def _normalized(
     local = axis_name is not None and per_device
     used = batch_statistics(x, mask, axis_name=None if local else axis_name)
     shown = _averaged(*used, axis_name) if local and axis_name is not None else used
-    mean, var, _ = used
+    # Kept under any rematerialization by name: small, and what devices would exchange again.
+    mean, var = (checkpoint_name(value, "batch_statistics") for value in used[:2])
     scale, bias = scale_and_bias
     table = jnp.stack([mean, scale * jax.lax.rsqrt(var + epsilon), bias])
     # One array, so that all its gradients are one sum over devices.

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike
 
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell, State, Weights, outer_sum
@@ -312,7 +313,7 @@ class Recurrent(linen.Module):
                     dtype=self.dtype,
                     name=f"layer{layer}" + "_reverse" * direction,
                 )(x, tuple(s[layer * R + direction] for s in state), mask)
-                outputs.append(hs)
+                outputs.append(checkpoint_name(hs, "block"))
                 finals.append(final)
             x = jnp.concatenate(outputs, axis=-1) if R == 2 else outputs[0]
             if mask is not None:

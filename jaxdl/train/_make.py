@@ -16,7 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from jaxdl.metrics import Mean
 from jaxdl.objectives import Aux, Batch, Objective
-from jaxdl.train._remat import rematerialized
+from jaxdl.train._remat import Kept, keeping, rematerialized
 from jaxdl.train._state import TrainState
 
 Metrics = dict[str, Any]
@@ -52,7 +52,7 @@ def make(
     compute_dtype: Any = None,
     ema: float | None = None,
     skip_nonfinite: int | None = None,
-    remat: bool = False,
+    remat: bool | Kept = False,
     grad_norm: bool = False,
 ) -> Trainer:
     """Builds the trainer that descends on total / weight of `objective`.
@@ -79,7 +79,9 @@ def make(
             before they are added (Abadi et al. 2016); adds the metric "example_grad_norm", the
             mean norm over real examples. Batch statistics are refused: no example is alone there.
         compute_dtype: dtype of the parameters inside the objective (`jnp.bfloat16`); the master
-            copy, its gradient and the optimizer stay in float32.
+            copy, its gradient and the optimizer stay in float32. Over devices, layers of `jaxdl.nn`
+            sum gradients in float32 where the mesh is known (`parallel.Layout.known`, as in
+            `fit`); sums that the compiler places are in the dtype of the computation.
         ema: decay of a moving average of the parameters, kept in `state.ema` and evaluated with.
         skip_nonfinite: skips the update, all but the step counter, where loss or gradient is not
             finite, and counts it in `state.skipped` and the metric "skipped"; `fit` gives up after
@@ -87,7 +89,10 @@ def make(
         remat: keeps only a few activations for the backward pass, where the forward pass is
             narrowest, and computes the others again (Chen et al. 2016, arXiv:1604.06174). On
             accelerators it is less memory for about a third more arithmetic, on a CPU only the
-            latter.
+            latter. A name or several keep what `jax.ad_checkpoint.checkpoint_name` calls so: of
+            jaxdl's networks "block" (outputs of residual blocks, dense layers and recurrent
+            layers) or "conv" (outputs of convolutions: no product is computed again). A policy
+            of `jax.checkpoint_policies` is taken as it is.
         grad_norm: adds the metric "grad_norm", the norm before clipping.
     Raises: ValueError for options out of range.
     """
@@ -174,7 +179,7 @@ def _initialized(objective: Any, key: jax.Array, batch: Batch | None) -> tuple[A
 
 
 def _gradient(
-    objective: Callable, compute_dtype: Any, remat: bool, clip_example_norm: float | None
+    objective: Callable, compute_dtype: Any, remat: bool | Kept, clip_example_norm: float | None
 ) -> Callable:
     """`(params, model_state, batch, key) -> (gradient of the total, (Mean, Aux))`."""
 
@@ -186,7 +191,11 @@ def _gradient(
         mean, aux = objective(params, model_state, batch, key, train=True)
         return mean.total, (mean, aux)
 
-    function = rematerialized(total_of) if remat else total_of
+    function: Callable[..., Any] = total_of
+    if isinstance(remat, bool):
+        function = rematerialized(total_of) if remat else total_of
+    else:
+        function = keeping(total_of, remat)
     if clip_example_norm is None:
         return jax.grad(function, has_aux=True)
     return _clipped_example_gradient(function, clip_example_norm)

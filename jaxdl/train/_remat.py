@@ -8,13 +8,14 @@ GPUs and TPUs; XLA's compiler for CPUs gives every activation its own memory eit
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
+Kept = str | Sequence[str] | Callable[..., Any]
 _MOST_PLACES = 200
 _FUSED = frozenset(
     [
@@ -45,6 +46,7 @@ _FUSED = frozenset(
         "pad",
         "slice",
         "rev",
+        "name",
     ]
 )
 
@@ -62,6 +64,43 @@ def rematerialized(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.tree.unflatten(jax.tree.structure(shape), values)
 
     return cut
+
+
+def keeping(function: Callable[..., Any], kept: Kept) -> Callable[..., Any]:
+    """`function`, whose backward pass keeps what is named, or what a policy says.
+
+    The statistics of batch norm are kept as well: they are small, and devices would have to
+    exchange them again.
+
+    Args:
+        function: of pytrees of arrays.
+        kept: names given by `jax.ad_checkpoint.checkpoint_name`, or a policy such as those of
+            `jax.checkpoint_policies`.
+    """
+    if callable(kept):
+        return jax.checkpoint(function, policy=kept)
+    names = (kept,) if isinstance(kept, str) else tuple(kept)
+    policy = jax.checkpoint_policies.save_only_these_names(*names, "batch_statistics")
+    again = jax.checkpoint(function, policy=policy)
+
+    def checked(*args: Any) -> Any:
+        there = set(_names(jax.make_jaxpr(function)(*args).jaxpr))
+        for name in names:
+            if name not in there:
+                known = ", ".join(sorted(there)) or "no names"
+                raise ValueError(f"remat={name!r} names no block, the objective has {known}")
+        return again(*args)
+
+    return checked
+
+
+def _names(jaxpr: Any) -> Iterator[str]:
+    """Names in a program and in those that it calls."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "name":
+            yield eqn.params["name"]
+        for inner in core.jaxprs_in_params(eqn.params):
+            yield from _names(inner)
 
 
 def _run(closed: Any, args: list) -> list:

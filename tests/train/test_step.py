@@ -10,9 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, losses, metrics, objectives, train
+from jaxdl import data, losses, metrics, models, objectives, train
 from jaxdl.objectives import Aux
-from jaxdl.train._remat import rematerialized
+from jaxdl.train._remat import keeping, rematerialized
 from tests.references import reference
 from tests.train.problems import Net, blobs, objective, problem
 
@@ -216,6 +216,40 @@ def test_t28_rematerialization_keeps_less_and_changes_no_number():
     _, plain, _ = one_step(net=Net(dropout=0.5, batch_norm=True))
     _, again, _ = one_step(net=Net(dropout=0.5, batch_norm=True), remat=True)
     chex.assert_trees_all_close(again.params, plain.params, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kept", ["block", ("block", "conv"), jax.checkpoint_policies.dots_saveable], ids=str
+)
+def test_what_is_kept_for_the_backward_pass_changes_no_number(kept):
+    net = models.ResNet(4, (1, 1), width=4, stem="small")
+    image = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
+    batch = {"image": image, "label": np.arange(8) % 4, "mask": np.arange(8) < 7}
+    objective = objectives.supervised(net, losses.softmax_cross_entropy)
+    trainers = [train.make(objective, optax.sgd(0.1), remat=remat) for remat in (False, kept)]
+    state = trainers[0].init(jax.random.key(0), batch)
+    plain, again = (jax.jit(trainer.step)(state, batch)[0] for trainer in trainers)
+    chex.assert_trees_all_close(again.params, plain.params, atol=1e-6)
+    if not callable(kept):
+
+        def total(params):
+            return objective(params, state.model_state, batch, jax.random.key(0), train=True)[
+                0
+            ].total
+
+        assert kept_bytes(keeping(total, kept), state.params) < 0.8 * kept_bytes(
+            total, state.params
+        )
+
+
+def test_a_name_that_no_block_has_is_told_those_there_are():
+    net = models.ResNet(4, (1,), width=4, stem="small")
+    batch = {"image": np.zeros((2, 8, 8, 3)), "label": np.zeros(2, int), "mask": np.ones(2, bool)}
+    objective = objectives.supervised(net, losses.softmax_cross_entropy)
+    trainer = train.make(objective, optax.sgd(0.1), remat="blok")
+    state = jax.eval_shape(lambda: trainer.init(jax.random.key(0), batch))
+    with pytest.raises(ValueError, match="remat='blok' names no block, the objective has .*block"):
+        jax.eval_shape(trainer.step, state, batch)
 
 
 def test_t11_dropout_masks_differ_between_steps_and_keys_are_used_once():
