@@ -60,6 +60,11 @@ GRADIENT = ops.Gradient(IMAGE[..., 0], IMAGE[..., 0])
 # By room and name: some calls for each way that the function has through its products.
 CALLS = {
     "metrics": {
+        "bootstrap": [
+            lambda: metrics.bootstrap(metrics.Accuracy.from_batch, resamples=4)(
+                LOGITS, LABELS, index=np.arange(len(LABELS))
+            )
+        ],
         "Accuracy": [lambda: both(metrics.Accuracy.from_batch(LOGITS, LABELS))],
         "ApproximateAveragePrecision": [
             lambda: both(metrics.ApproximateAveragePrecision.from_batch(SCORES, SCORES > 0, bits=9))
@@ -175,6 +180,7 @@ CALLS = {
             lambda: classical.fit_ridge(X, Y, 0.1),
             lambda: classical.fit_ridge(X.T, X[0], 0.1),
         ],
+        "fit_temperature": [lambda: classical.fit_temperature(LOGITS, LABELS)],
         "ridge_path": [lambda: classical.ridge_path(X, Y, np.array([0.1, 0.2]))],
         "soft_threshold": [lambda: classical.soft_threshold(X, 0.1)],
         "fit_softmax": [lambda: classical.fit_softmax(X, LABELS, 0.1, num_classes=K)],
@@ -230,11 +236,15 @@ ON_HOST = {
     },
 }
 WITHOUT_PRODUCTS = {  # records and protocols, and what counts or compares on the host alone
-    "metrics": {"BLEU", "Metric", "d2l_bleu", },
+    "metrics": {
+        "BLEU", "Metric", "d2l_bleu", "Bootstrap", "Interval", "PairedDifference",
+        "bootstrap_states",
+    },
     "information": {"Association", "word_associations"},
     "decode": {"Decoded", "Penalty", "Step"},
     "classical": {
         "Folds", "KernelMachine", "Linear", "NGram", "Report", "Scores", "Verdict",
+        "conformal_interval", "conformal_quantile", "conformal_sets",  # on the host
         "confused_pairs", "diagnose", "growing", "k_folds", "fit_ngram", "train_test_split",
         "worst_examples",
     },

@@ -235,6 +235,7 @@ METRICS = {
 }
 METRICS_WITHOUT_SUMS = {  # counts of comparisons, whatever the scores are in, or host code
     "AUROC", "ApproximateAUROC", "ApproximateAveragePrecision", "AveragePrecision", "BLEU",
+    "Bootstrap", "Interval", "PairedDifference", "bootstrap", "bootstrap_states",
     "Collection", "ConfusionMatrix", "MeanAveragePrecision", "MeanIoU", "Metric",
     "PrecisionRecall", "Ranking", "Total", "d2l_bleu", "merge_stacked",
 }  # fmt: skip
