@@ -71,8 +71,8 @@ class Layout:
     >>> tuple(layout.batch.spec), tuple(layout.state(jnp.zeros((32, 64))).spec)
     ((('replica', 'data'),), (None, ('model', 'data')))
     >>> layout = Layout(of_four, rules=(("head/kernel", (None, "data")),))
-    >>> layout.state({"head": {"kernel": jnp.zeros((3, 8))}})["head"]["kernel"].spec
-    PartitionSpec(None, 'data')
+    >>> tuple(layout.state({"head": {"kernel": jnp.zeros((3, 8))}})["head"]["kernel"].spec)
+    (None, 'data')
 
     Raises: ValueError if a rule names an axis that the mesh lacks.
     """
