@@ -36,7 +36,10 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         *("convnets", "cifar", "finetune", "augmentation", "filters_learned", "ocr", "heartbeat"),
     ),
     "Detection, segmentation, style": ("anchors", "ssd", "fast_rcnn", "fcn", "style_transfer"),
-    "Language": ("ngram", "char_lm", "word_lm", "sentiment", "translation", "information"),
+    "Language": (
+        *("ngram", "char_lm", "word_lm", "transformer_lm", "sentiment", "translation"),
+        "information",
+    ),
     "Word vectors": ("word_vectors", "fasttext", "glove"),
     "Recommenders": ("movielens", "recommend"),
     "Classical image processing": ("image_filters", "edges"),

@@ -17,7 +17,8 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
-    "AnchorTargets", "Association", "Bootstrap", "CheckpointError", "Collective", "Comparison",
+    "AnchorTargets", "Association", "Bootstrap", "Cache", "CheckpointError", "Collective",
+    "Comparison",
     "DataError", "Decoded", "Detections", "Difference", "Divergence", "Entry", "Estimate",
     "Folds", "Gradient", "GradientReport", "Interrupted", "ItemLists", "KernelMachine", "Large",
     "LeafCheck", "Ledger", "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError",
@@ -26,6 +27,7 @@ SHOWN_ELSEWHERE = {
     "Result", "Run", "Scores", "Search", "SeedComparison", "Side", "Spectrum", "Study",
     "SweepResult", "Trainer", "Training", "TrainState", "Verdict", "Work", "diverge", "following",
     "keep_freed_memory", "main", "make_sweep", "record", "run", "use_compilation_cache",
+    "vit_from_torch", "gpt2_to_torch",
 }  # fmt: skip
 
 

@@ -21,11 +21,25 @@ from jaxdl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
 from jaxdl.models.sentiment import BiLSTMClassifier, GRUClassifier, TextCNN, with_vectors
 from jaxdl.models.signal import SignalCNN, SignalRNN
 from jaxdl.models.ssd import SSD300, L2Norm, Predictions, TinySSD
+from jaxdl.models.transformer import (
+    GPT2,
+    GPT_1300M,
+    Cache,
+    Transformer,
+    TransformerClassifier,
+    ViT,
+    ViT_S16,
+    gpt2_from_torch,
+    gpt2_to_torch,
+    vit_from_torch,
+)
 from jaxdl.models.translation import Seq2Seq, seq2seq_step
 from jaxdl.models.vgg import VGG, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
 
 __all__ = [
     "FCN",
+    "GPT2",
+    "GPT_1300M",
     "MLP",
     "RCNN",
     "SSD300",
@@ -40,6 +54,7 @@ __all__ = [
     "VGG19BN",
     "AlexNet",
     "BiLSTMClassifier",
+    "Cache",
     "DenseNet",
     "DenseNet121",
     "DenseNetSmall",
@@ -67,13 +82,20 @@ __all__ = [
     "SignalRNN",
     "TextCNN",
     "TinySSD",
+    "Transformer",
+    "TransformerClassifier",
+    "ViT",
+    "ViT_S16",
     "fcn8s",
     "fcn16s",
     "fcn32s",
     "features",
+    "gpt2_from_torch",
+    "gpt2_to_torch",
     "seq2seq_step",
     "style",
     "token_step",
+    "vit_from_torch",
     "weights",
     "with_vectors",
 ]

@@ -105,8 +105,10 @@ class LanguageModel(linen.Module):
         return tuple(jnp.zeros(shape) for _ in range(self.cell.num_states))
 
 
-def token_step(model: LanguageModel, params: Any) -> Callable[[State, jax.Array], Any]:
+def token_step(model: Any, params: Any) -> Callable[[Any, jax.Array], Any]:
     """`step(state, token [B]) -> (state, logits [B, V])`, what `jaxdl.decode` asks for.
+
+    Of a `LanguageModel`, or of a `Transformer`, whose state is its cache.
 
     >>> model, token = LanguageModel(vocab_size=5, hidden_size=8), jnp.array([1, 2])
     >>> init = lambda: model.init(jax.random.key(0), token[:, None], train=False)["params"]
@@ -116,7 +118,7 @@ def token_step(model: LanguageModel, params: Any) -> Callable[[State, jax.Array]
     ((1, 2, 8), (2, 5))
     """
 
-    def step(state: State, token: jax.Array) -> tuple[State, jax.Array]:
+    def step(state: Any, token: jax.Array) -> tuple[Any, jax.Array]:
         outputs: Any = model.apply({"params": params}, token[:, None], state, train=False)
         logits, state = outputs
         return state, logits[:, 0]

@@ -3,10 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from experiments import bptt, char_lm, ngram, word_lm
+from experiments import bptt, char_lm, ngram, transformer_lm, word_lm
 
 
-@pytest.mark.parametrize("experiment", [char_lm, word_lm], ids=["char_lm", "word_lm"])
+@pytest.mark.parametrize(
+    "experiment", [char_lm, word_lm, transformer_lm], ids=["char_lm", "word_lm", "transformer_lm"]
+)
 def test_language_model_learns_and_leaves_a_record(experiment, tmp_path):
     folder = tmp_path / "run"
     results = experiment.main(experiment.Config(smoke=True, out=folder))
