@@ -1,6 +1,6 @@
 # ---
 # title: Translation and attention
-# rows: ["encoder and decoder", "^attention$", "batched products, masked"]
+# rows: ["encoder and decoder", "^attention$", "attention alone", "batched products, masked"]
 # ---
 
 # %% [markdown]
