@@ -7,21 +7,19 @@ from outside and continues from its last checkpoint.
 
 import atexit
 import dataclasses
-import hashlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxdl.parallel import _meeting
+
 HEARTBEAT_SECONDS = 10  # without a sign of life, a process counts as dead
-JOIN_SECONDS = 60  # for all processes to be there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +62,13 @@ def initialize(launch: Launch, *, advice: str = "run the same command again") ->
     if launch.coordinator != "auto":
         if launch.processes is None or launch.process_id is None:
             raise ValueError("a coordinator HOST:PORT needs processes and process_id as well")
+        if launch.processes < 1:
+            raise ValueError(f"processes must be at least 1, got {launch.processes}")
         if not 0 <= launch.process_id < launch.processes:
             raise ValueError(
                 f"process_id must lie in 0..{launch.processes - 1}, got {launch.process_id}"
             )
-        _check_coordinator(launch.coordinator, is_first=launch.process_id == 0)
+        _meeting.meet(launch.coordinator, launch.processes, launch.process_id)
         options = {
             "coordinator_address": launch.coordinator,
             "num_processes": launch.processes,
@@ -77,44 +77,13 @@ def initialize(launch: Launch, *, advice: str = "run the same command again") ->
     try:
         jax.distributed.initialize(
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            initialization_timeout=JOIN_SECONDS,
+            initialization_timeout=_meeting.JOIN_SECONDS,
             **options,
         )
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(f"cannot join the run at {launch.coordinator}: {first}") from error
     _leave_advice(f"process {jax.process_index()} was ended with the others; {advice}")
-
-
-def _check_coordinator(address: str, *, is_first: bool) -> None:
-    """Finds out in Python what would make JAX abort the process: no one there, or a stale one.
-
-    Raises: ValueError if the address is not HOST:PORT; in the first process if the port is taken;
-        in the others without an answer for `JOIN_SECONDS`.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"coordinator must be HOST:PORT, got {address!r}")
-    if is_first:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", int(port)))
-            except OSError as error:
-                message = f"port {port} is taken ({error.strerror}): an earlier run may be alive"
-                raise ValueError(message) from error
-        return
-    deadline = time.monotonic() + JOIN_SECONDS
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=5).close()
-            return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ValueError(
-                    f"no answer from the coordinator {address} ({error}): is process 0 running?"
-                ) from error
-            time.sleep(0.2)
 
 
 def _leave_advice(text: str) -> None:
@@ -137,24 +106,34 @@ def _leave_advice(text: str) -> None:
 
 
 def agree(config: Any) -> None:
-    """Checks that all processes were given the same configuration.
+    """Checks that all processes were given the same configuration, a dataclass or a dict.
 
     >>> agree({"learning_rate": 0.1}) is None  # one process agrees with itself
     True
 
-    Raises: ValueError in every process if one differs.
+    Raises: ValueError in every process, naming the options that differ.
     """
     if jax.process_count() == 1:
         return
     from jax.experimental import multihost_utils
 
-    text = json.dumps(config, sort_keys=True, default=str)
-    digest = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.int32)
-    everyone = multihost_utils.process_allgather(digest)
-    different = np.flatnonzero((everyone != everyone[0]).any(axis=1))
-    if len(different):
+    is_record = dataclasses.is_dataclass(config) and not isinstance(config, type)
+    options = dataclasses.asdict(config) if is_record else config
+    text = json.dumps(options, sort_keys=True, default=str).encode()
+    length = int(np.max(multihost_utils.process_allgather(np.array(len(text), np.int32))))
+    padded = np.frombuffer(text.ljust(length), np.uint8)
+    everyone = multihost_utils.process_allgather(padded)
+    found = [json.loads(bytes(row.astype(np.uint8))) for row in everyone]
+    different = [
+        f"{name} is {found[0].get(name)!r} in process 0, {other.get(name)!r} in process {i}"
+        for i, other in enumerate(found)
+        for name in {**found[0], **other}
+        if found[0].get(name) != other.get(name)
+    ]
+    if different:
+        more = f" and {len(different) - 4} more" if len(different) > 4 else ""
         raise ValueError(
-            f"processes disagree on the configuration: {different.tolist()} differ from process 0"
+            f"processes disagree on the configuration: {'; '.join(different[:4])}{more}"
         )
 
 

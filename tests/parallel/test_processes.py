@@ -1,5 +1,6 @@
 """Several processes: one training, a checkpoint for any number of them, and one end."""
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from jaxdl import parallel, runs
+from jaxdl.parallel import _meeting
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -116,7 +118,61 @@ def test_processes_that_disagree_say_so(tmp_path):
     codes, outputs = finish(start(tmp_path / "run", 2, different=("--learning-rate", "0.3")))
     assert codes == [2, 2], outputs
     for output in outputs:
-        assert "error: processes disagree on the configuration: [1] differ from process 0" in output
+        assert "disagree on the configuration: learning_rate is 0.2 in process 0, 0.3 in" in output
+
+
+def meet(told):
+    """What processes hear that are told these numbers: how many there are, and the own one."""
+    address = f"127.0.0.1:{free_port()}"
+
+    def hear(processes, process_id):
+        try:
+            _meeting.meet(address, processes, process_id)
+            return "go"
+        except ValueError as error:
+            return str(error)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        heard = [pool.submit(hear, *numbers) for numbers in told]
+        heard[0].result()
+        with socket.create_server(("127.0.0.1", int(address.split(":")[1]))):  # as JAX would
+            return [found.result() for found in heard]
+
+
+def test_processes_that_were_told_the_same_meet():
+    assert meet([(3, 0), (3, 2), (3, 1)]) == ["go"] * 3
+    assert meet([(1, 0)]) == ["go"]
+
+
+@pytest.mark.parametrize("first, second", [(2, 3), (3, 2)])
+def test_processes_told_different_numbers_say_so(first, second):
+    sentence = f"process 1 was started as one of {second} processes, process 0 as one of {first}"
+    assert meet([(first, 0), (second, 1)]) == [sentence] * 2
+
+
+def test_a_number_that_is_given_twice_is_named():
+    told = meet([(3, 0), (3, 1), (3, 1)])
+    assert told == ["two processes were started with process_id 1"] * 3
+
+
+def test_those_who_do_not_come_are_named(monkeypatch):
+    monkeypatch.setattr(_meeting, "JOIN_SECONDS", 1)
+    told = meet([(5, 0), (5, 2)])
+    assert told == ["of 5 processes, those numbered [1, 3, 4] did not come within 1 s"] * 2
+
+
+def test_strangers_at_the_port_are_let_pass():
+    port = free_port()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(_meeting.meet, f"127.0.0.1:{port}", 2, 0)
+        for said in (b"GET / HTTP/1.1\r\n\r\n", b"", b"PRI * HTTP/2.0\r\n", b"\xff\xfe\n"):
+            with _meeting._reach(("127.0.0.1", port)) as stranger:
+                stranger.sendall(said)
+                stranger.shutdown(socket.SHUT_WR)
+        second = pool.submit(_meeting.meet, f"127.0.0.1:{port}", 2, 1)
+        assert first.result() is None
+        with socket.create_server(("127.0.0.1", port)):
+            assert second.result() is None
 
 
 @pytest.mark.parametrize(
@@ -125,7 +181,9 @@ def test_processes_that_disagree_say_so(tmp_path):
         ({"processes": 2}, "need a coordinator"),
         ({"coordinator": "h:1", "processes": 2}, "needs processes and process_id as well"),
         ({"coordinator": "h:1", "processes": 2, "process_id": 2}, r"must lie in 0..1, got 2"),
-        ({"coordinator": "h", "processes": 2, "process_id": 1}, "must be HOST:PORT, got 'h'"),
+        ({"coordinator": "h:1", "processes": -2, "process_id": 0}, "at least 1, got -2"),
+        ({"coordinator": "h", "processes": 2, "process_id": 1}, "HOST:PORT with .*, got 'h'"),
+        ({"coordinator": "h:99999", "processes": 2, "process_id": 0}, "got 'h:99999'"),
     ],
 )
 def test_half_a_launch_is_named(launch, message):
@@ -140,6 +198,6 @@ def test_a_coordinator_that_is_stale_or_absent_is_named(monkeypatch):
         launch = parallel.Launch(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0)
         with pytest.raises(ValueError, match=r"port \d+ is taken .*an earlier run may be alive"):
             parallel.initialize(launch)
-    monkeypatch.setattr("jaxdl.parallel._processes.JOIN_SECONDS", 0.5)
+    monkeypatch.setattr("jaxdl.parallel._meeting.JOIN_SECONDS", 0.5)
     with pytest.raises(ValueError, match="no answer from the coordinator .*is process 0"):
         parallel.initialize(parallel.Launch(f"127.0.0.1:{free_port()}", 2, 1))

@@ -1,0 +1,131 @@
+"""Processes meet at the coordinator's port before JAX does, and compare what they were told.
+
+JAX waits without a word for a process that never comes, aborts one that comes twice, and trains on
+where two were told different numbers of processes. Here the first process listens at the address
+that JAX will use, the others say who they are, and all of them hear the same verdict.
+"""
+
+import contextlib
+import socket
+import time
+
+JOIN_SECONDS = 60  # for all processes to be there
+_GREETING = "jaxdl"
+_GO = "go"
+
+
+def meet(address: str, processes: int, process_id: int) -> None:
+    """Returns in every process once all of them are there; then the port is free for JAX.
+
+    Raises: ValueError if the address is not HOST:PORT, the port is taken, somebody does not come
+        within `JOIN_SECONDS`, comes twice, or was told another number of processes.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port[:9]) < 2**16:
+        raise ValueError(f"coordinator must be HOST:PORT with a port up to 65535, got {address!r}")
+    if process_id == 0:
+        _receive(int(port), processes)
+    else:
+        _introduce((host.strip("[]"), int(port)), processes, process_id)
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        with contextlib.suppress(OSError):  # as where IPv6 is switched off
+            if socket.has_dualstack_ipv6():
+                return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
+    except OSError as error:
+        message = f"port {port} is taken ({error.strerror}): an earlier run may be alive"
+        raise ValueError(message) from error
+
+
+def _receive(port: int, processes: int) -> None:
+    """The first process: waits for all others, and tells them whether to go on."""
+    others: set[int] = set()
+    listening: list[socket.socket] = []
+    with contextlib.ExitStack() as stack:
+        verdict = None
+        with _listen(port) as listener:
+            deadline = time.monotonic() + JOIN_SECONDS
+            while len(others) < processes - 1 and verdict is None:
+                listener.settimeout(max(deadline - time.monotonic(), 0.001))
+                try:
+                    connection = stack.enter_context(listener.accept()[0])
+                except TimeoutError:
+                    missing = sorted(set(range(1, processes)) - others)
+                    verdict = (
+                        f"of {processes} processes, those numbered {missing[:9]} did not come "
+                        f"within {JOIN_SECONDS:.0f} s"
+                    )
+                    break
+                if (told := _hear(connection)) is None:
+                    continue
+                listening.append(connection)
+                if (verdict := _compare(told, processes, others)) is None:
+                    others.add(told[1])
+        for connection in listening:
+            with contextlib.suppress(OSError):  # whoever left will be missed by JAX
+                connection.sendall(f"{verdict or _GO}\n".encode())
+    if verdict is not None:
+        raise ValueError(verdict)
+
+
+def _hear(connection: socket.socket) -> tuple[int, int] | None:
+    """The number of processes and the own one of who has come; None for anybody else."""
+    try:
+        connection.settimeout(5)
+        greeting, processes, process_id = _read_line(connection).split()
+        return (int(processes), int(process_id)) if greeting == _GREETING else None
+    except (OSError, ValueError):  # a scan of ports, or a left-over of an earlier run
+        return None
+
+
+def _compare(told: tuple[int, int], processes: int, others: set[int]) -> str | None:
+    count, process_id = told
+    if count != processes:
+        return (
+            f"process {process_id} was started as one of {count} processes, process 0 as one of "
+            f"{processes}"
+        )
+    if process_id in others:
+        return f"two processes were started with process_id {process_id}"
+    return None
+
+
+def _introduce(place: tuple[str, int], processes: int, process_id: int) -> None:
+    """Any other process: says who it is, hears the verdict, and waits for JAX at the port."""
+    with _reach(place) as connection:
+        try:
+            connection.sendall(f"{_GREETING} {processes} {process_id}\n".encode())
+            connection.settimeout(2 * JOIN_SECONDS)
+            verdict = _read_line(connection)
+        except OSError as error:
+            raise ValueError(_unanswered(place, error)) from error
+    if verdict != _GO:
+        raise ValueError(verdict or _unanswered(place, "it closed the connection"))
+    _reach(place).close()
+
+
+def _reach(place: tuple[str, int]) -> socket.socket:
+    deadline = time.monotonic() + JOIN_SECONDS
+    while True:
+        try:
+            return socket.create_connection(place, timeout=5)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ValueError(_unanswered(place, error)) from error
+            time.sleep(0.2)
+
+
+def _unanswered(place: tuple[str, int], why: object) -> str:
+    return f"no answer from the coordinator {place[0]}:{place[1]} ({why}): is process 0 running?"
+
+
+def _read_line(connection: socket.socket) -> str:
+    content = b""
+    while not content.endswith(b"\n") and len(content) < 1000:
+        if not (part := connection.recv(1000)):
+            break
+        content += part
+    return content.decode(errors="replace").strip()
