@@ -8,6 +8,8 @@ Conventions (they differ between books and libraries):
   `ended` tells them apart. What follows an end token is filled with end tokens.
 - At every step a beam holds the K best of both kinds, ended and live, by that score. Hence a beam
   as wide as the space of sequences finds what exhaustive search finds, and a beam of one is greedy.
+- With `finished_only` ended sequences leave the beam and do not compete with those that go on: what
+  counts is the K best that ended at any step, and those that were cut off are dropped.
 
 Every function runs under `jit` and searches a whole batch in one loop of fixed length; an example's
 result does not depend on the others. At least one logit of each row must be finite, and none +inf
@@ -112,6 +114,7 @@ def beam_search(
     beam_size: int,
     end_id: int,
     penalty: Penalty | None = None,
+    finished_only: bool = False,
     carry_axis: int = 0,
 ) -> Decoded:
     """Keeps the K best sequences at every step.
@@ -132,6 +135,7 @@ def beam_search(
         beam_size: K.
         end_id: the token that ends a sequence.
         penalty: of length, see above; `power_penalty()` by default. It may give 0 to no length.
+        finished_only: the result holds sequences that ended, and no other.
         carry_axis: 1 for the state of `nn.Recurrent`, which has layers first.
     Returns: `Decoded` with tokens `[B, K, N]`, best first.
     """
@@ -145,17 +149,25 @@ def beam_search(
     def pick(x: jax.Array, parent: jax.Array) -> jax.Array:  # [B, K, ...] by [B, K]
         return jax.vmap(lambda x, p: x[p])(x, parent)
 
-    def body(state: Any, n: jax.Array) -> tuple[Any, None]:
-        carry, token, total, length, ended, tokens = state
+    def expand(carry: Any, token: jax.Array, total: jax.Array) -> tuple[Any, ...]:
+        """The K best continuations `[B, K]` of all beams: sums, parents and tokens."""
         carry, logits = step(carry, token.reshape(B * K))
         logits = logits.reshape(B, K, -1).astype(jnp.float32)
-        V = logits.shape[-1]
         blocks = block_maxima(logits)
         top = jnp.max(blocks, axis=-1)
         log_z = top + jnp.log(jnp.sum(jnp.exp(logits - top[..., None]), axis=-1))
-        offset = jnp.where(ended, -jnp.inf, total - log_z)
-        live, index = top_k_of_rows(logits, blocks, offset, K)
+        live, index = top_k_of_rows(logits, blocks, total - log_z, K)
+        return carry, live, index // logits.shape[-1], index % logits.shape[-1]
 
+    def follow(carry: Any, parent: jax.Array) -> Any:
+        flat = (rows + parent).reshape(B * K)
+        return jax.tree.map(lambda x: jnp.take(x, flat, axis=carry_axis), carry)
+
+    def body(state: Any, n: jax.Array) -> tuple[Any, None]:
+        carry, token, total, length, ended, tokens = state
+        carry, live, live_parent, live_token = expand(
+            carry, token, jnp.where(ended, -jnp.inf, total)
+        )
         # The best K continuations of live beams and the K that ended before, on one scale.
         scale = penalty((n + 1).astype(jnp.float32))
         old = jnp.where(
@@ -164,9 +176,11 @@ def beam_search(
         scores, winner = jax.lax.top_k(jnp.concatenate([live / scale, old], axis=1), K)
         is_old = winner >= K
         from_live = jnp.minimum(winner, K - 1)
-        index = jnp.take_along_axis(index, from_live, axis=1)
-        parent = jnp.where(is_old, winner - K, index // V)
-        token = jnp.where(is_old, end_id, index % V).astype(jnp.int32)
+        parent, token = (
+            jnp.take_along_axis(x, from_live, axis=1) for x in (live_parent, live_token)
+        )
+        parent = jnp.where(is_old, winner - K, parent)
+        token = jnp.where(is_old, end_id, token).astype(jnp.int32)
         gained = jnp.take_along_axis(live, from_live, axis=1)
         total = jnp.where(is_old, jnp.take_along_axis(total, parent, axis=1), gained)
         exists = scores > -jnp.inf
@@ -174,9 +188,21 @@ def beam_search(
         length = jnp.where(is_old, jnp.take_along_axis(length, parent, axis=1), n + 1)
         ended = exists & (is_old | (token == end_id))
         tokens = pick(tokens, parent).at[:, :, n].set(jnp.where(exists, token, end_id))
-        flat = (rows + parent).reshape(B * K)
-        carry = jax.tree.map(lambda x: jnp.take(x, flat, axis=carry_axis), carry)
-        return (carry, token, total, length, ended, tokens), None
+        return (follow(carry, parent), token, total, length, ended, tokens), None
+
+    def body_finished(state: Any, n: jax.Array) -> tuple[Any, None]:
+        carry, token, total, tokens, (scores, length, done) = state
+        carry, total, parent, token = expand(carry, token, total)
+        exists = total > -jnp.inf
+        token = jnp.where(exists, token, end_id).astype(jnp.int32)
+        tokens = pick(tokens, parent).at[:, :, n].set(token)
+        ends = exists & (token == end_id)
+        new = jnp.where(ends, total / penalty((n + 1).astype(jnp.float32)), -jnp.inf)
+        scores, winner = jax.lax.top_k(jnp.concatenate([scores, new], axis=1), K)
+        length = pick(jnp.concatenate([length, jnp.full((B, K), n + 1)], axis=1), winner)
+        done = pick(jnp.concatenate([done, tokens], axis=1), winner)
+        total = jnp.where(ends, -jnp.inf, total)
+        return (follow(carry, parent), token, total, tokens, (scores, length, done)), None
 
     carry = jax.tree.map(lambda x: jnp.repeat(x, K, axis=carry_axis), carry)
     token = jnp.broadcast_to(start.astype(jnp.int32)[:, None], (B, K))
@@ -184,6 +210,13 @@ def beam_search(
     total = jnp.broadcast_to(jnp.where(jnp.arange(K) == 0, 0.0, -jnp.inf), (B, K))
     length = jnp.zeros((B, K), jnp.int32)
     tokens = jnp.full((B, K, N), end_id, jnp.int32)
+    if finished_only:
+        pool = jnp.full((B, K), -jnp.inf), length, tokens
+        state, _ = jax.lax.scan(body_finished, (carry, token, total, tokens, pool), jnp.arange(N))
+        scores, length, tokens = state[-1]
+        found = scores > -jnp.inf
+        tokens = jnp.where(found[..., None], tokens, end_id)
+        return Decoded(tokens, scores, jnp.where(found, length, 0), found)
     first = (carry, token, total, length, length > 0, tokens)
     (_, _, total, length, ended, tokens), _ = jax.lax.scan(body, first, jnp.arange(N))
     exists = total > -jnp.inf

@@ -7,12 +7,12 @@ computes nothing; without it the same calls give arrays.
 
 from jaxdl.models import style, weights
 from jaxdl.models._images import features
-from jaxdl.models.alexnet import AlexNet
+from jaxdl.models.alexnet import AlexNet, AlexNet2012
 from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
 from jaxdl.models.fcn import FCN, fcn8s, fcn16s, fcn32s
-from jaxdl.models.googlenet import GoogLeNet, Inception
+from jaxdl.models.googlenet import GoogLeNet, GoogLeNetPlain, Inception
 from jaxdl.models.language import LanguageModel, LSTMLarge, LSTMMedium, LSTMSmall, token_step
-from jaxdl.models.lenet import LeNet, LeNetSigmoid
+from jaxdl.models.lenet import LeNet, LeNetSigmoid, LeNetUnpadded
 from jaxdl.models.mlp import MLP
 from jaxdl.models.mnist_cnn import MnistCNN
 from jaxdl.models.nin import NiN
@@ -53,6 +53,7 @@ __all__ = [
     "VGG19",
     "VGG19BN",
     "AlexNet",
+    "AlexNet2012",
     "BiLSTMClassifier",
     "Cache",
     "DenseNet",
@@ -61,6 +62,7 @@ __all__ = [
     "FastRCNN",
     "GRUClassifier",
     "GoogLeNet",
+    "GoogLeNetPlain",
     "Inception",
     "L2Norm",
     "LSTMLarge",
@@ -69,6 +71,7 @@ __all__ = [
     "LanguageModel",
     "LeNet",
     "LeNetSigmoid",
+    "LeNetUnpadded",
     "MnistCNN",
     "NiN",
     "Predictions",

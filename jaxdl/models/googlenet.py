@@ -73,6 +73,7 @@ class GoogLeNet(linen.Module):
     )
     third_kernel: int = 3
     last_pool: int = 2  # window of the pool before block 5a
+    pool_padding: int = 0  # of the pools between blocks; with 0 they round up
     dropout: float = 0.2
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
@@ -86,13 +87,14 @@ class GoogLeNet(linen.Module):
         """
         check_images(images, "GoogLeNet", 31)
         conv = functools.partial(_Conv, norm=self.norm, dtype=self.dtype, mask=mask, train=train)
-        pool = functools.partial(ops.max_pool, window=3, strides=2, ceil_mode=True)
+        ends: dict[str, Any] = {"padding": self.pool_padding, "ceil_mode": not self.pool_padding}
+        pool = functools.partial(ops.max_pool, window=3, strides=2, **ends)
         x = pool(conv(64, 7, 2, 3, name="conv1")(images))
         x = conv(192, 3, padding=1, name="conv3")(conv(64, 1, name="conv2")(x))
         x = pool(x)
         for name, widths in INCEPTIONS.items():
             if name == "5a":
-                x = ops.max_pool(x, self.last_pool, 2, ceil_mode=True)
+                x = pool(x, window=self.last_pool)
             elif name == "4a":
                 x = pool(x)
             x = Inception(widths, conv, self.third_kernel, name=f"inception{name}")(x)
@@ -105,6 +107,11 @@ class GoogLeNet(linen.Module):
         if path == "head":
             return "fc"
         return re.sub(r"branch(\d)_(\d)", r"branch\1.\2", path).replace("/", ".")
+
+
+GoogLeNetPlain = functools.partial(
+    GoogLeNet, norm=None, third_kernel=5, last_pool=3, pool_padding=1, dropout=0.0
+)
 
 
 class _Conv(linen.Module):

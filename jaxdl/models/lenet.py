@@ -1,5 +1,5 @@
 """LeNet: LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document
-recognition, 1998, fig. 2, in the two forms that are in use."""
+recognition, 1998, fig. 2, in the forms that are in use."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,8 @@ class LeNet(linen.Module):
 
     The first convolution is same-padded, the second one is not, so that 28x28 gives the published
     maps 28-14-10-5. Where the map has come down to fewer than 6 pixels a side (images below 12),
-    the second one is same-padded too.
+    the second one is same-padded too. Without `padded` neither is: 24-12-8-4, images of 16x16 or
+    more.
 
     >>> model, images = LeNet(num_classes=10), jnp.zeros((1, 28, 28, 1))
     >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
@@ -30,16 +31,18 @@ class LeNet(linen.Module):
     num_classes: int
     activation: Callable[[jax.Array], jax.Array] = linen.relu
     pool: Callable[..., jax.Array] = ops.max_pool
+    padded: bool = True  # the first convolution
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
 
     @linen.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Maps images `[B, H, W, C]`, at least 4x4, to logits `[B, K]`; `train` changes nothing."""
-        check_images(images, "LeNet", 4)
+        check_images(images, "LeNet", 4 if self.padded else 16)
         conv = functools.partial(Conv, kernel_size=5, dtype=self.dtype)
         dense = functools.partial(linen.Dense, dtype=self.dtype)
         pool = functools.partial(self.pool, window=2)
-        x = pool(self.activation(conv(6, padding="SAME", name="conv1")(images)))
+        first = "SAME" if self.padded else "VALID"
+        x = pool(self.activation(conv(6, padding=first, name="conv1")(images)))
         padding = "VALID" if min(x.shape[1:3]) > 5 else "SAME"
         x = pool(self.activation(conv(16, padding=padding, name="conv2")(x)))
         x = jnp.reshape(x, (x.shape[0], -1))
@@ -49,3 +52,4 @@ class LeNet(linen.Module):
 
 
 LeNetSigmoid = functools.partial(LeNet, activation=linen.sigmoid, pool=ops.avg_pool)
+LeNetUnpadded = functools.partial(LeNet, activation=linen.sigmoid, padded=False)

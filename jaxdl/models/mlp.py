@@ -21,7 +21,7 @@ class MLP(linen.Module):
     """
 
     features: Sequence[int]  # widths of the layers after the input, the outputs last
-    activation: Callable[[jax.Array], jax.Array] = linen.relu
+    activation: Callable[..., Any] = linen.relu  # a function, or a module's class: `nn.PReLU`
     dropout: float = 0.0  # share of each hidden layer that is dropped in training
     kernel_init: Any = linen.initializers.lecun_normal()
 
@@ -33,6 +33,9 @@ class MLP(linen.Module):
         x = jnp.reshape(x, (x.shape[0], -1))
         for i, width in enumerate(self.features[:-1]):
             x = linen.Dense(width, kernel_init=self.kernel_init, name=f"dense{i + 1}")(x)
-            x = self.activation(x)
+            if isinstance(self.activation, type):  # with parameters of its own in every layer
+                x = self.activation(name=f"activation{i + 1}")(x)
+            else:
+                x = self.activation(x)
             x = linen.Dropout(self.dropout, deterministic=not train)(x)
         return linen.Dense(self.features[-1], kernel_init=self.kernel_init, name="head")(x)

@@ -23,6 +23,7 @@ class BasicBlock(linen.Module):
     stride: int
     norm: Callable[..., linen.Module]
     preactivation: bool = False
+    norm_shortcut: bool = True
     dtype: jnp.dtype | None = None
     expansion: ClassVar[int] = 1
     kernels: ClassVar[tuple[int, ...]] = (3, 3)
@@ -46,7 +47,7 @@ class BasicBlock(linen.Module):
             y = x
             if resized:
                 x = conv(out, 1, self.stride, name="downsample_conv")(x)
-                x = normalize(x, "downsample_bn")
+                x = normalize(x, "downsample_bn") if self.norm_shortcut else x
         strided = last - 1  # torchvision strides in the 3x3 convolution, not in the first 1x1
         for i, kernel in enumerate(self.kernels, start=1):
             y = conv(
@@ -88,6 +89,7 @@ class ResNet(linen.Module):
     width: int = 64  # channels of the first stage; each further one has twice as many
     stem: Literal["imagenet", "half", "small"] = "imagenet"  # 7x7/2 and 3x3/2 pool, 3x3/2, 3x3
     preactivation: bool = False
+    norm_shortcut: bool = True  # batch norm after a 1x1 convolution beside a block
     norm: Callable[..., linen.Module] = functools.partial(BatchNorm, momentum=0.9, unbiased=True)
     dtype: jnp.dtype | None = None  # of the computation, bfloat16 say
     taps: Sequence[str] = ()  # features to return by name, in place of logits
@@ -121,6 +123,7 @@ class ResNet(linen.Module):
                     stride=2 if stage > 0 and i == 0 else 1,
                     norm=self.norm,
                     preactivation=self.preactivation,
+                    norm_shortcut=self.norm_shortcut,
                     dtype=self.dtype,
                     name=f"layer{stage + 1}_{i}",
                 )(x, mask, train=train)

@@ -121,8 +121,10 @@ class BiLSTMClassifier(linen.Module):
 class TextCNN(linen.Module):
     """Convolutions of several widths, each unit's maximum over time (Kim 2014, arXiv:1408.5882).
 
-    The text is padded with zeros at both ends, so that every word is the middle of a window. All
-    widths are one matrix product, whose shifted slices are added up.
+    The text is padded with zeros at both ends, so that every word is the middle of a window;
+    without `padded` only windows that lie in the text count, `L - width + 1` of L words, and a text
+    shorter than a width has zeros from it. All widths are one matrix product, whose shifted slices
+    are added up.
 
     >>> model, tokens = TextCNN(vocab_size=1000, embed_dim=50), jnp.array([[5, 8, 0, 0]])
     >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), tokens, train=False))
@@ -135,6 +137,7 @@ class TextCNN(linen.Module):
     embed_dim: int = 100
     filters: int = 100  # F, for each width
     widths: Sequence[int] = (3, 4, 5)
+    padded: bool = True
     vectors: Vectors = "both"
     dropout: float = 0.5
 
@@ -149,13 +152,17 @@ class TextCNN(linen.Module):
         columns = jnp.concatenate([jnp.moveaxis(k, 0, 1).reshape(D, -1) for k in kernels], axis=1)
         cuts = [F * sum(self.widths[:i]) for i in range(1, len(kernels))]
         products = jnp.split(contract_last(x_BTD, columns), cuts, axis=-1)
-        sums = []
+        sums, whole = [], []
         for width, product in zip(self.widths, products, strict=True):
-            before = (width - 1) // 2
+            before = (width - 1) // 2 if self.padded else 0
+            if not self.padded:  # the last word of every window is one
+                last = jnp.pad(tokens, ((0, 0), (0, width - 1)))[:, width - 1 :]
+                whole.append(jnp.repeat((last > 0)[..., None], F, axis=-1))
             padded = jnp.pad(product, ((0, 0), (before, width - 1 - before), (0, 0)))
             sums.append(sum(padded[:, i : i + T, i * F : (i + 1) * F] for i in range(width)))
         h_BTF = jnp.concatenate(sums, axis=-1)
         h_BTF = linen.relu(h_BTF + jnp.broadcast_to(bias, h_BTF.shape))
-        pooled = jnp.max(jnp.where((tokens > 0)[..., None], h_BTF, 0), axis=1)
+        counted = (tokens > 0)[..., None] if self.padded else jnp.concatenate(whole, axis=-1)
+        pooled = jnp.max(jnp.where(counted, h_BTF, 0), axis=1)
         pooled = Dropout(self.dropout)(pooled, train=train)
         return linen.Dense(self.num_classes, name="head")(pooled)

@@ -32,12 +32,15 @@ class DecoderStep(linen.Module):
 
     hidden_size: int
     attention: Literal["additive", "dot"] | None
+    cell: GRUCell
 
     def setup(self) -> None:
         H, init = self.hidden_size, uniform(self.hidden_size**-0.5)
         self.kernel_ch = self.param("kernel_ch", init, (2 * H, 3 * H))
         self.kernel_hh = self.param("kernel_hh", init, (H, 3 * H))
-        self.bias_hn = self.param("bias_hn", init, (H,))
+        self.hidden_bias = (
+            {"bias_hn": self.param("bias_hn", init, (H,))} if self.cell.has_hidden_bias else {}
+        )
         if self.attention is not None:
             layer = {"additive": AdditiveAttention, "dot": DotAttention}[self.attention]
             self.attend = layer(H)
@@ -60,8 +63,8 @@ class DecoderStep(linen.Module):
             queries = h.reshape(B, -1, self.hidden_size)
             context, weights = self.attend.attend(queries, memory.keys, memory.values, memory.mask)
             context, weights = context.reshape(-1, width), weights.reshape(-1, S)
-        w = {"kernel_hh": self.kernel_hh, "bias_hn": self.bias_hn}
-        (h,), _ = GRUCell().step(w, a + context @ self.kernel_ch, (h,))
+        w = {"kernel_hh": self.kernel_hh, **self.hidden_bias}
+        (h,), _ = self.cell.step(w, a + context @ self.kernel_ch, (h,))
         return h, (h, weights)
 
 
@@ -79,6 +82,7 @@ class Seq2Seq(linen.Module):
         embed_dim, hidden_size: of both sides; the encoder has H units each way.
         attention: the score, or None for a context that never changes.
         dropout: of embeddings and before the last layer.
+        cell: of encoder and decoder; `GRUCell(reset_after=False)` is that of the papers.
     """
 
     source_size: int
@@ -87,15 +91,16 @@ class Seq2Seq(linen.Module):
     hidden_size: int = 128
     attention: Literal["additive", "dot"] | None = "additive"
     dropout: float = 0.0
+    cell: GRUCell = GRUCell()
 
     def setup(self) -> None:
         init = linen.initializers.normal(self.embed_dim**-0.5)
         self.source = linen.Embed(self.source_size, self.embed_dim, embedding_init=init)
         self.target = linen.Embed(self.target_size, self.embed_dim, embedding_init=init)
-        self.encoder = Recurrent(GRUCell(), self.hidden_size, bidirectional=True)
+        self.encoder = Recurrent(self.cell, self.hidden_size, bidirectional=True)
         self.bridge = Dense(self.hidden_size)
         self.project = Dense(3 * self.hidden_size)
-        self.decoder = DecoderStep(self.hidden_size, self.attention)
+        self.decoder = DecoderStep(self.hidden_size, self.attention, self.cell)
         self.head = Dense(self.target_size)
         self.drop = Dropout(self.dropout)
 

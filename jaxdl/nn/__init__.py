@@ -25,6 +25,7 @@ from jaxdl.nn._initializers import (
     xavier_uniform,
 )
 from jaxdl.nn._norm import BatchNorm, batch_statistics
+from jaxdl.nn._prelu import PReLU
 from jaxdl.nn._recurrent import (
     GRU,
     LSTM,
@@ -51,6 +52,7 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "MultiHeadAttention",
+    "PReLU",
     "RNNCell",
     "Recurrent",
     "Upsample",

@@ -108,17 +108,25 @@ def gradient_angle(gradient: Gradient) -> jax.Array:
     return jnp.arctan2(gradient.y, gradient.x)
 
 
-def thin_edges(gradient: Gradient, magnitude: jax.Array) -> jax.Array:
+def thin_edges(
+    gradient: Gradient,
+    magnitude: jax.Array,
+    *,
+    neighbors: Literal["interpolated", "nearest"] = "interpolated",
+) -> jax.Array:
     """Keeps a pixel's magnitude where no neighbor across the edge is greater, else 0.
 
     The magnitude one step along the gradient, and one step against it, is interpolated between
-    the two of the eight neighbors that the direction passes between (Canny, 1986). The outermost
+    the two of the eight neighbors that the direction passes between (Canny, 1986); with 'nearest'
+    it is that of the neighbor in whose eighth of the circle the direction lies. The outermost
     pixels, whose neighbors are unknown, are 0.
 
     >>> rows = jnp.array([[1.0, 3.0, 2.0]] * 3)[..., None]
     >>> thin_edges(Gradient(x=jnp.ones_like(rows), y=jnp.zeros_like(rows)), rows)[1, :, 0]
     Array([0., 3., 0.], dtype=float32)
     """
+    if neighbors not in ("interpolated", "nearest"):
+        raise ValueError(f"neighbors must be 'interpolated' or 'nearest', got {neighbors!r}")
     x, y = gradient
     (nw, n, ne), (w, m, e), (sw, s, se) = (shifts(row, 3, -2) for row in shifts(magnitude, 3, -3))
     inner = (..., slice(1, -1), slice(1, -1), slice(None))
@@ -127,6 +135,8 @@ def thin_edges(gradient: Gradient, magnitude: jax.Array) -> jax.Array:
     same_sign = (x > 0) == (y > 0)
     longer = jnp.where(steep, jnp.abs(y), jnp.abs(x))
     t = jnp.where(steep, jnp.abs(x), jnp.abs(y)) / jnp.where(longer == 0, 1, longer)
+    if neighbors == "nearest":  # a direction of up to 22.5 degrees belongs to the axis
+        t = (t > np.tan(np.pi / 8)).astype(t.dtype)
     # Of the two opposite neighbors of each kind it does not matter which one is called 'ahead'.
     straight = jnp.where(steep, n, w), jnp.where(steep, s, e)
     lean = jnp.where(steep, ne, sw), jnp.where(steep, sw, ne)
@@ -173,6 +183,7 @@ def canny(
     high: float = 0.2,
     gradient: Callable[[jax.Array], Gradient] = sobel,
     norm: Literal["l1", "l2"] = "l2",
+    neighbors: Literal["interpolated", "nearest"] = "interpolated",
     border: Border = "constant",
 ) -> jax.Array:
     """Canny's edges: smooth, slope, thin across the edge, two thresholds, hysteresis.
@@ -191,6 +202,7 @@ def canny(
             at least `high` starts an edge, at least `low` continues one.
         gradient: `sobel` or `prewitt`, or any other function of the image.
         norm: of the magnitude.
+        neighbors: as `thin_edges`.
         border: how the image goes on outside while it is smoothed, see `gaussian_filter`.
     Returns: boolean `[..., H, W, 1]`; the outermost pixels are never edges.
     Raises: ValueError for more than one channel, or unless `0 <= low <= high`.
@@ -212,7 +224,7 @@ def canny(
         slope, magnitude = jax.lax.optimization_barrier(
             (slope, gradient_magnitude(slope, norm=norm))
         )
-        edge = thin_edges(slope, magnitude)
+        edge = thin_edges(slope, magnitude, neighbors=neighbors)
         weak = (edge > 0) & (edge >= low)
         return _grow(weak[..., 0], (weak & (edge >= high))[..., 0])[..., None]
 

@@ -44,6 +44,7 @@ def make_word2vec(
     negatives: int = 5,
     pool: int = 6,
     power: float = 0.75,
+    avoid: Literal["target", "contexts"] = "target",
     subsample: float = 1e-3,
     keep_rule: Literal["paper", "c"] = "paper",
     combine: Literal["mean", "sum"] = "mean",
@@ -73,6 +74,8 @@ def make_word2vec(
         negatives: how many negatives each prediction counts.
         pool: K, how many are drawn for a group.
         power: of the counts in the distribution of the negatives.
+        avoid: what a negative does not count as: the target itself, or any context of the center
+            (the definition; programs that draw for each pair do not look at the others).
         subsample, keep_rule: of `word_vectors.word2vec.keep_probability`; 0 keeps all.
         combine: CBOW's mean or sum.
         subwords: ids and weights `[V, S]` of the input rows that make up a word (fastText).
@@ -87,6 +90,8 @@ def make_word2vec(
     for name, value in {**options, "chunk": chunk}.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} must be positive, got {value}")
+    if avoid not in ("target", "contexts"):
+        raise ValueError(f"avoid must be 'target' or 'contexts', got {avoid!r}")
     if np.count_nonzero(counts) < 2:
         raise ValueError(f"word vectors need 2 words that occur, got {np.count_nonzero(counts)}")
     keep = word_vectors.word2vec.keep_probability(counts, subsample, rule=keep_rule)
@@ -97,7 +102,9 @@ def make_word2vec(
         chunk = min(1024, int(16 / most)) if output == "negative" else 128
     pull: Callable[..., _Pull] = _softmax
     if output == "negative":
-        pull = functools.partial(_negative, share=negatives / pool)
+        pull = functools.partial(
+            _negative, share=negatives / pool, all_contexts=avoid == "contexts"
+        )
     elif output == "hierarchical":
         pull = functools.partial(
             _hierarchical, tree=word_vectors.word2vec.HuffmanTree.build(counts)
@@ -250,11 +257,22 @@ def _add(table: jax.Array, ids: jax.Array, d_rows: jax.Array, rate: Any) -> jax.
 # Groups: h `[G, D]` predicts the targets `[Y]`, each pair under its weight `[G, Y]`.
 
 
-def _negative(h: Any, targets: Any, weight: Any, table: Any, sampled: Any, *, share: float) -> Any:
+def _negative(
+    h: Any,
+    targets: Any,
+    weight: Any,
+    table: Any,
+    sampled: Any,
+    *,
+    share: float,
+    all_contexts: bool,
+) -> _Pull:
     ids = jnp.concatenate([targets, sampled])
     u = table[ids]  # [Y+K, D]
-    differ = (targets[:, None] != sampled[None]).astype(h.dtype)  # its own target is no negative
-    push = weight @ differ * share
+    same = (targets[:, None] == sampled[None]).astype(h.dtype)
+    hits = weight @ same  # [G, K], times that a sample is the target
+    times = jnp.sum(weight, axis=1, keepdims=True)
+    push = (jnp.where(hits > 0, 0, times) if all_contexts else times - hits) * share
     weights, scores = jnp.concatenate([weight, push], axis=1), h @ u.T
     label = (jnp.arange(len(ids)) < len(targets))[None]
     d_scores = weights * (jax.nn.sigmoid(scores) - label)

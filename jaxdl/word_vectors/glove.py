@@ -29,6 +29,7 @@ def count_cells(
     vocab_size: int,
     *,
     window: int = 10,
+    by_distance: bool = True,
     block: int = 1 << 18,
 ) -> Cells:
     """Counts which words meet within a window, each pair as 1 / distance, in both directions.
@@ -42,6 +43,7 @@ def count_cells(
     Args:
         tokens, sentences: `[N]` of a `word_vectors.Corpus`, NumPy arrays or memory maps.
         window: largest distance.
+        by_distance: False counts each pair as 1.
         block: tokens counted at a time.
     Raises: ValueError if window or block is not positive, or nothing meets.
     """
@@ -56,7 +58,7 @@ def count_cells(
             met = (sentences[here] == sentences[there]) & (sentences[here] >= 0)
             a, b = (tokens[at][met].astype(np.int64) for at in (here, there))
             pairs += [a * vocab_size + b, b * vocab_size + a]
-            weights.append(np.full(2 * len(a), 1 / distance))
+            weights.append(np.full(2 * len(a), 1 / distance if by_distance else 1.0))
         run = _add_up(np.concatenate(pairs), np.concatenate(weights))
         while runs and len(runs[-1][0]) <= 2 * len(run[0]):
             run = _merge(runs.pop(), run)
@@ -110,6 +112,29 @@ def scores(rows: Params) -> jax.Array:
     """
     product = jnp.einsum("bd,bd->b", rows["input"], rows["output"])
     return product + rows["input_bias"] + rows["output_bias"]
+
+
+def cross_entropy(params: Params, rows: jax.Array, counts: jax.Array) -> jax.Array:
+    """The cost that GloVe's square replaces, `-sum_j x_ij log p(j | i)`, of each center i.
+
+    p is the softmax of `u_j . v_i + c_j` over all j, so that a center costs all V words; b_i plays
+    no part in it (Pennington et al. 2014, eq. 13).
+
+    >>> params = jax.tree.map(jnp.zeros_like, init(jax.random.key(0), vocab_size=3, dim=2))
+    >>> cross_entropy(params, jnp.array([1]), jnp.array([[2.0, 0.0, 1.0]]))  # 3 log 3
+    Array([3.296], dtype=float32)
+
+    Args:
+        rows: ids `[B]` of centers.
+        counts: `[B, V]`, their rows of the table.
+    Returns: `[B]`.
+    Raises: ValueError if the shapes do not fit.
+    """
+    V = len(params["output"])
+    if counts.shape != (len(rows), V):
+        raise ValueError(f"counts must be [{len(rows)}, {V}], got {counts.shape}")
+    logits = params["input"][rows] @ params["output"].T + params["output_bias"][None]
+    return -jnp.sum(counts * jax.nn.log_softmax(logits), axis=-1)
 
 
 def vectors(params: Params) -> jax.Array:
