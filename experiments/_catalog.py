@@ -14,6 +14,7 @@ runs                   what `--record` wrote, one a seed; without any, `here` wa
 import ast
 import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,10 +88,12 @@ def measured(entry: Mapping[str, Any]) -> str:
     runs = entry["runs"]
     if not runs:
         return entry["here"]
-    common = set.intersection(*(set(run["numbers"]) for run in runs))
-    return entry["here"].format_map(
-        {name: Estimate([run["numbers"][name] for run in runs]) for name in common}
-    )
+
+    def number(found: re.Match[str]) -> str:  # names may hold dots, which `str.format` reads
+        name, form = found.groups()
+        return format(Estimate([run["numbers"][name] for run in runs]), form)
+
+    return re.sub(r"\{([^{}]+):([^{}:]*)\}", number, entry["here"])
 
 
 def seconds(entry: Mapping[str, Any]) -> str:

@@ -49,11 +49,14 @@ NETWORKS: dict[str, tuple[Any, int, float]] = {
     "lenet": (models.LeNetSigmoid, 28, 0.9),
     "lenet_relu": (models.LeNet, 28, 0.1),
     "lenet_bn": (LeNetBN, 28, 1.0),
+    "lenet_unpadded": (models.LeNetUnpadded, 28, 0.9),
     "mnist_cnn": (models.MnistCNN, 28, 0.05),
     "alexnet": (models.AlexNet, 224, 0.01),
+    "alexnet_2012": (models.AlexNet2012, 224, 0.01),
     "vgg11": (functools.partial(models.VGG11, widths=(16, 32, 64, 128, 128)), 224, 0.05),
     "nin": (models.NiN, 224, 0.1),
     "googlenet": (models.GoogLeNet, 96, 0.1),
+    "googlenet_plain": (models.GoogLeNetPlain, 96, 0.1),
     "resnet18": (models.ResNet18, 96, 0.05),
     "densenet": (models.DenseNetSmall, 96, 0.1),
 }
@@ -63,8 +66,8 @@ BOOK = {  # test accuracy on Fashion-MNIST after 10 epochs, lowest and highest e
     "densenet": "0.821-0.885",
 }  # fmt: skip
 Network = Literal[
-    "lenet", "lenet_relu", "lenet_bn", "mnist_cnn", "alexnet", "vgg11", "nin", "googlenet",
-    "resnet18", "densenet",
+    "lenet", "lenet_relu", "lenet_bn", "lenet_unpadded", "mnist_cnn", "alexnet", "alexnet_2012",
+    "vgg11", "nin", "googlenet", "googlenet_plain", "resnet18", "densenet",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ class Config:
     sigma: float = 1.5  # of the smoothing, in pixels
     low: float = 0.1  # slope (Sobel, a unit step is 4) that continues an edge
     high: float = 0.3  # slope that starts one
+    neighbors: Literal["interpolated", "nearest"] = "interpolated"  # what a pixel must not be below
     smoke: bool = False  # a small part of the photograph
     out: pathlib.Path | None = None  # run folder; runs/edges/DATE-TIME if not given
 
@@ -36,7 +37,7 @@ def main(config: Config) -> dict[str, float]:
     smooth = ops.gaussian_filter(luma, config.sigma, border="nearest")
     slope = ops.sobel(smooth)
     magnitude = ops.gradient_magnitude(slope)
-    thin = ops.thin_edges(slope, magnitude)
+    thin = ops.thin_edges(slope, magnitude, neighbors=config.neighbors)
     weak, strong = thin >= max(config.low, 1e-9), thin >= max(config.high, 1e-9)
     edges = ops.hysteresis(weak, strong)
     steps = {
@@ -53,7 +54,10 @@ def main(config: Config) -> dict[str, float]:
         f"strong, at least {config.high}": strong,
         "weak joined to strong": edges,
     }
-    at_once = ops.canny(luma, config.sigma, low=config.low, high=config.high, border="nearest")
+    at_once = ops.canny(
+        luma, config.sigma, low=config.low, high=config.high, neighbors=config.neighbors,
+        border="nearest",
+    )  # fmt: skip
     with runs.open(config, name="edges", out=config.out) as run:
         run.figure("steps", plots.gallery(steps, columns=4))
         return run.finish(

@@ -88,9 +88,10 @@ def main(config: Config) -> dict[str, float]:
                 ahead = carry_on(network, result.state.params, series[first:cut], config.ahead)
                 miss = ahead - clean[cut : cut + config.ahead]
                 results[f"{window}/{name}/forecast_rmse"] = float(np.sqrt(np.mean(miss**2)))
-                drawn[f"{name}, {window}"] = ahead
+                drawn[f"{name}, window {window}"] = ahead
                 run.note(f"window {window:4} {name:14} rmse {result.history[-1]['test/rmse']:.3f}")
-        run.figure("forecasts", plots.forecasts(clean[cut : cut + config.ahead], drawn))
+        truth = clean[cut : cut + config.ahead]
+        run.figure("forecasts", plots.forecasts(truth, drawn, columns=len(networks)))
         return run.finish(results)
 
 

@@ -9,7 +9,7 @@ LeCun et al., Gradient-based learning applied to document recognition, 1998, fig
 import dataclasses
 import functools
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, t
 class Config:
     data: Literal["digits", "mnist", "fashion_mnist"] = "digits"  # which images
     data_dir: pathlib.Path | None = None  # folder of the original files (MNIST, Fashion-MNIST)
-    form: Literal["relu", "sigmoid"] = "relu"  # ReLU and max pooling, or as published
+    # ReLU and max pooling; sigmoid and mean pooling; sigmoid, max pooling, no padding at all
+    form: Literal["relu", "sigmoid", "unpadded"] = "relu"
     epochs: int = 40  # passes over the training set
     batch_size: int = 32  # examples per step, over all devices
     learning_rate: float = 3e-3  # of Adam, at the start of a cosine to zero
@@ -35,6 +36,11 @@ class Config:
     resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
 
+FORMS: dict[str, Any] = {
+    "relu": models.LeNet,
+    "sigmoid": models.LeNetSigmoid,
+    "unpadded": models.LeNetUnpadded,
+}
 PUBLISHED = {"mnist": 0.9905}
 
 
@@ -54,8 +60,7 @@ def main(config: Config) -> dict[str, float]:
         return {**batch, "image": shift(key, batch["image"], config.max_shift)}
 
     # What is minimized, by what: three pure functions.
-    model_type = models.LeNet if config.form == "relu" else models.LeNetSigmoid
-    model = model_type(num_classes=len(splits.info.class_names))
+    model = FORMS[config.form](num_classes=len(splits.info.class_names))
     steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
     objective = objectives.supervised(

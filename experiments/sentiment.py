@@ -29,6 +29,7 @@ class Config:
     vectors_file: pathlib.Path | None = None  # GloVe's text to start them from; random by default
     embed_dim: int = 100  # width of the vectors; that of the file if there is one
     units: int = 100  # hidden units each way, or filters of each width
+    padded: bool = True  # textcnn's convolutions, so that every word is the middle of a window
     dropout: float = 0.5  # before the last layer
     length: int = 300  # words read of a text; the rest is cut off
     min_count: int = 5  # words seen less often are unknown
@@ -71,7 +72,7 @@ def main(config: Config) -> dict[str, float]:
     }
     model: Any
     if config.model == "textcnn":
-        model = models.TextCNN(len(vocabulary), filters=units, **options)
+        model = models.TextCNN(len(vocabulary), filters=units, padded=config.padded, **options)
     else:
         reader = {"bilstm": models.BiLSTMClassifier, "gru": models.GRUClassifier}[config.model]
         model = reader(len(vocabulary), hidden_size=units, **options)

@@ -38,6 +38,7 @@ ANCHORS: dict[str, Any] = {
 class Config:
     data: Literal["scattered_digits", "voc"] = "scattered_digits"  # which images
     data_dir: pathlib.Path | None = None  # folder in the layout of PASCAL VOC (voc)
+    form: Literal["small", "book"] = "small"  # three scales, hard negatives; five, all anchors
     size: tuple[int, int] = (120, 160)  # height and width that images are brought to (voc)
     base: tuple[int, ...] = (16, 48)  # channels of the first blocks
     width: int = 64  # channels of the others
@@ -53,9 +54,14 @@ class Config:
 def main(config: Config) -> dict[str, float]:
     splits, names = load(config)
     epochs = 1 if config.smoke else config.epochs
-    model = models.TinySSD(
-        len(names), base=config.base, width=config.width, fold=2, **ANCHORS[config.data]
-    )
+    if config.form == "book":  # and L1 for the offsets
+        model = models.TinySSD(len(names))
+        loss = {"negative_ratio": float("inf"), "beta": 0.0}
+    else:
+        model = models.TinySSD(
+            len(names), base=config.base, width=config.width, fold=2, **ANCHORS[config.data]
+        )
+        loss = {}
 
     def average_precision(predictions: models.Predictions, anchors: Any, batch: Any) -> Any:
         return metrics.MeanAveragePrecision.from_batch(
@@ -70,6 +76,7 @@ def main(config: Config) -> dict[str, float]:
         metrics={"boxes": average_precision},
         preprocess=data.images.to_unit,
         augment=data.images.augmentation(*flips) if config.data == "voc" else None,
+        **loss,
     )
     num_steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     rate = optax.warmup_cosine_decay_schedule(0, config.learning_rate, num_steps // 10, num_steps)

@@ -51,10 +51,11 @@ def main(config: Config) -> dict[str, float]:
     steps = config.epochs * data.num_batches(len(splits["train"]), config.batch_size)
     half = steps // 2
     rate = config.learning_rate
+    high = 8 * rate  # where steps are so long that they jump about the least loss
     rates: dict[str, Any] = {
-        "constant": rate,
-        "halved thrice": optim.step_decay(rate, every_steps=max(1, steps // 4), factor=0.5),
-        "a / (b + t)": optim.inverse_time(rate * steps / 10, b_steps=steps / 10),
+        "constant": high,
+        "halved thrice": optim.step_decay(high, every_steps=max(1, steps // 4), factor=0.5),
+        "a / (b + t)": optim.inverse_time(high * steps / 10, b_steps=steps / 10),
         "halved when slow": None,
     }
     results: dict[str, float] = {}
@@ -67,7 +68,7 @@ def main(config: Config) -> dict[str, float]:
                 study.add("weights", f"{depth} layers, {name}", optax.sgd(rate), depth, init)
         for name, schedule in rates.items():
             slow = optim.halve_when_slow(absolute=0.01)
-            tx = optax.sgd(schedule) if schedule is not None else optax.chain(optax.sgd(rate), slow)
+            tx = optax.sgd(schedule) if schedule is not None else optax.chain(optax.sgd(high), slow)
             study.add("rates", name, tx, report=schedule is None)
         for name in ("fixed order", "shuffled", "with replacement"):
             study.add("order", name, optax.sgd(rate), order=name)
@@ -118,24 +119,34 @@ class Study:
         histories = []
         for seed in range(config.seeds):
             rows = digits
-            if order == "with replacement":  # as many draws as there are examples
-                drawn = np.random.default_rng(seed).integers(len(digits), size=len(digits))
-                rows = digits.take(drawn)
-            elif order == "fixed order":  # sorted by class, as many files are
+            if order == "fixed order":  # sorted by class, as many files are
                 rows = digits.take(np.argsort(digits["label"], kind="stable"))
             example = data.host_batch(rows, 0, batch_size=config.batch_size)
-            result = train.fit(
-                trainer,
-                rows,
-                trainer.init(jax.random.key(seed), example),
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                seed=None if order == "fixed order" else seed,
-                held_out={name: self.splits[name] for name in ("validation", "test")},
-                after_epoch=tell,
-                run=self.run.part(f"{group}-{len(self.shown.get(group, {}))}-s{seed}"),
-            )
-            histories.append(result.history)
+            state = trainer.init(jax.random.key(seed), example)
+            options: dict[str, Any] = {
+                "batch_size": config.batch_size,
+                "held_out": {name: self.splits[name] for name in ("validation", "test")},
+            }
+            if order == "with replacement":  # as many draws an epoch as there are examples
+                rng, history = np.random.default_rng(seed), []
+                for epoch in range(1, config.epochs + 1):
+                    rows = digits.take(rng.integers(len(digits), size=len(digits)))
+                    result = train.fit(trainer, rows, state, epochs=epoch, seed=None, **options)
+                    state = result.state
+                    history += result.history[-1:]
+            else:
+                number = len(self.shown.get(group, {}))
+                history = train.fit(
+                    trainer,
+                    rows,
+                    state,
+                    epochs=config.epochs,
+                    seed=None if order == "fixed order" else seed,
+                    after_epoch=tell,
+                    run=self.run.part(f"{group}-{number}-s{seed}"),
+                    **options,
+                ).history
+            histories.append(history)
         self.shown.setdefault(group, {})[name] = histories
         accuracy = np.array([rows[-1]["test/accuracy"] for rows in histories])
         self.results[f"{group}/{name}/test_accuracy"] = float(accuracy.mean())

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import cli, data, decode, metrics, models, objectives, plots, runs, train
+from jaxdl import cli, data, decode, metrics, models, nn, objectives, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Config:
     learning_rate: float = 5e-3  # of Adam, at the start of a cosine to zero
     beam_size: int = 5  # of beam search
     penalty: Literal["power", "gnmt"] = "power"  # L^0.75, or ((5 + L) / 6)^0.6
+    finished_only: bool = False  # the beam's result holds sentences that ended, and no other
+    reset_after: bool = True  # the GRU's reset gate: after its product, or before, as in the papers
     seed: int = 0  # of the weights and the order of the data
     smoke: bool = False  # a few seconds: few pairs, a narrow model
     out: pathlib.Path | None = None  # run folder; runs/translation/DATE-TIME if not given
@@ -72,6 +74,7 @@ def main(config: Config) -> dict[str, float]:
         hidden_size=8 if config.smoke else config.hidden_size,
         attention=None if config.attention == "none" else config.attention,
         dropout=config.dropout,
+        cell=nn.GRUCell(reset_after=config.reset_after),
     )
     bos, eos = target.id(data.text.BOS), target.id(data.text.EOS)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
@@ -87,7 +90,8 @@ def main(config: Config) -> dict[str, float]:
         penalty = decode.power_penalty() if config.penalty == "power" else decode.gnmt_penalty()
         options: dict[str, Any] = {"num_steps": length, "end_id": eos, "penalty": penalty}
         greedy = decode.greedy(step, carry, start, **options)
-        beam = decode.beam_search(step, carry, start, beam_size=config.beam_size, **options)
+        options |= {"beam_size": config.beam_size, "finished_only": config.finished_only}
+        beam = decode.beam_search(step, carry, start, **options)
         return {"greedy": greedy.tokens, "beam": beam.tokens[:, 0]}
 
     def sentence(ids: np.ndarray, vocabulary: data.text.Vocabulary) -> list[str]:

@@ -22,6 +22,7 @@ class Config(_word_vectors.Config):
     method: Literal["skip_gram", "cbow"] = "skip_gram"  # what predicts what
     output: Literal["negative", "hierarchical", "softmax"] = "negative"  # how it is predicted
     negatives: int = 5  # for each context
+    avoid: Literal["target", "contexts"] = "target"  # what no negative may be
     subsample: float = 1e-3  # share of the text above which words are thinned out; 0 never
     keep_rule: Literal["paper", "c"] = "paper"  # how much of them is kept; c is gensim's too
     block: int = 1 << 24  # words on the device at a time
@@ -41,6 +42,7 @@ def main(config: Config) -> dict[str, float]:
         output=config.output,
         window=config.window,
         negatives=config.negatives,
+        avoid=config.avoid,
         subsample=config.subsample,
         keep_rule=config.keep_rule,
     )

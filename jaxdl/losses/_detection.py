@@ -1,5 +1,6 @@
 """The loss of single-shot detectors: classes of anchors, most of them background, and offsets."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -46,7 +47,7 @@ def multibox_loss(
         classes: integers `[..., A]`, 0 for background, as from `ops.anchor_targets`.
         target_offsets: `[..., A, 4]`, read where the class is not 0.
         negative_ratio: so many background anchors for each positive one, those of the greatest
-            cross entropy in their image.
+            cross entropy in their image; inf counts all of them.
         focal_gamma: in place of mining, the focal loss of every anchor with this gamma.
         beta: where smooth L1 turns linear; 0 is L1.
     Raises: ValueError if the shapes do not fit or a number is negative.
@@ -64,9 +65,10 @@ def multibox_loss(
     positives = jnp.sum(positive, axis=-1)
     if focal_gamma is None:
         nll = softmax_cross_entropy(logits, classes)
-        wanted = jnp.ceil(negative_ratio * positives).astype(jnp.int32)
-        counted = positive | hard_negative_mining(nll, ~positive, wanted)
-        nll = jnp.where(counted, nll, 0)
+        if negative_ratio < math.inf:
+            wanted = jnp.ceil(negative_ratio * positives).astype(jnp.int32)
+            counted = positive | hard_negative_mining(nll, ~positive, wanted)
+            nll = jnp.where(counted, nll, 0)
     else:
         nll = softmax_focal_loss(logits, classes, gamma=focal_gamma)
     offsets, target_offsets = (

@@ -87,8 +87,11 @@ class GoogLeNet(linen.Module):
         """
         check_images(images, "GoogLeNet", 31)
         conv = functools.partial(_Conv, norm=self.norm, dtype=self.dtype, mask=mask, train=train)
-        ends: dict[str, Any] = {"padding": self.pool_padding, "ceil_mode": not self.pool_padding}
-        pool = functools.partial(ops.max_pool, window=3, strides=2, **ends)
+
+        def pool(x: jax.Array, window: int = 3) -> jax.Array:
+            padding = self.pool_padding
+            return ops.max_pool(x, window, 2, padding=padding, ceil_mode=not padding)
+
         x = pool(conv(64, 7, 2, 3, name="conv1")(images))
         x = conv(192, 3, padding=1, name="conv3")(conv(64, 1, name="conv2")(x))
         x = pool(x)

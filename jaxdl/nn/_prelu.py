@@ -18,7 +18,7 @@ class PReLU(linen.Module):
     """
 
     shared: bool = False  # one slope for all channels
-    init: float = 0.25  # what the slopes start at
+    start: float = 0.25  # what the slopes are at first
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -26,5 +26,5 @@ class PReLU(linen.Module):
         if x.ndim < 1:
             raise ValueError(f"x needs channels [..., C], got shape {x.shape}")
         shape = () if self.shared else x.shape[-1:]
-        slope = self.param("slope", linen.initializers.constant(self.init), shape, jnp.float32)
+        slope = self.param("slope", linen.initializers.constant(self.start), shape, jnp.float32)
         return ops.prelu(x, slope)

@@ -116,7 +116,7 @@ def compare(
 _STYLES = ("-", "--", ":", "-.")
 
 
-def forecasts(truth: ArrayLike, predicted: Mapping[str, ArrayLike]) -> Any:
+def forecasts(truth: ArrayLike, predicted: Mapping[str, ArrayLike], *, columns: int = 3) -> Any:
     """Draws what was foretold of a series over what came, one panel a forecast.
 
     >>> figure = forecasts([0.0, 1.0, 0.0], {"GRU": [0.1, 0.9, 0.2]})
@@ -126,13 +126,17 @@ def forecasts(truth: ArrayLike, predicted: Mapping[str, ArrayLike]) -> Any:
     Args:
         truth: `[T]`.
         predicted: by name, `[T]` each; values far out are cut off by the panel.
+        columns: panels side by side.
+    Raises: ValueError for less than one column.
     """
     from matplotlib.figure import Figure
 
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
     truth = np.asarray(truth)
-    columns = min(3, max(1, len(predicted)))
+    columns = min(columns, max(1, len(predicted)))
     lines = -(-max(1, len(predicted)) // columns)
-    figure = Figure(figsize=(4.2 * columns, 2.0 * lines + 0.4), layout="constrained")
+    figure = Figure(figsize=(4.2 * min(columns, 3.5), 2.0 * lines + 0.4), layout="constrained")
     reach = 1.5 * max(float(np.abs(truth).max()), 1e-6)
     first = None
     for number, (name, values) in enumerate(predicted.items()):

@@ -90,7 +90,8 @@ def side_by_side(
     """
     from matplotlib.figure import Figure
 
-    columns = min(4, max(1, len(groups)))
+    count = max(1, len(groups))
+    columns = count if count < 4 else next((c for c in (4, 3) if count % c == 0), 4)
     lines = -(-max(1, len(groups)) // columns)
     figure = Figure(figsize=(3.0 * columns, 2.3 * lines), layout="constrained")
     along = {label: [row[x] for row in runs[0]] for label, runs in groups.items()}
@@ -103,12 +104,14 @@ def side_by_side(
         axes = first = add_panel(figure, lines, columns, number + 1, sharex=first, sharey=first)
         for other in groups:
             if other != label:
-                axes.plot(along[other], series[other].mean(axis=0), color="0.85", lw=0.8)
-        axes.plot(along[label], series[label].T, color=PALETTE[0], lw=0.7, alpha=0.4)
-        axes.plot(along[label], series[label].mean(axis=0), color=PALETTE[0], lw=1.8)
+                axes.plot(along[other], series[other].mean(axis=0), color="0.85", lw=0.8, ls="-")
+        axes.plot(along[label], series[label].T, color=PALETTE[0], lw=0.7, ls="-", alpha=0.4)
+        axes.plot(along[label], series[label].mean(axis=0), color=PALETTE[0], lw=1.8, ls="-")
         axes.set_title(label, size=10)
         axes.grid(alpha=0.3)
         axes.label_outer()
+        if number + columns >= count:  # nothing stands below it
+            axes.tick_params(labelbottom=True)
     if first is not None and log:
         first.set_yscale("log")
     figure.supxlabel(x)

@@ -12,6 +12,11 @@ from typing import Any
 from jaxdl.runs._environment import environment
 from jaxdl.runs._read import read_json
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _OPENED: contextvars.ContextVar[list[pathlib.Path] | None] = contextvars.ContextVar(
     "opened", default=None
 )
@@ -51,27 +56,19 @@ def record(
     Args:
         path: a JSON list of entries; made where it does not exist.
         experiment: its name.
-        args: of the command line. Where files lie and the seed are no part of an entry's command.
+        args: of the command line. Where files lie and the seed are no part of an entry's command:
+            a file is kept by its name.
         numbers: what the run returned; those that are no finite number are kept as JSON has them.
         seconds: from the command to its end.
         folders: of the runs it opened; their checksums of the data are kept.
         shows: what a new entry is said to be there for.
 
+    Several processes may record into one file at a time.
+
     Raises: ValueError naming the file if it holds something else.
     """
-    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    if not isinstance(entries, list):
-        raise ValueError(f"{path} holds no list of results")
     options, seed = _options(args)
     key = {"experiment": experiment, "options": options}
-    found = [entry for entry in entries if key.items() <= entry.items()]
-    if not found:
-        found = [{**key, "data": "", "shows": shows, "published": "", "here": "", "seconds": ""}]
-        found[0] |= {"chosen": "", "runs": []}
-        entries += found
-    entry = found[0]
-    if "{" not in entry["here"]:  # entered by hand, or new
-        entry["here"] = ", ".join(f"{name} {{{name}:.4g}}" for name in list(numbers)[:4])
     checksums: dict[str, Any] = {}
     for folder in folders:
         checksums |= read_json(folder / "environment.json").get("data", {})
@@ -84,10 +81,46 @@ def record(
         **{name: where[name] for name in ("time", "commit", "python", "packages", "platform")},
         **{name: where[name] for name in ("cpu_count", "devices", "variables")},
     }
-    entry["runs"] = [old for old in entry["runs"] if old["seed"] != seed] + [run]
-    whole = path.with_name(path.name + ".part")
-    whole.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(whole, path)
+    with _alone_in(path.parent):
+        entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        if not isinstance(entries, list):
+            raise ValueError(f"{path} holds no list of results")
+        entry = next((entry for entry in entries if key.items() <= entry.items()), None)
+        if entry is None:
+            entry = {**key, "data": "", "shows": shows, "published": "", "here": "", "seconds": ""}
+            entry |= {"chosen": "", "runs": []}
+            entries.append(entry)
+        if "{" not in entry["here"]:  # entered by hand, or new
+            entry["here"] = ", ".join(f"{name} {{{name}:.4g}}" for name in _headlines(numbers))
+        entry["runs"] = [old for old in entry["runs"] if old["seed"] != seed] + [run]
+        whole = path.with_name(path.name + ".part")
+        whole.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(whole, path)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: pathlib.Path) -> Iterator[None]:
+    """Waits until no other process records in the folder."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _headlines(numbers: Mapping[str, float]) -> list[str]:
+    """Up to four numbers: those of the test set first; times and baselines last."""
+
+    def rank(name: str) -> int:
+        parts = name.split("/")
+        return 2 if {"time", "majority", "spread"} & set(parts) else int(parts[0] != "test")
+
+    return sorted(numbers, key=rank)[:4]
 
 
 def _options(args: Sequence[str]) -> tuple[str, int]:
@@ -97,8 +130,15 @@ def _options(args: Sequence[str]) -> tuple[str, int]:
     for word in words:
         name, equals, value = word.partition("=")
         if name not in _NOT_KEPT:
-            kept.append(word)
+            kept.append(_without_folder(word))
             continue
         value = value if equals else next(words, "")
         seed = int(value) if name == "--seed" else seed
     return shlex.join(kept), seed
+
+
+def _without_folder(word: str) -> str:
+    """The name of a file, where a word of the command says where one lies."""
+    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    path = pathlib.Path(value)
+    return f"{option}{equals}{path.name}" if len(path.parts) > 1 and path.exists() else word

@@ -73,6 +73,56 @@ def test_a_beam_as_wide_as_the_space_is_exhaustive(penalty, seed):  # T21
             )
 
 
+FINISHED = (
+    searcher(decode.beam_search, beam_size=SPACE, finished_only=True),
+    searcher(decode.beam_search, beam_size=2, finished_only=True),
+)
+
+
+@hypothesis.given(st.integers(0, 2**32 - 1))
+def test_a_wide_beam_of_finished_sequences_is_exhaustive_among_them(seed):  # T21
+    every, beam = SEARCHES["power"][1](arrays(seed)), FINISHED[0](arrays(seed))
+    for b in range(B):
+        kept = np.asarray(every.scores[b])[np.asarray(every.ended[b])]
+        n = len(kept)
+        assert n == 15  # 1 + 2 + 4 + 8 that end within four steps
+        np.testing.assert_allclose(beam.scores[b, :n], kept, rtol=1e-5, atol=1e-5)
+        assert bool(beam.ended[b, :n].all())
+        assert not bool(beam.ended[b, n:].any())
+        assert bool((beam.scores[b, n:] == -jnp.inf).all())
+        assert bool((beam.lengths[b, n:] == 0).all())
+
+
+def finished_by_loops(weights, b, beam_size):
+    """The textbook's search: K live ones at every step, those that end are put aside."""
+    embed, w, out, h = (np.asarray(x, np.float64) for x in weights)
+    live, done = [((), 0.0, h[b], 0)], []
+    for n in range(1, N + 1):
+        grown = []
+        for tokens, total, state, last in live:
+            state = np.tanh(state @ w + embed[last])
+            logits = state @ out
+            log_p = logits - np.log(np.exp(logits).sum())
+            grown += [((*tokens, t), total + log_p[t], state, t) for t in range(V)]
+        grown.sort(key=lambda found: -found[1])
+        kept = grown[:beam_size]
+        done += [(total / n**0.75, tokens) for tokens, total, _, t in kept if t == END]
+        live = [found for found in kept if found[3] != END]
+    return sorted(done, reverse=True)[:beam_size]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_narrow_beam_of_finished_sequences_puts_them_aside(seed):
+    found = FINISHED[1](arrays(seed))
+    for b in range(B):
+        want = finished_by_loops(arrays(seed), b, 2)
+        assert int(found.ended[b].sum()) == len(want)
+        for k, (score, tokens) in enumerate(want):
+            assert found.scores[b, k] == pytest.approx(score, rel=1e-4)
+            assert tuple(found.tokens[b, k, : len(tokens)].tolist()) == tokens
+            assert found.lengths[b, k] == len(tokens)
+
+
 GREEDY = searcher(decode.greedy), searcher(decode.beam_search, beam_size=1)
 
 

@@ -83,6 +83,18 @@ def test_one_seed_stands_alone_and_what_was_entered_by_hand_stays(tmp_path):
     assert _catalog.measured({"runs": [], "here": ".986-.997"}) == ".986-.997"
 
 
+def test_the_numbers_of_a_new_row_are_those_of_the_test_set_without_times(tmp_path):
+    path, glove = tmp_path / "results.json", tmp_path / "data" / "glove.txt"
+    glove.parent.mkdir()
+    glove.write_text("")
+    numbers = {"time/step": 1.0, "majority/accuracy": 0.1, "a .5/loss": 2.0, "test/accuracy": 0.9}
+    args = ["--vectors-file", str(glove), f"--words={glove}", "--rate", "1/2"]
+    runs.record(path, "sentiment", args, numbers, seconds=1)
+    (entry,) = json.loads(path.read_text())
+    assert entry["options"] == "--vectors-file glove.txt --words=glove.txt --rate 1/2"
+    assert _catalog.measured(entry).startswith("test/accuracy 0.9, a .5/loss 2, time/step 1")
+
+
 def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(ValueError, match=r"results.json holds no list of results"):

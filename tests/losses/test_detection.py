@@ -59,6 +59,12 @@ def test_multibox_loss_against_loops(batch):
     np.testing.assert_allclose(absolute, error[batch["classes"][0] > 0].sum(), rtol=1e-5)
 
 
+def test_an_infinite_ratio_counts_every_anchor(batch):
+    got = losses.multibox_loss(**batch, negative_ratio=np.inf)
+    nll = losses.softmax_cross_entropy(batch["logits"], batch["classes"])
+    np.testing.assert_allclose(got.classification, nll.sum(axis=-1), rtol=1e-6)
+
+
 def test_focal_loss_takes_every_anchor(batch):
     got = losses.multibox_loss(**batch, focal_gamma=2.0)
     want = losses.softmax_focal_loss(batch["logits"], batch["classes"], gamma=2.0).sum(axis=-1)

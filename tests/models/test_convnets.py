@@ -39,11 +39,18 @@ TWINS = {  # model, twin, side and channels of the images
     "nin": (models.NiN(5, dropout=0.0), twins.nin, 67, 3),
     "mnist-cnn": (models.MnistCNN(5), twins.mnist_cnn, 28, 1),
     "lenet": (models.LeNet(5), twins.lenet, 28, 1),
+    "lenet-unpadded": (models.LeNetUnpadded(5), twins.lenet_unpadded, 28, 1),
+    "resnet-plain-shortcut": (
+        ResNet(stem="small", norm_shortcut=False),
+        functools.partial(twins.resnet, small=True, norm_shortcut=False), 10, 3,
+    ),
 }  # fmt: skip
 # The twins of networks that torchvision does not have bear our names.
 OWN_NAMES = types.SimpleNamespace(torch_module=str, flattened={"dense1": (1, 1)})
 LENET_NAMES = types.SimpleNamespace(torch_module=str, flattened={"dense1": (5, 5)})
+UNPADDED_NAMES = types.SimpleNamespace(torch_module=str, flattened={"dense1": (4, 4)})
 NAMES = {"nin": OWN_NAMES, "mnist-cnn": OWN_NAMES, "lenet": LENET_NAMES}
+NAMES["lenet-unpadded"] = UNPADDED_NAMES
 
 
 def carried_over(twin, names, shapes, path):
@@ -159,9 +166,80 @@ def test_googlenet_as_published_has_five_by_five_kernels_and_biases(monkeypatch)
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == 6_998_552
 
 
+def kernels_of(model, size, channels):
+    """Shapes of the kernels by layer, and how many numbers there are."""
+    params = shapes_of(model, size, channels)["params"]
+    paths = jax.tree.leaves_with_path(params)
+    kernels = {
+        "/".join(key.key for key in path[:-1]): leaf.shape
+        for path, leaf in paths
+        if path[-1].key == "kernel"
+    }
+    return kernels, sum(math.prod(leaf.shape) for _, leaf in paths)
+
+
+def test_alexnet_of_2012_is_the_textbooks_list():
+    """conv(in * k * k + 1) * out and dense (in + 1) * out, layer by layer, gray images."""
+    kernels, count = kernels_of(models.AlexNet2012(10), 224, 1)
+    assert kernels == {
+        "conv1": (11, 11, 1, 96),
+        "conv2": (5, 5, 96, 256),
+        "conv3": (3, 3, 256, 384),
+        "conv4": (3, 3, 384, 384),
+        "conv5": (3, 3, 384, 256),
+        "dense1": (5 * 5 * 256, 4096),
+        "dense2": (4096, 4096),
+        "head": (4096, 10),
+    }
+    assert count == 46_764_746
+    model = models.AlexNet2012(3, widths=(2, 2, 2, 2, 2), dense_size=64)  # where dropout stands
+    images = jnp.ones((1, 67, 67, 1))
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes_of(model, 67, 1))
+    zero["params"]["dense2"]["bias"] += 1.0
+    zero["params"]["head"]["kernel"] += 1.0
+    kept = model.apply(zero, images, train=True, rngs={"dropout": jax.random.key(1)})[0, 0] / 2
+    assert 16 < kept < 48  # of 64 units, about a half, each doubled
+    assert kept == int(kept)
+    with pytest.raises(ValueError, match="5 numbers"):
+        shapes_of(models.AlexNet(3, widths=(2, 2)), 67)
+    with pytest.raises(ValueError, match="give AlexNet a grid"):
+        _ = model.flattened
+
+
+def test_lenet_without_padding_is_the_textbooks_list():
+    kernels, count = kernels_of(models.LeNetUnpadded(10), 28, 1)
+    assert kernels == {
+        "conv1": (5, 5, 1, 6),
+        "conv2": (5, 5, 6, 16),
+        "dense1": (4 * 4 * 16, 120),
+        "dense2": (120, 84),
+        "head": (84, 10),
+    }
+    assert count == 44_426
+
+
+def test_plain_googlenet_pads_its_pools_by_one(monkeypatch):
+    pools, max_pool = [], ops.max_pool
+
+    def spy(x, window, strides=None, **options):
+        y = max_pool(x, window, strides, **options)
+        pools.append((window, strides, options.get("padding"), x.shape[1], y.shape[1]))
+        return y
+
+    monkeypatch.setattr(ops, "max_pool", spy)
+    kernels, count = kernels_of(models.GoogLeNetPlain(10), 96, 1)
+    between = [pool for pool in pools if pool[1] == 2]
+    assert between == [(3, 2, 1, n, n // 2) for n in (48, 24, 12, 6)]
+    assert kernels["inception5b/branch3_1/conv"] == (5, 5, 48, 128)
+    # the count of 1,000 classes and three colors, less what 10 classes and gray do without
+    assert count == 6_998_552 - 990 * 1025 - 2 * 7 * 7 * 64
+
+
 SMALLEST = [
     (models.LeNet(3), 4),
+    (models.LeNetUnpadded(3), 16),
     (models.AlexNet(3), 63),
+    (models.AlexNet2012(3), 67),
     (models.VGG11(3), 32),
     (models.NiN(3), 67),
     (models.GoogLeNet(3), 31),

@@ -1,12 +1,17 @@
 """The multi-layer perceptron: shapes, its published size, and the examples of the notes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from jaxdl import inspect, losses, models
+from jaxdl import inspect, losses, models, nn, ops
+from tests.references import reference
+
+torch = reference("torch")
 
 KEY = jax.random.key(0)
 
@@ -33,6 +38,29 @@ def test_the_digit_network_has_the_published_size():
         lambda: models.MLP((25, 15, 1)).init(KEY, jnp.ones((1, 8, 8)), train=False)
     )
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2031
+
+
+def test_learned_slopes_and_maxout_in_the_hidden_layers():
+    """PReLU has a slope for each unit, learned with the weights; H maxout units, 2H features."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)
+    model = models.MLP((4, 2), nn.PReLU)
+    variables = model.init(KEY, x, train=False)
+    slope = variables["params"]["activation1"]["slope"]
+    np.testing.assert_array_equal(slope, np.full(4, 0.25, np.float32))
+    grads = jax.grad(lambda v: jnp.sum(model.apply(v, x, train=True) ** 2))(variables)
+    assert jnp.abs(grads["params"]["activation1"]["slope"]).min() > 0
+    layer = torch.nn.PReLU(3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([0.1, 0.2, -0.5]))
+    got = nn.PReLU().apply({"params": {"slope": jnp.array([0.1, 0.2, -0.5])}}, x)
+    np.testing.assert_allclose(got, layer(torch.tensor(np.asarray(x))).detach(), rtol=1e-6)
+    shared = nn.PReLU(shared=True).init(KEY, x)["params"]["slope"]
+    assert shared.shape == ()
+    with pytest.raises(ValueError, match=r"channels \[..., C\]"):
+        nn.PReLU().init(KEY, jnp.ones(()))
+    maxout = models.MLP((4, 2), functools.partial(ops.maxout, pieces=2))
+    params = maxout.init(KEY, x, train=False)["params"]
+    assert params["head"]["kernel"].shape == (2, 2)
 
 
 def test_dropout_keeps_the_expectation():

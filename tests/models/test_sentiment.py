@@ -12,6 +12,7 @@ READERS = {
     "gru": models.GRUClassifier(V, embed_dim=D, hidden_size=5),
     "bilstm": models.BiLSTMClassifier(V, embed_dim=D, hidden_size=5),
     "textcnn": models.TextCNN(V, embed_dim=D, filters=4, widths=(2, 3)),
+    "textcnn-unpadded": models.TextCNN(V, embed_dim=D, filters=4, widths=(1, 2), padded=False),
 }
 TOKENS = jnp.array([[3, 4, 5, 6, 2], [7, 8, 0, 0, 0], [0, 0, 0, 0, 0]], jnp.int32)
 
@@ -66,8 +67,10 @@ def test_dropout_is_for_training_and_takes_its_key():  # T11
     assert not jnp.array_equal(logits(0, True), logits(1, True))
 
 
-def test_textcnn_is_torch_convolutions_and_maxima():
-    model = READERS["textcnn"].clone(widths=(3, 5), vectors="tuned")
+@pytest.mark.parametrize("padded", [True, False])
+def test_textcnn_is_torch_convolutions_and_maxima(padded):
+    """Unpadded: L - width + 1 windows of L words, and zeros where a text is shorter."""
+    model = READERS["textcnn"].clone(widths=(3, 5), vectors="tuned", padded=padded)
     params = init(model)["params"]
     p = {key: torch.tensor(np.asarray(value)) for key, value in params.items() if key[0] in "kb"}
     x = np.asarray(params["words"]["tuned"])[np.asarray(TOKENS)] * (TOKENS > 0)[..., None]
@@ -76,8 +79,9 @@ def test_textcnn_is_torch_convolutions_and_maxima():
     pooled = []
     for i, width in enumerate((3, 5)):
         kernel, bias = p[f"kernel{width}"].permute(2, 1, 0), p["bias"][4 * i : 4 * i + 4]
-        h = torch.relu(torch.nn.functional.conv1d(x, kernel, bias, padding="same"))
-        pooled.append((h * mask).amax(dim=-1))
+        padding = "same" if padded else 0
+        h = torch.relu(torch.nn.functional.conv1d(x, kernel, bias, padding=padding))
+        pooled.append((h * mask[..., 0 if padded else width - 1 :]).amax(dim=-1))
     head = {key: np.asarray(value) for key, value in params["head"].items()}
     want = torch.cat(pooled, dim=1).numpy() @ head["kernel"] + head["bias"]
     got = model.apply({"params": params}, TOKENS, train=False)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import decode, models, objectives
+from jaxdl import decode, models, nn, objectives
 
 V, BOS, EOS = 9, 2, 3
 SOURCE = jnp.array([[4, 5, 6, 7, 3], [8, 3, 0, 0, 0]], jnp.int32)
@@ -11,8 +11,8 @@ TARGET = jnp.array([[5, 6, 3, 0], [7, 3, 0, 0]], jnp.int32)
 ATTENTIONS = ("additive", "dot", None)
 
 
-def build(attention):
-    model = models.Seq2Seq(V, V, embed_dim=5, hidden_size=6, attention=attention)
+def build(attention, **options):
+    model = models.Seq2Seq(V, V, embed_dim=5, hidden_size=6, attention=attention, **options)
     init = jax.jit(lambda key: model.init(key, SOURCE, TARGET, train=False))
     return model, init(jax.random.key(0))["params"]
 
@@ -37,6 +37,23 @@ def test_stepping_equals_teacher_forcing_and_padding_changes_nothing(attention):
     np.testing.assert_allclose(jnp.swapaxes(stepped(SOURCE), 0, 1), logits, rtol=1e-5, atol=1e-5)
     padded = forward(jnp.pad(SOURCE, ((0, 0), (0, 3))))[0]
     np.testing.assert_allclose(padded, logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_decoder_step_with_the_reset_gate_before_is_the_papers_formula():
+    """Bahdanau et al. 2015, appendix A.1.2: the gate is applied to s, not to its product."""
+    model, params = build(None, cell=nn.GRUCell(reset_after=False))
+    assert "bias_hn" not in params["decoder"]
+    step, s = models.seq2seq_step(model, params, SOURCE)
+    summary = model.apply({"params": params}, SOURCE, train=False, method="encode")[0].summary
+    y = params["target"]["embedding"][jnp.array([5, 7])]
+    a = y @ params["project"]["kernel"] + params["project"]["bias"][None]
+    a = a + summary @ params["decoder"]["kernel_ch"]
+    U_r, U_z, U = jnp.split(params["decoder"]["kernel_hh"], 3, axis=1)
+    a_r, a_z, a_s = jnp.split(a, 3, axis=1)
+    r, z = jax.nn.sigmoid(a_r + s @ U_r), jax.nn.sigmoid(a_z + s @ U_z)
+    want = z * s + (1 - z) * jnp.tanh(a_s + (r * s) @ U)
+    got, _ = step(s, jnp.array([5, 7]))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

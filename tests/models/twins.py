@@ -54,7 +54,7 @@ def vgg(norm):
 
 
 class Residual(tnn.Module):
-    def __init__(self, channels, width, stride, expansion):
+    def __init__(self, channels, width, stride, expansion, norm_shortcut):
         super().__init__()
         out = width * expansion
         kernels = (3, 3) if expansion == 1 else (1, 3, 1)
@@ -67,7 +67,8 @@ class Residual(tnn.Module):
         self.downsample = None
         if stride > 1 or channels != out:
             conv = tnn.Conv2d(channels, out, 1, stride, bias=False)
-            self.downsample = tnn.Sequential(conv, tnn.BatchNorm2d(out))
+            norm = [tnn.BatchNorm2d(out)] if norm_shortcut else []
+            self.downsample = tnn.Sequential(conv, *norm)
 
     def forward(self, x):
         y = x
@@ -110,7 +111,7 @@ def preactivation_resnet():
     return named(*layers, *head)
 
 
-def resnet(expansion=1, small=False):
+def resnet(expansion=1, small=False, norm_shortcut=True):
     kernel, stride = (3, 1) if small else (7, 2)
     layers = [
         ("conv1", tnn.Conv2d(3, 8, kernel, stride, kernel // 2, bias=False)),
@@ -122,7 +123,8 @@ def resnet(expansion=1, small=False):
     for stage, depth in enumerate([1, 2], start=1):
         width, blocks = 8 * 2 ** (stage - 1), []
         for i in range(depth):
-            blocks.append(Residual(channels, width, 2 if stage > 1 and i == 0 else 1, expansion))
+            stride = 2 if stage > 1 and i == 0 else 1
+            blocks.append(Residual(channels, width, stride, expansion, norm_shortcut))
             channels = width * expansion
         layers.append((f"layer{stage}", tnn.Sequential(*blocks)))
     head = [
@@ -242,15 +244,16 @@ def nin_block(block, channels, features, kernel, stride, padding):
         yield f"relu{block}_{i}", tnn.ReLU()
 
 
-def small(first, second, *dense):
+def small(first, second, *dense, activation=tnn.ReLU):
     """Convolution, ReLU and pool twice, then dense layers; of `(conv, pool)` and widths."""
     layers = []
     for i, (conv, pool) in enumerate((first, second), start=1):
-        layers += [(f"conv{i}", conv), (f"relu{i}", tnn.ReLU()), (f"pool{i}", tnn.MaxPool2d(pool))]
+        layers += [(f"conv{i}", conv), (f"relu{i}", activation())]
+        layers.append((f"pool{i}", tnn.MaxPool2d(pool)))
     layers.append(("flat", tnn.Flatten()))
     *hidden, last = itertools.pairwise(dense)
     for i, widths in enumerate(hidden, start=1):
-        layers += [(f"dense{i}", tnn.Linear(*widths)), (f"dense_relu{i}", tnn.ReLU())]
+        layers += [(f"dense{i}", tnn.Linear(*widths)), (f"dense_relu{i}", activation())]
     return named(*layers, ("head", tnn.Linear(*last)))
 
 
@@ -262,3 +265,8 @@ def mnist_cnn():
 def lenet():
     convs = (tnn.Conv2d(1, 6, 5, padding=2), 2), (tnn.Conv2d(6, 16, 5), 2)
     return small(*convs, 16 * 5 * 5, 120, 84, 5)
+
+
+def lenet_unpadded():
+    convs = (tnn.Conv2d(1, 6, 5), 2), (tnn.Conv2d(6, 16, 5), 2)
+    return small(*convs, 16 * 4 * 4, 120, 84, 5, activation=tnn.Sigmoid)

@@ -20,7 +20,9 @@ skimage = reference("skimage")
 china, flower = load_sample_images().images
 GRAY = (china @ np.array([0.299, 0.587, 0.114]) / 255).astype(np.float32)
 CROP = GRAY[100:137, 200:241]
-canny = jax.jit(ops.canny, static_argnames=["sigma", "low", "high", "border", "norm", "gradient"])
+canny = jax.jit(
+    ops.canny, static_argnames=["sigma", "low", "high", "border", "norm", "gradient", "neighbors"]
+)
 
 
 @pytest.mark.parametrize("border", ["reflect", "mirror", "nearest", "wrap", "constant"])
@@ -102,6 +104,28 @@ def test_canny_options_and_batches():
         assert (canny(x, **options) != edges).any()
     assert not canny(jnp.zeros((2, 9, 1))).any()
     assert not canny(jnp.zeros((51, 71, 1)), low=0.0, high=0.0).any()
+
+
+def test_thinning_by_the_nearest_neighbors_looks_at_one_eighth_of_the_circle():
+    """Eight sectors of 45 degrees, each about the direction of one neighbor."""
+    gray = jnp.asarray(GRAY[100:151, 200:271, None], jnp.float32)
+    slope = ops.sobel(ops.gaussian_filter(gray, 1.0))
+    magnitude = ops.gradient_magnitude(slope)
+    got = np.asarray(ops.thin_edges(slope, magnitude, neighbors="nearest"))[..., 0]
+    m, angle = np.asarray(magnitude)[..., 0], np.asarray(ops.gradient_angle(slope))[..., 0]
+    want = np.zeros_like(m)
+    steps = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]  # y, x
+    for i in range(1, m.shape[0] - 1):
+        for j in range(1, m.shape[1] - 1):
+            di, dj = steps[round(float(angle[i, j]) / (np.pi / 4)) % 8]
+            if m[i, j] >= max(m[i + di, j + dj], m[i - di, j - dj]):
+                want[i, j] = m[i, j]
+    assert (got != want).mean() < 0.002  # a slope of 22.5 degrees to the last bit may differ
+    assert (got != np.asarray(ops.thin_edges(slope, magnitude))[..., 0]).any()
+    edges = canny(gray, low=0.02, high=0.04)
+    assert (canny(gray, low=0.02, high=0.04, neighbors="nearest") != edges).any()
+    with pytest.raises(ValueError, match="'interpolated' or 'nearest', got 'all'"):
+        ops.thin_edges(slope, magnitude, neighbors="all")
 
 
 def components(weak, strong):

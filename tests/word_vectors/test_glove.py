@@ -26,6 +26,26 @@ def test_cells_are_those_of_a_plain_count(block):
     np.testing.assert_allclose(dense(cells, 5), want, rtol=1e-6)
 
 
+def test_pairs_can_count_as_one_each():
+    tokens, sentences = np.array([0, 1, 0, 2]), np.zeros(4, int)
+    cells = word_vectors.glove.count_cells(tokens, sentences, 3, window=2, by_distance=False)
+    want = [[2, 2, 1], [2, 0, 1], [1, 1, 0]]  # the multisets, repetitions kept
+    np.testing.assert_array_equal(dense(cells, 3), want)
+
+
+def test_the_other_cost_is_the_cross_entropy_of_the_rows():
+    params = word_vectors.glove.init(jax.random.key(0), 4, 3)
+    counts = np.random.default_rng(0).integers(0, 5, (4, 4)).astype(np.float32)
+    v, u, c = (np.asarray(params[n], np.float64) for n in ("input", "output", "output_bias"))
+    p = np.exp(v @ u.T + c)
+    want = -(counts * np.log(p / p.sum(axis=1, keepdims=True))).sum(axis=1)
+    rows = jnp.array([3, 0])
+    got = word_vectors.glove.cross_entropy(params, rows, jnp.asarray(counts)[rows])
+    np.testing.assert_allclose(got, want[[3, 0]], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"counts must be \[2, 4\], got \(4, 4\)"):
+        word_vectors.glove.cross_entropy(params, rows, jnp.asarray(counts))
+
+
 def test_one_step_is_adagrad_on_half_the_loss():
     params = word_vectors.glove.init(jax.random.key(0), 4, 3)
     cells = word_vectors.glove.Cells(

@@ -75,6 +75,37 @@ def test_hierarchical_probabilities_sum_to_one(params):
     assert 0 <= share @ lengths - stats.entropy(share, base=2) < 1
 
 
+def test_negatives_that_avoid_every_context_of_their_center(params):
+    """All noise is word 1: a center with word 1 among its contexts has no negatives at all."""
+    tokens, sentences = np.array([2, 1, 3, 4, 5, 3]), np.zeros(6, int)
+    epoch = word_vectors.make_word2vec(
+        COUNTS, window=1, shrink=False, negatives=3, pool=4, power=100.0, subsample=0, group=4,
+        chunk=8, avoid="contexts",
+    )  # fmt: skip
+
+    def objective(params):
+        total, count = 0.0, 0
+        for i, center in enumerate(tokens):
+            near = [tokens[j] for j in (i - 1, i + 1) if 0 <= j < len(tokens)]
+            for target in near:
+                noise = jnp.full(3, target if 1 in near else 1)  # its own target counts as none
+                total += word_vectors.word2vec.negative_sampling_loss(
+                    params["output"], params["input"][center][None], jnp.array([target]), noise
+                )[0]
+                count += 1
+        return total, count
+
+    (total, count), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    want = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
+    fresh = jax.tree.map(jnp.copy, params)
+    got, loss = epoch(
+        fresh, jnp.asarray(tokens), jnp.asarray(sentences), jax.random.key(0), 0.1, 0.1
+    )
+    np.testing.assert_allclose(loss.compute(), total / count, rtol=1e-5)
+    for name in ("input", "output"):
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["skip_gram", "cbow"])
 @pytest.mark.parametrize("output", ["negative", "hierarchical", "softmax"])
 def test_one_chunk_is_one_step_of_gradient_descent(method, output, params):
