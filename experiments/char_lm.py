@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxdl import cli, data, decode, models, nn, objectives, plots, runs, train
@@ -41,6 +42,8 @@ class Config:
     epochs: int = 10  # passes over the text
     batch_size: int = 32  # streams read side by side
     num_steps: int = 35  # characters a gradient looks back
+    # windows in the order of the text, which the state is carried through, or in any order
+    sampling: Literal["sequential", "random"] = "sequential"
     clip_norm: float = 1.0  # greatest norm of the gradient
     ascii_only: bool = False  # the letters a-z alone, as in the book; others then cut words
     prompt: str = "time traveller"  # what samples begin with
@@ -64,6 +67,10 @@ def main(config: Config) -> dict[str, float]:
     )
     B, T = config.batch_size, config.num_steps
     splits = {name: data.text.streams(vocabulary.encode(t), T, B) for name, t in text.items()}
+    learned = splits["train"]
+    if config.sampling == "random":  # every window starts from nothing
+        learned = data.text.windows(vocabulary.encode(text["train"]), T)
+        learned = data.Dataset({**learned.columns, "start": np.ones(len(learned), bool)})
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
 
     # Model and optimizer; the recurrent state is part of the state of the run.
@@ -119,11 +126,11 @@ def main(config: Config) -> dict[str, float]:
 
         result = train.fit(
             trainer,
-            splits["train"],
-            trainer.init(jax.random.key(config.seed), next(data.batches(splits["train"], B))),
+            learned,
+            trainer.init(jax.random.key(config.seed), next(data.batches(learned, B))),
             epochs=epochs,
             batch_size=B,
-            seed=None,  # streams are read in their order
+            seed=config.seed if config.sampling == "random" else None,  # streams keep their order
             after_epoch=show,
             run=run,
         )
