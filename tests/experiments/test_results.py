@@ -125,7 +125,7 @@ def test_an_experiment_is_started_by_name_and_recorded(tmp_path, monkeypatch, ca
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
-    cli.run(module.main, module.Config, ["--record", "--out", str(tmp_path / "run")])
+    cli.run(module.main, module.Config, ["--smoke", "--record", "--out", str(tmp_path / "run")])
     (entry,) = json.loads((folder / "results.json").read_text())
     assert entry["experiment"] == "activations"
     assert entry["runs"][0]["numbers"]
