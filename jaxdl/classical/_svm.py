@@ -104,14 +104,11 @@ def fit_kernel_svm(
         error = error - size * (similarity[i] - similarity[j])
         return beta.at[i].set(beta_i).at[j].set(beta_j), error, count + 1
 
-    def exact(beta):
-        return sign - jnp.dot(similarity, beta, precision=PRECISE)
-
     def again(state):
         """Steps to the optimum as they see it, then the errors without the steps' rounding."""
         *moving, rounds = state
         beta, _, count = jax.lax.while_loop(violated, step, tuple(moving))
-        return beta, exact(beta), count, rounds + 1
+        return beta, sign - jnp.dot(similarity, beta, precision=PRECISE), count, rounds + 1
 
     zero = jnp.zeros((), jnp.int32)
     beta, error, count, _ = jax.lax.while_loop(
@@ -120,14 +117,18 @@ def fit_kernel_svm(
         (jnp.zeros_like(sign), sign, zero, zero),
     )
     can_rise, can_fall = limits(beta, error)
-    top, bottom = jnp.max(can_rise), jnp.min(can_fall)
-    both = jnp.isfinite(top) & jnp.isfinite(bottom)
     free = (beta > low) & (beta < high)
-    middle = jnp.sum(jnp.where(free, error, 0)) / jnp.maximum(jnp.sum(free), 1)
-    middle = jnp.where(jnp.any(free), middle, (top + bottom) / 2)
-    bias = jnp.where(both, middle, jnp.where(jnp.isfinite(top), top, bottom))
+    bias = _level(error, free, jnp.max(can_rise), jnp.min(can_fall))
     converged = (gap(beta, error) <= tolerance) & ~jnp.isnan(bias)
     return KernelMachine(x, beta, bias, kernel), Report(count, converged)
+
+
+def _level(error: jax.Array, free: jax.Array, top: jax.Array, bottom: jax.Array) -> jax.Array:
+    """The bias: the mean error of free multipliers, or the middle of what the others allow."""
+    middle = jnp.sum(jnp.where(free, error, 0)) / jnp.maximum(jnp.sum(free), 1)
+    middle = jnp.where(jnp.any(free), middle, (top + bottom) / 2)
+    both = jnp.isfinite(top) & jnp.isfinite(bottom)  # one is not where there is one class only
+    return jnp.where(both, middle, jnp.where(jnp.isfinite(top), top, bottom))
 
 
 def _first(values: jax.Array, value: jax.Array) -> jax.Array:

@@ -176,57 +176,59 @@ def check_gradients(
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), params)
         flat, unravel = ravel_pytree(params)
-        leaves = jax.tree_util.tree_leaves_with_path(params)
         if not flat.size:
             raise ValueError("there are no parameters to check")
         shape = jax.eval_shape(loss, params).shape
         if shape != ():
             raise ValueError(f"the loss must be one number, got shape {shape}")
+        leaves = jax.tree_util.tree_leaves_with_path(params)
         sizes = np.array([leaf.size for _, leaf in leaves])
-        starts = np.cumsum(sizes) - sizes
         rng = np.random.default_rng(seed)
-        chosen = [
-            np.sort(rng.choice(size, min(samples, size), replace=False)) + start
-            for size, start in zip(sizes, starts, strict=True)
-        ]
-
-        def at(flat: jax.Array) -> jax.Array:
-            return loss(unravel(flat)).astype(jnp.float64)
-
-        @jax.jit
-        def both(flat: jax.Array, where: jax.Array) -> tuple[jax.Array, ...]:
-            value, gradient = jax.value_and_grad(at)(flat)
-            above = jax.lax.map(lambda i: at(flat.at[i].add(step)), where)
-            below = jax.lax.map(lambda i: at(flat.at[i].add(-step)), where)
-            return gradient, (above - value) / step, (value - below) / step
-
-        results = both(flat, jnp.asarray(np.concatenate(chosen)))
-        gradient, forward, backward = (np.asarray(array) for array in results)
+        chosen = [np.sort(rng.choice(n, min(samples, n), replace=False)) for n in sizes]
+        where = np.concatenate(
+            [part + start for part, start in zip(chosen, np.cumsum(sizes) - sizes, strict=True)]
+        )
+        gradient, forward, backward = _slopes(lambda flat: loss(unravel(flat)), flat, where, step)
     floor = max(1e-3 * float(np.max(np.abs(gradient))), 1e-30)
-    analytic, numeric = gradient[np.concatenate(chosen)], (forward + backward) / 2
+    analytic, numeric = gradient[where], (forward + backward) / 2
     size = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
-    error = np.abs(analytic - numeric) / size
-    corner = np.abs(forward - backward) > 1e-2 * np.maximum(size, floor)
-    ends = np.cumsum([len(part) for part in chosen])
-    rows = []
-    for (path, leaf), start, end, offset in zip(
-        leaves, ends - [len(part) for part in chosen], ends, starts, strict=True
-    ):
-        if start == end:
+    corner = np.abs(forward - backward) > 1e-2 * size
+    error = np.where(corner, 0.0, np.abs(analytic - numeric) / size)
+    rows, start = [], 0
+    for (path, leaf), part in zip(leaves, chosen, strict=True):
+        here = slice(start, start + len(part))
+        start = here.stop
+        if not len(part):
             continue  # a leaf without elements
-        part = np.where(corner[start:end], 0.0, error[start:end])
-        worst = start + int(np.argmax(part))  # NaN counts as the greatest
-        position = int(np.concatenate(chosen)[worst] - offset)
+        worst = int(np.argmax(error[here]))  # NaN counts as the greatest
         rows.append(
             LeafCheck(
                 path=jax.tree_util.keystr(path, simple=True, separator="/"),
                 size=int(leaf.size),
-                checked=int(end - start),
-                kinks=int(corner[start:end].sum()),
-                error=float(part.max()),
-                index=tuple(int(i) for i in np.unravel_index(position, leaf.shape)),
-                analytic=float(analytic[worst]),
-                numeric=float(numeric[worst]),
+                checked=len(part),
+                kinks=int(corner[here].sum()),
+                error=float(error[here][worst]),
+                index=tuple(int(i) for i in np.unravel_index(part[worst], leaf.shape)),
+                analytic=float(analytic[here][worst]),
+                numeric=float(numeric[here][worst]),
             )
         )
     return GradientReport(tuple(rows), tolerance)
+
+
+def _slopes(
+    loss: Callable[[jax.Array], jax.Array], flat: jax.Array, where: np.ndarray, step: float
+) -> tuple[np.ndarray, ...]:
+    """The gradient, and at some coordinates the slopes a step ahead and a step back."""
+
+    def at(flat: jax.Array) -> jax.Array:
+        return loss(flat).astype(jnp.float64)
+
+    @jax.jit
+    def every(flat: jax.Array, where: jax.Array) -> tuple[jax.Array, ...]:
+        value, gradient = jax.value_and_grad(at)(flat)
+        above = jax.lax.map(lambda i: at(flat.at[i].add(step)), where)
+        below = jax.lax.map(lambda i: at(flat.at[i].add(-step)), where)
+        return gradient, (above - value) / step, (value - below) / step
+
+    return tuple(np.asarray(array) for array in every(flat, jnp.asarray(where)))

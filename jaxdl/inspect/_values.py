@@ -76,12 +76,14 @@ def extent(array: Any) -> Extent:
 
 
 def sliced(value: Value, step: int, axis: int) -> Value:
+    """One step along an axis, which goes."""
     origin = None if value.origin is None else np.take(value.origin, step, axis)
     array = value.array[step] if axis == 0 else value.array[:, step]
     return Value(array, origin if origin is not None and origin.any() else None)
 
 
 def stack(values: list[Value], axis: int) -> Value:
+    """Arrays and their origins along a new axis."""
     array = jnp.stack([value.array for value in values], axis)
     if all(value.origin is None for value in values):
         return Value(array)
@@ -97,12 +99,15 @@ def replaced(value: Value, keep: int | None) -> Any:
 
 
 def origin_of(value: Value) -> np.ndarray:
+    """The origin of each element, 0 where it is finite."""
     return np.zeros(np.shape(value.array), np.int32) if value.origin is None else value.origin
 
 
 def is_floating(array: Any) -> bool:
+    """Whether its elements can be other than finite."""
     return jnp.issubdtype(array.dtype, jnp.inexact)
 
 
 def not_finite(array: Any) -> np.ndarray:
+    """Where an array is infinite or NaN."""
     return ~np.isfinite(np.asarray(array))

@@ -188,6 +188,7 @@ def _member(archive: zipfile.ZipFile, name: str, size: int | None = None) -> byt
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The tensors of a file by name; `DAMAGE` or ValueError for what torch did not write."""
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:

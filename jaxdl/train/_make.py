@@ -103,12 +103,7 @@ def make(
     ) -> TrainState:
         # A chain of two: the state's key never makes parameters.
         state_key, init_key = jax.random.split(key)
-        if params is None:
-            params, made = _initialized(objective, init_key, batch)
-            model_state = made if model_state is None else model_state
-        elif model_state is None:
-            begin = getattr(objective, "begin", None)
-            model_state = {} if begin is None or batch is None else begin({}, batch)
+        params, model_state = _begun(objective, init_key, batch, params, model_state)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -169,13 +164,22 @@ def make(
     return Trainer(init, step, evaluate)
 
 
-def _initialized(objective: Any, key: jax.Array, batch: Batch | None) -> tuple[Any, Any]:
+def _begun(
+    objective: Any, key: jax.Array, batch: Batch | None, params: Any, model_state: Any
+) -> tuple[Any, Any]:
+    """Parameters and model state to begin with; those that are given stay as they are."""
+    if params is not None:
+        begin = getattr(objective, "begin", None)
+        if model_state is None:
+            model_state = {} if begin is None or batch is None else begin({}, batch)
+        return params, model_state
     make_first = getattr(objective, "init", None)
     if make_first is None:
         raise ValueError("this objective makes no parameters: give init the params to begin with")
     if batch is None:
         raise ValueError("init needs a batch, whose shapes decide those of the parameters")
-    return make_first(key, batch)
+    params, made = make_first(key, batch)
+    return params, made if model_state is None else model_state
 
 
 def _gradient(

@@ -114,26 +114,21 @@ def compile_steps(
 
         return Steps(take, empty, times)
 
-    columns = dict(split.columns)
-    if layout is None:
-        columns = jax.device_put(columns)
-    else:
-        columns = layout.unnamed().put_state(columns)
-    if driver == "loop":
-        program = compiled(one_resident, columns)
+    put = jax.device_put if layout is None else layout.unnamed().put_state
+    columns = put(dict(split.columns))
+    together = driver == "scan"
+    program = (
+        compiled(many_resident, columns, jnp.int32(0))
+        if together
+        else compiled(one_resident, columns)
+    )
 
-        def take(state: TrainState, metrics: Metrics, position: int, stop: int) -> Any:
-            state, metrics, shown = program(state, metrics, columns)
-            return state, metrics, position + 1, shown
+    def take_resident(state: TrainState, metrics: Metrics, position: int, stop: int) -> Any:
+        limit = (jnp.int32(stop),) if together else ()
+        state, metrics, shown = program(state, metrics, columns, *limit)
+        return state, metrics, stop if together else position + 1, shown
 
-    else:
-        program = compiled(many_resident, columns, jnp.int32(0))
-
-        def take(state: TrainState, metrics: Metrics, position: int, stop: int) -> Any:
-            state, metrics, shown = program(state, metrics, columns, jnp.int32(stop))
-            return state, metrics, stop, shown
-
-    return Steps(take, empty, times)
+    return Steps(take_resident, empty, times)
 
 
 def choose_driver(
