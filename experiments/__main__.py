@@ -1,6 +1,7 @@
 """Lists the experiments by subject, runs one, or writes the tables of results.
 
 python -m experiments                    # what there is, on which data, how long it takes
+python -m experiments --data             # the data sets: what each is, where to get it, its terms
 python -m experiments lenet --smoke      # the same as python -m experiments.lenet --smoke
 python -m experiments --tables           # RESULTS.md from results.json
 """
@@ -16,6 +17,9 @@ def main(args: list[str]) -> int:
     """Runs the command line and returns its exit code."""
     if not args:
         show()
+        return 0
+    if args == ["--data"]:
+        show_data()
         return 0
     if args == ["--tables"]:
         (_catalog.FOLDER / "RESULTS.md").write_text(_catalog.results_page(), encoding="utf-8")
@@ -60,6 +64,29 @@ def show() -> None:
         "\npython -m experiments.NAME --help lists the options, --smoke takes seconds, --data-dir "
         "reads original files. Times are of two CPU cores; RESULTS.md has the numbers."
     )
+
+
+def show_data() -> None:
+    """Prints the table of data sets by kind; the embedded ones need neither files nor a network."""
+    import rich.console
+    import rich.table
+
+    from jaxdl import data
+
+    console = rich.console.Console()
+    for kind, columns in data.COLUMNS.items():
+        console.print(f"\n[bold]{kind}[/] [dim]{', '.join(columns)}[/]")
+        table = rich.table.Table.grid(padding=(0, 2))
+        table.add_column(style="cyan", no_wrap=True, min_width=max(map(len, data.SOURCES)))
+        table.add_column(ratio=1)
+        table.add_column(ratio=1, overflow="fold")
+        for name, source in data.SOURCES.items():
+            if source.kind == kind:
+                terms = source.license or "no license stated"
+                place = "embedded" if source.embedded else source.where
+                table.add_row(name, f"{source.about} [dim]· {source.size}[/]", f"{place} · {terms}")
+        console.print(table)
+    console.print("\ndata.load(NAME) or --data NAME --data-dir DIR reads one; see data.SOURCES.")
 
 
 if __name__ == "__main__":

@@ -43,12 +43,10 @@ class Texts:
 def load(config: Config) -> Texts:
     if config.epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {config.epochs}")
-    vocabulary, corpus = word_vectors.load_corpus(
-        config.data,
-        config.data_dir,
-        min_count=config.min_count,
-        characters=100_000 if config.smoke else None,
-    )
+    text = data.text.joined(data.load(config.data, config.data_dir))["train"]
+    text = text[: 100_000 if config.smoke else None]
+    cut = word_vectors.sentences if config.data == "ptb" else word_vectors.paragraphs
+    vocabulary, corpus = word_vectors.build_corpus(cut(text), min_count=config.min_count)
     similarities = {path.stem: word_vectors.read_similarities(path) for path in config.similarities}
     questions = word_vectors.read_questions(config.questions) if config.questions else {}
     return Texts(vocabulary, corpus, similarities, questions)

@@ -40,7 +40,8 @@ def main(config: Config) -> dict[str, float]:
     H, T, B = config.hidden_size, config.num_steps, config.batch_size
     if config.smoke:
         H, T, B = 8, 12, 2
-    text = data.text.letters(data.text.load_text()["train"][: 50 * B * T])
+    text = data.text.joined(data.load("manual"))["train"]
+    text = data.text.letters(text[: 50 * B * T])
     vocabulary = data.text.Vocabulary.build(data.text.characters(text), reserved=("<unk>",))
     windows = data.text.windows(vocabulary.encode(data.text.characters(text)), T).take(slice(B))
     x = jax.nn.one_hot(windows["tokens"], len(vocabulary))  # [B, T, V]

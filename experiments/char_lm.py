@@ -57,7 +57,7 @@ class Config:
 
 def main(config: Config) -> dict[str, float]:
     # Text: split by lines before anything is cut out of it; letters, space and <unk>.
-    texts = data.text.load_text(config.data, config.data_dir)
+    texts = data.text.joined(data.load(config.data, config.data_dir))
     text = {
         name: data.text.letters(text, ascii_only=config.ascii_only) for name, text in texts.items()
     }

@@ -19,7 +19,7 @@ from jaxdl import cli, data, information, plots, runs
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: Literal["manual", "text", "ptb"] = "manual"  # which text, see jaxdl.data.text.load_text
+    data: Literal["manual", "text", "ptb"] = "manual"  # which text, see jaxdl.data.SOURCES
     data_dir: pathlib.Path | None = None  # the file or folder of another text
     window: int = 2  # how far apart two words may stand
     vocabulary: int = 1000  # the most frequent words are paired
@@ -32,7 +32,7 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    text = data.text.load_text(config.data, config.data_dir)["train"]
+    text = data.text.joined(data.load(config.data, config.data_dir))["train"]
     words = data.text.letters(text, ascii_only=config.ascii_only).split()
     if config.smoke:
         words = words[:5000]

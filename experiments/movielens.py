@@ -77,7 +77,7 @@ def main(config: Config) -> dict[str, float]:
         mf = dataclasses.replace(config.mf, epochs=2, factors=4)
         small = dataclasses.replace(config.autorec, epochs=2, hidden=16)
         config = dataclasses.replace(config, seeds=2, mf=mf, autorec=small)
-    world = recommenders.load_interactions(config.data, config.data_dir)
+    world = recommenders.Interactions.from_splits(data.load(config.data, config.data_dir))
     with runs.open(
         config, name="movielens", out=config.out, resume=config.resume, data={"all": world.ratings}
     ) as run:

@@ -37,7 +37,7 @@ CANDIDATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 def main(config: Config) -> dict[str, float]:
     # Text: split by lines before anything is counted; lower-case words of letters, as in the book.
-    texts = data.text.load_text(config.data, config.data_dir)
+    texts = data.text.joined(data.load(config.data, config.data_dir))
     if config.data != "ptb":
         texts = {
             n: data.text.letters(text, ascii_only=config.ascii_only) for n, text in texts.items()
@@ -84,16 +84,16 @@ def encode(
 def choose(config: Config, words: dict[str, list[str]]) -> tuple[float, ...]:
     """The e of each order that is best on validation text; the test text is not looked at."""
     cut = len(words["train"]) * 9 // 10
-    parts = {"train": words["train"], "valid": words.get("valid", [])}
-    if not parts["valid"]:
-        parts = {"train": words["train"][:cut], "valid": words["train"][cut:]}
+    parts = {"train": words["train"], "validation": words.get("validation", [])}
+    if not parts["validation"]:
+        parts = {"train": words["train"][:cut], "validation": words["train"][cut:]}
     vocabulary, tokens = encode(config, parts)
     chosen: tuple[float, ...] = ()
     for order in (1, 2, 3):
         perplexities = [
             classical.fit_ngram(
                 tokens["train"], len(vocabulary), order=order, smoothing=(*chosen, e)
-            ).perplexity(tokens["valid"], order)
+            ).perplexity(tokens["validation"], order)
             for e in CANDIDATES
         ]
         chosen = (*chosen, CANDIDATES[int(np.argmin(perplexities))])

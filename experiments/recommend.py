@@ -75,7 +75,7 @@ def main(config: Config) -> dict[str, float]:
     if config.smoke:
         parts = {n: dataclasses.replace(getattr(config, n), epochs=2) for n in ("mf", "neumf")}
         config = dataclasses.replace(config, seeds=2, **parts)
-    world = recommenders.load_interactions(config.data, config.data_dir)
+    world = recommenders.Interactions.from_splits(data.load(config.data, config.data_dir))
     shown = world.user(config.user)
     train_set, test_set = recommenders.split_last(world.ratings)
     if config.choose:

@@ -22,7 +22,7 @@ from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, t
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: Literal["manual", "imdb"] = "manual"  # paragraphs of Python's manual, or film reviews
+    data: Literal["manual_paragraphs", "imdb"] = "manual_paragraphs"  # which texts
     data_dir: pathlib.Path | None = None  # folder of aclImdb, or of its tar.gz
     model: Literal["textcnn", "bilstm", "gru"] = "textcnn"  # the reader
     vectors: Literal["tuned", "frozen", "both"] = "both"  # word vectors that are trained, or not
@@ -44,12 +44,9 @@ class Config:
 
 def main(config: Config) -> dict[str, float]:
     # Data: texts to ids [N, T], 0 where there is no word.
-    if config.data == "manual":
-        raw = data.text.manual_paragraphs()
-    else:
-        raw = dict(data.load("imdb", config.data_dir))
-        if config.smoke:  # the files come class by class
-            raw = {key: split.take(slice(None, None, 20)) for key, split in raw.items()}
+    raw = dict(data.load(config.data, config.data_dir))
+    if config.smoke and config.data == "imdb":  # the files come class by class
+        raw = {key: split.take(slice(None, None, 20)) for key, split in raw.items()}
     vocabulary = data.text.Vocabulary.build(
         (word for text in raw["train"]["text"] for word in data.text.review_words(text)),
         min_count=config.min_count,

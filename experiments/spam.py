@@ -9,7 +9,6 @@ words that speak loudest and the messages that fail are printed: error analysis.
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 from typing import Literal
 
 import jax
@@ -21,7 +20,7 @@ from jaxdl import classical, cli, data, metrics, plots, runs
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: Literal["manual", "sms_spam"] = "manual"  # which texts
+    data: Literal["manual_paragraphs", "sms_spam"] = "manual_paragraphs"  # which texts
     data_dir: pathlib.Path | None = None  # folder of SMSSpamCollection
     min_texts: int = 3  # words in fewer training texts are left out
     max_words: int = 1500  # the most frequent ones are kept
@@ -32,11 +31,7 @@ class Config:
 
 
 def main(config: Config) -> dict[str, float]:
-    splits: Mapping[str, data.Dataset] = (
-        data.text.manual_paragraphs()
-        if config.data == "manual"
-        else data.load(config.data, config.data_dir)
-    )
+    splits = data.load(config.data, config.data_dir)
     y, y_test = (splits[part]["label"] for part in ("train", "test"))
     vocabulary = data.text.fit_vocabulary(
         splits["train"]["text"],

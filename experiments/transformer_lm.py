@@ -49,7 +49,7 @@ LLAMA: dict[str, Any] = {
 def main(config: Config) -> dict[str, float]:
     if config.smoke:
         config = dataclasses.replace(config, layers=2, dim=16, heads=2, context=32, epochs=1)
-    texts = data.text.load_text(config.data, config.data_dir)
+    texts = data.text.joined(data.load(config.data, config.data_dir))
     text = {name: data.text.letters(text) for name, text in texts.items()}
     text["train"] = text["train"][: 4000 if config.smoke else None]
     text["test"] = text["test"][: 2000 if config.smoke else None]

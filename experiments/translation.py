@@ -49,16 +49,16 @@ class Config:
 def main(config: Config) -> dict[str, float]:
     # Data: ids of both languages, ended by <eos>; what no training sentence had is <unk>.
     limit = 128 if config.smoke and config.data == "dates" else config.limit
-    pairs = data.text.load_pairs(config.data, config.data_dir, limit=limit)
+    pairs = data.load(config.data, config.data_dir, limit)
     letters = config.data == "dates"
     tokenize, joint = (data.text.characters, "") if letters else (data.text.words, " ")
     source, target = (
         data.text.Vocabulary.build(
-            [token for pair in pairs["train"] for token in tokenize(pair[side])],
+            [token for text in pairs["train"][side] for token in tokenize(text)],
             min_count=1 if letters else config.min_count,
             reserved=data.text.RESERVED,
         )
-        for side in (0, 1)
+        for side in ("source", "target")
     )
     length = config.length or (36 if letters else 12)
     splits, counts = {}, {}
@@ -120,15 +120,16 @@ def main(config: Config) -> dict[str, float]:
                 found[name] += [joint.join(sentence(row, target)) for row in kept]
         # All references of a source count: Tatoeba has several translations of a sentence.
         references: dict[str, list[str]] = {}
-        for english, french in pairs["test"]:
-            references.setdefault(english, []).append(french)
-        wanted = [references[english] for english, _ in pairs["test"]]
+        english, french = (pairs["test"][side].tolist() for side in ("source", "target"))
+        for one, other in zip(english, french, strict=True):
+            references.setdefault(one, []).append(other)
+        wanted = [references[one] for one in english]
         results: dict[str, float] = {}
         for name, sentences in found.items():
             scored = scores(sentences, wanted, letters)
             results |= {f"test/{score}_{name}": value for score, value in scored.items()}
         for i in range(min(6, len(wanted))):
-            run.note(f"{pairs['test'][i][0]} -> {found['beam'][i]} ({wanted[i][0]})")
+            run.note(f"{english[i]} -> {found['beam'][i]} ({wanted[i][0]})")
         run.figure("curves", plots.curves(result.history))
         if model.attention:
             shown = splits["test"].take(slice(4))

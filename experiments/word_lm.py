@@ -43,7 +43,7 @@ class Config:
 
 def main(config: Config) -> dict[str, float]:
     # Text: split by lines before anything is cut out of it; every line ends with <eos>.
-    texts = data.text.load_text(config.data, config.data_dir)
+    texts = data.text.joined(data.load(config.data, config.data_dir))
     words = {name: data.text.words(text, end_of_line="<eos>") for name, text in texts.items()}
     if config.smoke:
         words = {name: some[:1500] for name, some in words.items()}

@@ -203,9 +203,9 @@ WORD_VECTORS = {
     ),
 }
 WORD_VECTORS_WITHOUT_SUMS = {  # tables and files in float32
-    "Corpus", "WordVectors", "analogies", "fasttext", "glove", "glove_loss", "load_corpus",
-    "make_glove", "make_word2vec", "nearest", "rank_correlation", "read_questions",
-    "read_similarities", "sentences", "word2vec",
+    "Corpus", "WordVectors", "analogies", "build_corpus", "fasttext", "glove", "glove_loss",
+    "make_glove", "make_word2vec", "nearest", "paragraphs", "rank_correlation",
+    "read_questions", "read_similarities", "sentences", "word2vec",
 }  # fmt: skip
 LOSSES_WITHOUT_SUMS = {
     "MultiboxLoss", "absolute_error", "bpr_loss", "hard_negative_mining", "hinge_loss",

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.peers._side import Row, Side
-from jaxdl import word_vectors
+from jaxdl import data, word_vectors
 
 EPOCHS, RATE = 2, 0.025
 
@@ -26,9 +26,9 @@ def corpus(smoke: bool) -> tuple[list[list[str]], Any, word_vectors.Corpus]:
     folder = pathlib.Path(os.environ.get("JAXDL_DATA", ""), "ptb")
     ptb = "JAXDL_DATA" in os.environ and folder.exists()
     name, data_dir = ("ptb", folder) if ptb else ("manual", None)
-    vocabulary, text = word_vectors.load_corpus(
-        name, data_dir, characters=100_000 if smoke else None
-    )
+    whole = data.text.joined(data.load(name, data_dir))["train"][: 100_000 if smoke else None]
+    cut = word_vectors.sentences if ptb else word_vectors.paragraphs
+    vocabulary, text = word_vectors.build_corpus(cut(whole))
     starts = np.flatnonzero(np.diff(text.sentences)) + 1
     lines = [vocabulary.decode(line) for line in np.split(text.tokens, starts)]
     return lines, vocabulary, text

@@ -20,10 +20,12 @@ from jaxdl.data._batches import (
 from jaxdl.data._builders import Builder, cache_folder, prepare
 from jaxdl.data._dataset import DataError, Dataset, DatasetDict, DatasetInfo
 from jaxdl.data._labels import check_labels, majority_share
-from jaxdl.data._load import SOURCES, Source, load
+from jaxdl.data._load import load
 from jaxdl.data._records import RandomAccess, Records, read_ahead
+from jaxdl.data._sources import COLUMNS, SOURCES, Source
 
 __all__ = [
+    "COLUMNS",
     "SOURCES",
     "Builder",
     "DataError",

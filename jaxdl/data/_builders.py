@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdl.data._dataset import DataError, Dataset
+from jaxdl.data._dataset import DataError, Dataset, DatasetDict, DatasetInfo
 
 _LAYOUT = 2  # of the files; raised whenever `_tfds_builder` comes to write them otherwise
 
@@ -67,8 +67,8 @@ def cache_folder() -> pathlib.Path:
 def prepare(builder: Builder) -> dict[str, Dataset]:
     """Writes the data set as array_record files if that was not done before, and reads it.
 
-    >>> from jaxdl import data
-    >>> prepare(data.SOURCES["digits"].builder)["test"]["image"].shape
+    >>> from jaxdl.data import _builders
+    >>> prepare(_builders.DIGITS)["test"]["image"].shape
     (360, 8, 8, 1)
 
     Raises: DataError if files have to be fetched and cannot be.
@@ -82,6 +82,17 @@ def prepare(builder: Builder) -> dict[str, Dataset]:
             if not tfds_builder.is_prepared():
                 tfds_builder.download_and_prepare()
     return {split: _read(tfds_builder, builder, split) for split in tfds_builder.info.splits}
+
+
+def prepared(builder: Builder) -> Callable[[], DatasetDict]:
+    """What `prepare` gives, with the names of the classes, made when it is called."""
+
+    def make() -> DatasetDict:
+        origin = f"TFDS builder {builder.name} {builder.version}"
+        info = DatasetInfo(builder.name, origin, class_names=builder.class_names)
+        return DatasetDict(prepare(builder), info)
+
+    return make
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ class DataError(ValueError):
     """A data set that is missing, damaged or of the wrong kind; the message says what to do.
 
     >>> from jaxdl import data
-    >>> data.text.load_text("poems")
+    >>> data.load("diabetes", "my/files")
     Traceback (most recent call last):
         ...
-    jaxdl.data._dataset.DataError: unknown text 'poems'; known are manual, ptb, text
+    jaxdl.data._dataset.DataError: diabetes is embedded and reads no folder; leave data_dir out
     """
 
 

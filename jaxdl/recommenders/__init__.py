@@ -1,11 +1,12 @@
 """Recommenders: interactions, neighbors, factorizations, AutoRec and NeuMF, and their training.
 
-    ratings = recommenders.load_interactions(data_dir)
+    ratings = recommenders.Interactions.from_splits(data.load("movielens"))
     model = recommenders.MatrixFactorization(ratings.num_users, ratings.num_items)
 
 The rest of the library does not use this room.
 """
 
+from jaxdl.data.tabular._low_rank import low_rank_truth
 from jaxdl.recommenders._factors import pairwise_sgd, pointwise_sgd
 from jaxdl.recommenders._interactions import (
     Interactions,
@@ -25,7 +26,6 @@ from jaxdl.recommenders._models import (
     recommend,
     similar_items,
 )
-from jaxdl.recommenders._movielens import load_interactions, low_rank_truth, read_movielens
 from jaxdl.recommenders._neighbors import neighbor_ratings, rating_similarity
 from jaxdl.recommenders._objectives import pairwise, reconstruction
 from jaxdl.recommenders._ranking import rank_catalog
@@ -38,7 +38,6 @@ __all__ = [
     "NeuMF",
     "factor_scores",
     "interactions",
-    "load_interactions",
     "low_rank_truth",
     "neighbor_ratings",
     "pairwise",
@@ -46,7 +45,6 @@ __all__ = [
     "pointwise_sgd",
     "rank_catalog",
     "rating_similarity",
-    "read_movielens",
     "recommend",
     "reconstruction",
     "sample_negatives",

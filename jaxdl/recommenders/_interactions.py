@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxdl.data import Dataset
+from jaxdl.data import DataError, Dataset, DatasetDict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,28 @@ class Interactions:
     users: np.ndarray  # [U] ids of the source, by number
     items: np.ndarray  # [I]
     titles: Mapping[int, str] = dataclasses.field(default_factory=dict)  # by id of the source
+
+    @classmethod
+    def from_splits(cls, splits: DatasetDict) -> "Interactions":
+        """The ratings that `data.load` gives, of any scale, and the catalog beside them.
+
+        >>> from jaxdl import data
+        >>> rated = Interactions.from_splits(data.load("low_rank"))
+        >>> rated.num_users, rated.num_items, len(rated.ratings)
+        (200, 300, 8000)
+
+        Raises: DataError for an item that a user rated twice, or a rating that is NaN.
+        """
+        table, items = splits["ratings"], splits["items"]
+        titles = dict(zip(items["item"].tolist(), items["title"].tolist(), strict=True))
+        try:
+            return interactions(
+                *(table[name] for name in ("user", "item", "rating", "timestamp")),
+                titles=titles,
+                scale=(-math.inf, math.inf),
+            )
+        except ValueError as error:
+            raise DataError(f"{splits.info.source}: {error}") from error
 
     @property
     def num_users(self) -> int:

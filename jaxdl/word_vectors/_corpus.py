@@ -1,12 +1,11 @@
 """A text as one array of ids, with the sentence each belongs to: what word vectors learn from."""
 
 import dataclasses
-import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from jaxdl.data.text import UNKNOWN, Vocabulary, letters, load_text
+from jaxdl.data.text import UNKNOWN, Vocabulary, letters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,34 +65,34 @@ class Corpus:
             )
 
 
-def load_corpus(
-    name: str,
-    data_dir: pathlib.Path | None = None,
-    *,
-    min_count: int = 5,
-    characters: int | None = None,
+def build_corpus(
+    sentences: Iterable[Sequence[str]], *, min_count: int = 5
 ) -> tuple[Vocabulary, Corpus]:
-    r"""The training part of a text of `load_text` as a vocabulary of words and a corpus.
+    r"""Builds the vocabulary of sentences, and their corpus.
 
-    Sentences are the lines of PTB and the paragraphs of other texts, in lower-case letters. Words
-    rarer than `min_count` are dropped, the `<unk>` of PTB too: nothing is learned of them.
+    Words rarer than `min_count` are dropped, the `<unk>` of PTB too: nothing is learned of them.
 
-    >>> _ = pathlib.Path("hamlet.txt").write_text("To be, or not to be?\n\n" * 5)
-    >>> vocabulary, corpus = load_corpus("text", "hamlet.txt", min_count=6)
+    >>> vocabulary, corpus = build_corpus(paragraphs("To be, or not to be?\n\n" * 5), min_count=6)
     >>> vocabulary.tokens, len(corpus), corpus.unknown
     (('<unk>', 'be', 'to'), 20, 10)
 
     Args:
-        name, data_dir: as `load_text`.
-        min_count: of a word in the text.
-        characters: read no more of the text than that.
+        sentences: their words: `paragraphs` or `sentences` of a text.
+        min_count: of a word in them.
     """
-    text = load_text(name, data_dir)["train"][:characters]
-    pieces = text.splitlines() if name == "ptb" else map(letters, text.split("\n\n"))
-    lines = [piece.split() for piece in pieces]
+    lines = list(sentences)
     every = (word for line in lines for word in line)
     vocabulary = Vocabulary.build(every, min_count=min_count, reserved=(UNKNOWN,))
     return vocabulary, Corpus.encode(lines, vocabulary)
+
+
+def paragraphs(text: str) -> list[list[str]]:
+    r"""The words of every paragraph that has any, in lower-case letters.
+
+    >>> paragraphs("To be,\nor not to be?\n\nThat is...")
+    [['to', 'be', 'or', 'not', 'to', 'be'], ['that', 'is']]
+    """
+    return [words for part in text.split("\n\n") if (words := letters(part).split())]
 
 
 def sentences(text: str) -> list[list[str]]:

@@ -1,6 +1,8 @@
 """Every reader takes a folder, a folder below, an archive, or a folder that holds one."""
 
+import inspect
 import pathlib
+import re
 import shutil
 import tarfile
 import zipfile
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxdl import data, recommenders
+from jaxdl import data
 from jaxdl.data import _archives
 
 
@@ -87,6 +89,13 @@ SETS = {
     "sms_spam": text("SMSSpamCollection", "ham\thi\nspam\twin\n" * 5),
     "house_prices": text("train.csv", "Id,Alley,Area,SalePrice\n" + "1,NA,5,100\n" * 5),
     "ecg5000": text("ECG5000_TRAIN.txt", ECG * 5),
+    "text": text("a.txt", "one\n" * 9 + "two\n"),
+    "ptb": lambda folder: [
+        text(f"ptb.{part}.txt", f"a text to {part}\n" * 3)(folder)
+        for part in ("train", "valid", "test")
+    ],
+    "tatoeba": text("fra.txt", "".join(f"Go {i}.\tVa {i} !\n" for i in range(10))),
+    "movielens": text("u.data", "7\t50\t4\t881250949\n9\t50\t3\t881250950\n"),
 }
 
 
@@ -116,12 +125,45 @@ def test_every_source_of_files_is_here():
     assert set(SETS) == {name for name, source in data.SOURCES.items() if source.read}
 
 
+def check_columns(name, splits):
+    """What the table promises of a kind."""
+    kind = data.SOURCES[name].kind
+    assert set(splits) >= ({"ratings", "items"} if kind == "ratings" else {"train", "test"})
+    for split in [splits["ratings"]] if kind == "ratings" else splits.values():
+        assert set(split.columns) >= set(data.COLUMNS[kind])
+        assert kind != "table" or len({"label", "target"} & set(split.columns)) == 1
+
+
+EMBEDDED = [name for name, source in data.SOURCES.items() if source.embedded]
+
+
+@pytest.mark.parametrize("name", [name for name in EMBEDDED if name != "scattered_digits"])
+def test_every_embedded_source_has_the_columns_of_its_kind(name, monkeypatch):
+    monkeypatch.delenv("JAXDL_CACHE")
+    splits = data.load(name)
+    check_columns(name, splits)
+    sizes = re.match(r"([\d,]+)(?: \+ ([\d,]+))? ", data.SOURCES[name].size)
+    if sizes is not None:  # of some length in each version of Python
+        promised = sum(int(size.replace(",", "")) for size in sizes.groups() if size)
+        assert sum(len(split) for key, split in splits.items() if key != "items") == promised
+
+
+def test_the_table_says_what_each_is_and_where_to_get_it():
+    for name, source in data.SOURCES.items():
+        assert source.make or source.read, name
+        assert all((source.about, source.size, source.where)), name
+        assert source.kind in data.COLUMNS, name
+        assert not source.limits or "limit" in inspect.signature(source.read).parameters, name
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_every_source_takes_a_folder_and_its_archive(name, tmp_path):
     plain = tmp_path / "plain"
     plain.mkdir()
     SETS[name](plain)
-    want = lengths(data.load(name, plain))
+    splits = data.load(name, plain)
+    check_columns(name, splits)
+    want = lengths(splits)
     for kind in ("zip", "tar.gz"):
         holder = tmp_path / kind
         holder.mkdir()
@@ -131,30 +173,6 @@ def test_every_source_takes_a_folder_and_its_archive(name, tmp_path):
     below = tmp_path / "below" / "one"
     shutil.copytree(plain, below)
     assert lengths(data.load(name, below.parent)) == want
-
-
-def test_texts_pairs_and_ratings_take_archives_too(tmp_path):
-    readers = {
-        "text": (text("a.txt", "one\n" * 9 + "two\n"), lambda p: data.text.load_text("text", p)),
-        "ptb": (
-            lambda f: [text(f"ptb.{s}.txt", s)(f) for s in ("train", "valid", "test")],
-            lambda p: data.text.load_text("ptb", p),
-        ),
-        "pairs": (text("fra.txt", "Go.\tVa !\n" * 3), data.readers.read_pairs),
-        "ratings": (
-            text("u.data", "7\t50\t4\t1\n"),
-            lambda p: recommenders.load_interactions("movielens", p).ratings["rating"].tolist(),
-        ),
-    }
-    for name, (write, read) in readers.items():
-        plain = tmp_path / name
-        plain.mkdir()
-        write(plain)
-        for kind in ("zip", "tar.gz"):
-            holder = tmp_path / f"{name}-{kind}"
-            holder.mkdir()
-            archive = pack(plain, kind, holder)
-            assert read(archive) == read(holder) == read(plain), (name, kind)
 
 
 def test_what_is_no_archive_or_holds_nothing_is_named(tmp_path):

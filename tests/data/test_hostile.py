@@ -42,11 +42,6 @@ def binary(folder):
     vectors.save(folder / "v.bin", "binary")
 
 
-def ptb(folder):
-    for split in ("train", "valid", "test"):
-        text(f"ptb.{split}.txt", f"a text to {split}\n" * 3)(folder)
-
-
 def mask(folder):
     Image.new("L", (4, 3), 2).save(folder / "mask.png")
 
@@ -74,6 +69,10 @@ def columns(found):
     return found
 
 
+def ratings(folder):
+    return recommenders.Interactions.from_splits(data.load("movielens", folder))
+
+
 def vectors(folder):
     return word_vectors.WordVectors.load(folder / "v.txt")
 
@@ -81,16 +80,12 @@ def vectors(folder):
 # What writes a good file, and what reads it.
 READERS = {
     **{name: (write, lambda f, name=name: data.load(name, f)) for name, write in SETS.items()},
-    "text": (text("a.txt", "one line\n" * 9), lambda f: data.text.load_text("text", f / "a.txt")),
-    "texts": (text("a.txt", "one line\n" * 9), lambda f: data.text.load_text("text", f)),
-    "ptb": (ptb, lambda f: data.text.load_text("ptb", f)),
+    "text": (text("a.txt", "one line\n" * 9), lambda f: data.load("text", f / "a.txt")),
+    "texts": (text("a.txt", "one line\n" * 9), lambda f: data.load("text", f)),
     "pairs": (text("fra.txt", PAIRS), lambda f: data.readers.read_pairs(f / "fra.txt")),
-    "ratings": (text("u.data", RATINGS), recommenders.read_movielens),
-    "ratings.dat": (text("ratings.dat", RATINGS.replace("\t", "::")), recommenders.read_movielens),
-    "ratings.csv": (
-        text("ratings.csv", "u,i,r,t\n" + RATINGS.replace("\t", ",")),
-        recommenders.read_movielens,
-    ),
+    "ratings": (text("u.data", RATINGS), ratings),
+    "ratings.dat": (text("ratings.dat", RATINGS.replace("\t", "::")), ratings),
+    "ratings.csv": (text("ratings.csv", "u,i,r,t\n" + RATINGS.replace("\t", ",")), ratings),
     "csv": (text("a.csv", TABLE), lambda f: data.readers.read_csv(f / "a.csv")),
     "vocabulary": (
         lambda f: data.text.Vocabulary.build("abc").save(f / "v.json"),
@@ -360,7 +355,7 @@ def test_ratings_without_a_header_lose_none(tmp_path):
     for name, head in (("with", "userId,movieId,rating,timestamp\n"), ("without", "")):
         (tmp_path / name).mkdir()
         text("ratings.csv", head + rows)(tmp_path / name)
-    want, got = (columns(recommenders.read_movielens(tmp_path / n)) for n in ("with", "without"))
+    want, got = (columns(ratings(tmp_path / n)) for n in ("with", "without"))
     assert got == want
     assert got[1] == [7, 9]
 
@@ -371,8 +366,7 @@ def test_a_limit_below_1_is_refused(limit, tmp_path):
     text("v.txt", GLOVE)(tmp_path)
     for read in (
         lambda: data.readers.read_pairs(tmp_path / "fra.txt", limit),
-        lambda: data.text.load_pairs("dates", limit=limit),
-        lambda: data.text.load_pairs("tatoeba", tmp_path, limit=limit),
+        lambda: data.load("tatoeba", tmp_path, limit=limit),
         lambda: word_vectors.WordVectors.load(tmp_path / "v.txt", limit=limit),
         lambda: data.load("digits", limit=limit),
     ):
@@ -536,17 +530,13 @@ BOMBS = {
 }
 
 
-def tatoeba(folder):
-    return data.text.load_pairs("tatoeba", folder, limit=5)
-
-
 @pytest.mark.parametrize("case", BOMBS)
 def test_packed_files_are_refused_by_what_they_would_become(case, tmp_path):
     name, write = BOMBS[case]
     folder = tmp_path / "in"
     folder.mkdir()
     write(folder)
-    refused(tatoeba if name == "tatoeba" else lambda f: data.load(name, f), folder)
+    refused(lambda f: data.load(name, f, limit=5), folder)
     written = [p for p in tmp_path.rglob("*") if p.is_file() and p.parent != folder]
     assert not [p for p in written if p.parent.parent.name != "archives"], written
 

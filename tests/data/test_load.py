@@ -1,5 +1,6 @@
 """Data sets from builders, from folders and over HTTP; damaged files are named."""
 
+import dataclasses
 import functools
 import gzip
 import http.server
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxdl import data
-from jaxdl.data import _builders, _load
+from jaxdl.data import _builders
 from tests.references import reference
 
 sklearn_datasets = reference("sklearn.datasets")
@@ -68,8 +69,9 @@ def test_mnist_is_fetched_and_kept(folder, tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     mirror = f"http://127.0.0.1:{server.server_port}/"
-    builder = _builders.idx_builder("mnist", mirror, tuple("0123456789"))
-    monkeypatch.setitem(_load.SOURCES, "mnist", data.Source(builder=builder, where=mirror))
+    make = _builders.prepared(_builders.idx_builder("mnist", mirror, tuple("0123456789")))
+    source = dataclasses.replace(data.SOURCES["mnist"], make=make)
+    monkeypatch.setitem(data.SOURCES, "mnist", source)
     try:
         fetched = data.load("mnist")
     finally:

@@ -7,13 +7,13 @@ import typing
 
 import pytest
 
-from jaxdl import cli
+from jaxdl import cli, data
 
 FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if "cli.run(" in path.read_text())
 # Data sets that dependencies ship; the others are read from a folder.
-EMBEDDED = {"digits", "manual", "dates", "words", "iris", "breast_cancer", "diabetes", "china"}
-EMBEDDED |= {"wine", "low_rank", "scattered_digits", "glyphs"}
+EMBEDDED = {name for name, source in data.SOURCES.items() if source.embedded}
+OWN = {"words", "china", "glyphs"}  # what one experiment alone makes, of no use to others
 WRONG = {
     "batch_size": "-1",
     "epochs": "-1",
@@ -44,7 +44,15 @@ def choices(name: str) -> list[str]:
     """The data sets of an experiment that are read from a folder."""
     config = importlib.import_module(f"experiments.{name}").Config
     hints = typing.get_type_hints(config)
-    return [d for d in typing.get_args(hints.get("data")) if d not in EMBEDDED]
+    return [d for d in typing.get_args(hints.get("data")) if d not in EMBEDDED | OWN]
+
+
+def test_data_sets_of_experiments_are_those_of_the_table():
+    hints = [
+        typing.get_type_hints(importlib.import_module(f"experiments.{name}").Config).get("data")
+        for name in NAMES
+    ]
+    assert {d for hint in hints for d in typing.get_args(hint)} - set(data.SOURCES) == OWN
 
 
 @pytest.mark.parametrize("name, dataset", [(n, d) for n in NAMES for d in choices(n)])

@@ -119,7 +119,7 @@ def start(world, factors=4, mean=0.0):
 
 @pytest.fixture(scope="module")
 def world():
-    return recommenders.load_interactions("low_rank")
+    return recommenders.Interactions.from_splits(data.load("low_rank"))
 
 
 def test_a_step_on_rows_is_a_step_on_tables(world):

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdl import objectives, recommenders
+from jaxdl import data, objectives, recommenders
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "pointwise"])
 def test_epochs_one_by_one_are_epochs_in_one_call(kind):
-    world = recommenders.load_interactions("low_rank")
+    world = recommenders.Interactions.from_splits(data.load("low_rank"))
     model, one = (
         recommenders.MatrixFactorization(world.num_users, world.num_items, 4),
         np.zeros(1, int),

@@ -172,10 +172,6 @@ def manual_paragraphs() -> dict[str, Dataset]:
     """Paragraphs of Python's reference manual; label 1 in the chapter on the data model.
 
     Real sentences that every installation has, for trying what reads "text" and "label".
-
-    >>> test = manual_paragraphs()["test"]
-    >>> min(map(len, test["text"])) > 80, set(test["label"].tolist())
-    (True, {0, 1})
     """
     import pydoc_data.topics
 

@@ -1,16 +1,15 @@
 """Text: tokens and vocabularies, windows and streams, buckets of length, pairs of sentences."""
 
-from jaxdl.data.tabular._tables import manual_paragraphs
 from jaxdl.data.text._bag_of_words import bag_of_words, fit_vocabulary
-from jaxdl.data.text._pairs import BOS, EOS, RESERVED, encode_pairs, load_pairs, normalize_sentence
+from jaxdl.data.text._pairs import BOS, EOS, RESERVED, encode_pairs, normalize_sentence
 from jaxdl.data.text._reviews import encode_texts, review_words, vector_table
+from jaxdl.data.text._sources import joined
 from jaxdl.data.text._text import (
     PAD,
     UNKNOWN,
     Vocabulary,
     bucket_batch,
     length_buckets,
-    load_text,
     num_bucket_batches,
     pad_sequences,
     streams,
@@ -31,11 +30,9 @@ __all__ = [
     "encode_pairs",
     "encode_texts",
     "fit_vocabulary",
+    "joined",
     "length_buckets",
     "letters",
-    "load_pairs",
-    "load_text",
-    "manual_paragraphs",
     "normalize_sentence",
     "num_bucket_batches",
     "pad_sequences",

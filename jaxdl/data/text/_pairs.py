@@ -1,9 +1,9 @@
 """Pairs of sentences in two languages: Tatoeba's files, and dates as Babel writes them.
 
-pairs = data.text.load_pairs("dates")                             # "train" and "test"
+splits = data.load("dates")                                       # "train" and "test"
 source = data.text.Vocabulary.build(..., reserved=data.text.RESERVED)
 columns, counts = data.text.encode_pairs(
-    pairs["train"], (source, target), data.text.characters, 32, 32
+    splits["train"], (source, target), data.text.characters, 32, 32
 )
 """
 
@@ -12,7 +12,7 @@ import functools
 import pathlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,68 +20,27 @@ import numpy as np
 from jaxdl.data._archives import ENDINGS, from_anywhere
 from jaxdl.data._builders import Builder, prepare
 from jaxdl.data._dataset import DataError, Dataset
-from jaxdl.data._files import decode, lines, opened
+from jaxdl.data._files import decode, lines, opened, text_column
 from jaxdl.data.text._text import PAD, UNKNOWN, Vocabulary, pad_sequences
 from jaxdl.data.text._tokens import character_class
 
 BOS, EOS = "<bos>", "<eos>"
 RESERVED = (PAD, UNKNOWN, BOS, EOS)  # ids 0 to 3
-Pairs = list[tuple[str, str]]
 
 
-def load_pairs(
-    name: str = "dates", data_dir: str | pathlib.Path | None = None, *, limit: int | None = None
-) -> dict[str, Pairs]:
-    """Loads pairs (source, target).
-
-    >>> load_pairs("dates", limit=2)["test"]
-    [('Apr 30, 1986', '30 avr. 1986'), ('Oct 26, 2075', '26 oct. 2075')]
-
-    Args:
-        name: "dates", English and French, needs no file; "tatoeba", a file "english TAB french" a
-            line, a zip with one, or the folder of either (a zip comes first). A tenth of the
-            sentences is held out, all translations of one together.
-        data_dir: the file or folder.
-        limit: so many pairs of the file, the first, which are the shortest at manythings.org.
-    Returns: "train" and "test".
-    Raises: DataError if files are missing, or a line has no tab; ValueError for a limit below 1.
-    """
-    _check_limit(limit)
-    if name == "dates":
-        return {
-            key: [
-                (_text(source), _text(target))
-                for source, target in zip(split["source"], split["target"], strict=True)
-            ][:limit]
-            for key, split in prepare(DATES).items()
-        }
-    if name != "tatoeba":
-        raise DataError(f"unknown pairs {name!r}; known are dates, tatoeba")
-    if data_dir is None:
-        raise DataError(
-            "tatoeba is read from files: get a zip of pairs from https://www.manythings.org/anki "
-            "and name its folder as data_dir (--data-dir)"
-        )
-    pairs = [(normalize_sentence(a), normalize_sentence(b)) for a, b in read_pairs(data_dir, limit)]
-    sources = sorted({source for source, _ in pairs})
-    held_out = set(np.random.default_rng(0).permutation(sources)[: len(sources) // 10].tolist())
-    return {
-        "train": [pair for pair in pairs if pair[0] not in held_out],
-        "test": [pair for pair in pairs if pair[0] in held_out],
-    }
-
-
-def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
+def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Dataset:
     r"""Reads lines "source TAB target", from a text, its archive or a folder of either.
 
     >>> _ = pathlib.Path("fra.txt").write_text("Go.\tVa !\nRun!\tCours !\n")
-    >>> read_pairs("fra.txt")
-    [('Go.', 'Va !'), ('Run!', 'Cours !')]
+    >>> pairs = read_pairs("fra.txt")
+    >>> pairs["source"].tolist(), pairs["target"].tolist()
+    (['Go.', 'Run!'], ['Va !', 'Cours !'])
 
     Raises: DataError if there is none, the text is not UTF-8, or a line has no tab; ValueError for
         a limit below 1.
     """
-    _check_limit(limit)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
     path = pathlib.Path(path)
     if path.is_dir() or path.name.lower().endswith(ENDINGS):
         return _pairs_of_folder(path, limit)
@@ -89,15 +48,15 @@ def read_pairs(path: str | pathlib.Path, limit: int | None = None) -> Pairs:
 
 
 @from_anywhere
-def _pairs_of_folder(folder: pathlib.Path, limit: int | None) -> Pairs:
+def _pairs_of_folder(folder: pathlib.Path, limit: int | None) -> Dataset:
     found = [path for path in sorted(folder.glob("*.txt")) if path.name[0] != "_"]  # _about.txt
     if not found:
         raise DataError(f"{folder}: expected a zip or a text of pairs, found none")
     return _pairs_of_text(found[0], limit)
 
 
-def _pairs_of_text(path: pathlib.Path, limit: int | None) -> Pairs:
-    pairs: Pairs = []
+def _pairs_of_text(path: pathlib.Path, limit: int | None) -> Dataset:
+    pairs: list[tuple[str, str]] = []
     with opened(path) as file:
         for number, content in lines(file, path):
             if limit is not None and len(pairs) == limit:
@@ -111,12 +70,31 @@ def _pairs_of_text(path: pathlib.Path, limit: int | None) -> Pairs:
             pairs.append((fields[0], fields[1]))
     if not pairs:
         raise DataError(f"{path}: no pairs")
-    return pairs
+    return _columns(pairs)
 
 
-def _check_limit(limit: int | None) -> None:
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}")
+def _columns(pairs: Iterable[tuple[str, str]]) -> Dataset:
+    sources, targets = [list(side) for side in zip(*pairs, strict=True)] or ([], [])
+    return Dataset({"source": text_column(sources), "target": text_column(targets)})
+
+
+def read_tatoeba(path: str | pathlib.Path, limit: int | None = None) -> dict[str, Dataset]:
+    """Pairs of manythings.org, normalized; a tenth of the sentences held out.
+
+    All translations of a sentence go together. `limit` takes so many pairs of the file, the first,
+    which are the shortest.
+    """
+    rows = read_pairs(path, limit)
+    pairs = [
+        (normalize_sentence(source), normalize_sentence(target))
+        for source, target in zip(rows["source"], rows["target"], strict=True)
+    ]
+    sources = sorted({source for source, _ in pairs})
+    held_out = set(np.random.default_rng(0).permutation(sources)[: len(sources) // 10].tolist())
+    return {
+        "train": _columns(pair for pair in pairs if pair[0] not in held_out),
+        "test": _columns(pair for pair in pairs if pair[0] in held_out),
+    }
 
 
 def normalize_sentence(text: str) -> str:
@@ -136,7 +114,7 @@ def _mark() -> re.Pattern[str]:
 
 
 def encode_pairs(
-    pairs: Pairs,
+    pairs: Dataset,
     vocabularies: tuple[Vocabulary, Vocabulary],
     tokenize: Callable[[str], Sequence[str]],
     source_length: int,
@@ -146,13 +124,14 @@ def encode_pairs(
 
     >>> vocabulary = Vocabulary.build("ab", reserved=RESERVED)  # a is 4, b is 5, <eos> is 3
     >>> both = vocabulary, vocabulary
-    >>> columns, counts = encode_pairs([("a b", "b a b")], both, str.split, 4, 3)
+    >>> pairs = Dataset({"source": np.array(["a b"]), "target": np.array(["b a b"])})
+    >>> columns, counts = encode_pairs(pairs, both, str.split, 4, 3)
     >>> columns["source"], columns["target"], counts
     (array([[4, 5, 3, 0]], dtype=int32), array([[5, 4, 3]], dtype=int32),
      {'cut': 1, 'unknown': 0, 'tokens': 5})
 
     Args:
-        pairs: (source, target).
+        pairs: columns "source" and "target" of texts.
         vocabularies: of the two sides, with `RESERVED` first.
         tokenize: `words` or `characters`.
         source_length, target_length: with the end; longer ones are cut, and still end.
@@ -166,7 +145,7 @@ def encode_pairs(
         vocabulary, length = vocabularies[side], lengths[side]
         if vocabulary.tokens[: len(RESERVED)] != RESERVED:
             raise ValueError(f"vocabularies need the tokens {RESERVED} first")
-        tokens = [tokenize(pair[side]) for pair in pairs]
+        tokens = [tokenize(text) for text in pairs[name]]
         counts["tokens"] += sum(map(len, tokens))
         counts["unknown"] += sum(vocabulary.count_unknown(some) for some in tokens)
         counts["cut"] += sum(len(some) >= length for some in tokens)
@@ -210,8 +189,16 @@ def _dates(downloads: Any) -> dict[str, Dataset]:
     return {"train": rows.take(slice(0, 10000)), "test": rows.take(slice(10000, None))}
 
 
-DATES = Builder(
+_DATES = Builder(
     name="dates",
     features={"source": ((_WIDTH,), np.uint8), "target": ((_WIDTH,), np.uint8)},
     make_splits=_dates,
 )
+
+
+def dates() -> dict[str, Dataset]:
+    """The dates as texts."""
+    return {
+        name: _columns(zip(map(_text, split["source"]), map(_text, split["target"]), strict=True))
+        for name, split in prepare(_DATES).items()
+    }

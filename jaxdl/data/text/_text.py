@@ -1,6 +1,6 @@
 """Text to arrays: tokens, vocabularies, padding, windows for language models, length buckets.
 
-    texts = data.text.load_text("manual")  # "train" and "test", split before windows
+    texts = data.text.joined(data.load("manual"))  # "train" and "test", split before windows
     vocabulary = data.text.Vocabulary.build(data.text.characters(texts["train"]))
     tokens = vocabulary.encode(data.text.characters(texts["train"]))
     # state carried from batch to batch
@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxdl.data._archives import ENDINGS, from_anywhere
 from jaxdl.data._batches import host_batch, num_batches, shuffled
 from jaxdl.data._dataset import DataError, Dataset
 from jaxdl.data._files import read_text
@@ -275,74 +274,3 @@ def num_bucket_batches(buckets: Sequence[Dataset], batch_size: int) -> int:
     2
     """
     return sum(num_batches(len(s), min(batch_size, len(s))) for s in buckets)
-
-
-# Sources
-
-
-def load_text(
-    name: str = "manual", data_dir: str | pathlib.Path | None = None, *, held_out: float = 0.1
-) -> dict[str, str]:
-    r"""Loads a text, split before anything is cut out of it.
-
-    >>> _ = pathlib.Path("counted.txt").write_text("one\n" * 9 + "ten\n")
-    >>> load_text("text", "counted.txt")["test"]
-    'ten\n'
-
-    Args:
-        name: "manual", the language reference that ships with CPython, needs no file; "text", a
-            plain UTF-8 file, or all `*.txt` of a folder (or archive) in the order of their names;
-            "ptb", the Penn Treebank in Mikolov's preprocessing, three files.
-        data_dir: the file, the folder, an archive or a folder that holds it.
-        held_out: share of the lines, at the end, that become "test" ("manual" and "text").
-    Returns: "train" and "test", for "ptb" "valid" as well.
-    Raises: DataError if files are missing or empty; ValueError if `held_out` is not in (0, 1).
-    """
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out must lie in (0, 1), got {held_out}")
-    if name == "manual":
-        from pydoc_data.topics import topics
-
-        return _hold_out("\n".join(topics[key] for key in sorted(topics)), held_out)
-    if name not in ("text", "ptb"):
-        raise DataError(f"unknown text {name!r}; known are manual, ptb, text")
-    if data_dir is None:
-        raise DataError(f"{name} is read from files: name the file or folder as data_dir")
-    path = pathlib.Path(data_dir)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-    if name == "ptb":
-        return _read_ptb(path)
-    if path.is_dir() or path.name.lower().endswith(ENDINGS):
-        return _hold_out(_read_texts(path), held_out)
-    text = read_text(path)
-    if not text.strip():
-        raise DataError(f"{path}: no text")
-    return _hold_out(text, held_out)
-
-
-@from_anywhere
-def _read_texts(folder: pathlib.Path) -> str:
-    files = sorted(folder.glob("*.txt"))
-    text = "\n".join(read_text(file) for file in files)
-    if not text.strip():
-        raise DataError(f"{folder}: no text, or no *.txt file in the folder")
-    return text
-
-
-def _hold_out(text: str, share: float) -> dict[str, str]:
-    lines = text.splitlines(keepends=True)
-    cut = round(len(lines) * (1 - share))
-    return {"train": "".join(lines[:cut]), "test": "".join(lines[cut:])}
-
-
-@from_anywhere
-def _read_ptb(folder: pathlib.Path) -> dict[str, str]:
-    texts = {}
-    for split in ("train", "valid", "test"):
-        file = f"ptb.{split}.txt"
-        found = sorted(folder.rglob(file))
-        if not found or not found[0].stat().st_size:
-            raise DataError(f"{folder}: expected {file}, found none")
-        texts[split] = read_text(found[0])
-    return texts

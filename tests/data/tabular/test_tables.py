@@ -77,7 +77,7 @@ def test_bag_of_words_agrees_with_scikit_learn():
 
 
 def test_the_manual_has_both_classes():
-    splits = data.text.manual_paragraphs()
+    splits = data.load("manual_paragraphs")
     assert len(splits["train"]) > 500
     assert 0.1 < splits["train"]["label"].mean() < 0.5
 

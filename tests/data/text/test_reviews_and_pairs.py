@@ -59,20 +59,32 @@ def test_vectors_of_a_vocabulary():
         data.text.vector_table(data.text.Vocabulary.build(["x"]), vectors)
 
 
+def rows(split):
+    return [*zip(split["source"].tolist(), split["target"].tolist(), strict=True)]
+
+
 def test_pairs_are_read_normalized_and_split_by_sentence(tmp_path):
     lines = [f"Go {i // 2}!\tVa\u202f! {i}\tfrom someone" for i in range(40)]
     with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as archive:
         archive.writestr("_about.txt", "no pairs")
         archive.writestr("fra.txt", "\n".join(lines) + "\n")
-    pairs = data.text.load_pairs("tatoeba", tmp_path)
-    assert (len(pairs["train"]), len(pairs["test"])) == (36, 4)
-    assert not {a for a, _ in pairs["train"]} & {a for a, _ in pairs["test"]}  # T13
-    assert ("go 0 !", "va ! 0") in pairs["train"] + pairs["test"]
+    splits = data.load("tatoeba", tmp_path)
+    assert (len(splits["train"]), len(splits["test"])) == (36, 4)
+    assert not {*splits["train"]["source"]} & {*splits["test"]["source"]}  # T13
+    both = [*rows(splits["train"]), *rows(splits["test"])]
+    assert ("go 0 !", "va ! 0") in both
+    few = data.load("tatoeba", tmp_path, limit=20)  # of the file, before any are held out
+    assert {*rows(few["train"]), *rows(few["test"])} == {
+        (f"go {i // 2} !", f"va ! {i}") for i in range(20)
+    }
+    parts = data.load("tatoeba", tmp_path, validation=0.25)
+    kept, held = ({*parts[name]["source"]} for name in ("train", "validation"))
+    assert (len(kept), len(held), len(kept & held)) == (14, 4, 0)  # translations stay together
     assert data.text.normalize_sentence("L’E\u0301te\u0301, déjà.") == "l'été , déjà ."
 
 
 def test_pairs_to_ids_cut_and_counted():
-    pairs = [("a b c d", "x"), ("a z", "y q")]
+    pairs = data.Dataset({"source": np.array(["a b c d", "a z"]), "target": np.array(["x", "y q"])})
     known = [
         data.text.Vocabulary.build("abcd", reserved=data.text.RESERVED),
         data.text.Vocabulary.build("xy", reserved=data.text.RESERVED),
@@ -93,7 +105,7 @@ def test_pairs_to_ids_cut_and_counted():
 def test_pairs_that_are_none(tmp_path, content, message):
     (tmp_path / "pairs.txt").write_bytes(content)
     with pytest.raises(data.DataError, match=message):
-        data.text.load_pairs("tatoeba", tmp_path)
+        data.load("tatoeba", tmp_path)
 
 
 def test_pairs_that_are_missing(tmp_path):
@@ -104,16 +116,15 @@ def test_pairs_that_are_missing(tmp_path):
     (tmp_path / "empty.zip").write_bytes(buffer.getvalue())
     with pytest.raises(data.DataError, match=r"nor in what is below it: .*empty\.zip"):
         data.readers.read_pairs(tmp_path)
-    with pytest.raises(data.DataError, match="unknown pairs"):
-        data.text.load_pairs("nothing")
     with pytest.raises(data.DataError, match="manythings"):
-        data.text.load_pairs("tatoeba")
+        data.load("tatoeba")
 
 
 def test_dates_are_embedded_and_held_out():
-    pairs = data.text.load_pairs()
-    assert (len(pairs["train"]), len(pairs["test"])) == (10000, 1000)
-    assert not set(pairs["train"]) & set(pairs["test"])
-    source, target = pairs["test"][0]
-    assert source[-4:] == target[-4:]
-    assert source != target
+    splits = data.load("dates")
+    assert (len(splits["train"]), len(splits["test"])) == (10000, 1000)
+    assert not {*rows(splits["train"])} & {*rows(splits["test"])}
+    assert rows(splits["test"])[:2] == [
+        ("Apr 30, 1986", "30 avr. 1986"),
+        ("Oct 26, 2075", "26 oct. 2075"),
+    ]

@@ -97,38 +97,39 @@ def test_buckets_bound_the_shapes_and_keep_every_row_once():
 
 def test_embedded_text_needs_no_file_and_splits_before_windows():
     """T13: the held-out end shares no line with the beginning's windows."""
-    texts = data.text.load_text()
+    texts = data.text.joined(data.load("manual"))
     assert len(texts["train"]) > 4 * len(texts["test"]) > 10_000
     whole = texts["train"] + texts["test"]
     assert 'The "lambda"' in whole or "lambda" in whole
 
 
 def test_files_and_what_is_wrong_with_them(tmp_path):
-    (tmp_path / "a.txt").write_text("one\ntwo\nthree\nfour\n", encoding="utf-8")
-    texts = data.text.load_text("text", tmp_path / "a.txt", held_out=0.25)
-    assert texts == {"train": "one\ntwo\nthree\n", "test": "four\n"}
-    assert data.text.load_text("text", tmp_path, held_out=0.25) == texts
+    (tmp_path / "a.txt").write_text("one\n" * 9 + "four", encoding="utf-8")
+    texts = data.text.joined(data.load("text", tmp_path / "a.txt"))
+    assert texts == {"train": "one\n" * 9, "test": "four"}
+    assert data.text.joined(data.load("text", tmp_path)) == texts
+    parts = data.text.joined(data.load("text", tmp_path, validation=2 / 9))
+    assert parts == {"train": "one\n" * 7, "validation": "one\n" * 2, "test": "four"}
     with zipfile.ZipFile(tmp_path / "ptb.zip", "w") as archive:
         for split in ("train", "valid", "test"):
             archive.writestr(f"ptb/ptb.{split}.txt", f" the {split} <unk> \n")
-    texts = data.text.load_text("ptb", tmp_path)
-    assert data.text.words(texts["valid"], end_of_line="<eos>") == [
+    texts = data.text.joined(data.load("ptb", tmp_path))
+    assert data.text.words(texts["validation"], end_of_line="<eos>") == [
         "the",
         "valid",
         "<unk>",
         "<eos>",
     ]
     for name, path, message in [
-        ("novel", None, "known are manual"),
         ("text", None, "read from files"),
-        ("text", tmp_path / "none", "no such file"),
+        ("text", tmp_path / "none", "no such folder"),
         ("ptb", tmp_path / "a.txt", "a zip or tar archive or a folder"),
     ]:
         with pytest.raises(data.DataError, match=message):
-            data.text.load_text(name, path)
+            data.load(name, path)
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(data.DataError, match="UTF-8"):
-        data.text.load_text("text", tmp_path / "b.txt")
+        data.load("text", tmp_path / "b.txt")
 
 
 NAMES = "Señor Kutúzov schön Łódź Ἀθῆναι हिन्दी 東京 don’t"
@@ -150,7 +151,8 @@ def test_letters_of_any_language_keep_their_words_together(form):
 
 def test_a_corpus_and_coded_texts_keep_words_of_any_language(tmp_path):
     (tmp_path / "a.txt").write_text("Amélie schön\n\n" * 10, encoding="utf-8")
-    vocabulary, corpus = word_vectors.load_corpus("text", tmp_path, min_count=5)
+    text = data.text.joined(data.load("text", tmp_path))["train"]
+    vocabulary, corpus = word_vectors.build_corpus(word_vectors.paragraphs(text), min_count=5)
     assert vocabulary.tokens[1:] == ("amélie", "schön")
     assert corpus.unknown == 0
     assert data.text.encode_texts(["Amélie"], vocabulary, 3)[1]["unknown"] == 0

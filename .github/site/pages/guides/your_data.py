@@ -97,13 +97,24 @@ print(
 # ## Files in original formats
 #
 # [`data.readers`](../reference/data.readers.md) reads IDX, CIFAR, folders of images, VOC, CamVid, CSV,
-# reviews and sentence pairs; [`data.text`](../reference/data.text.md) makes tokens, vocabularies and
+# reviews, sentence pairs and ratings; [`data.text`](../reference/data.text.md) makes tokens, vocabularies and
 # streams; [`data.tabular`](../reference/data.tabular.md) scales, fills and encodes tables.
-# `data.load("mnist", "DIR")` reads the files that a data set was published in, and a folder that lacks
-# them is told what to get and where to put it:
+# `data.load("mnist", "DIR")` reads the files that a data set was published in, and names the files
+# that a folder lacks and where to get them:
 
 # %%
 try:
     data.load("mnist", "an/empty/folder")
 except data.DataError as error:
     print(error)
+
+# %% [markdown]
+# `data.SOURCES` is the table of all of them; those marked embedded need neither files nor a network.
+# Whatever its kind, a source gives splits of columns: lines of a text, sentences and their
+# translations, ratings and the catalog they belong to.
+
+# %%
+for name, source in data.SOURCES.items():
+    print(
+        f"{name:18}{source.kind:14}{(source.embedded and 'embedded') or '':9} {source.size}"
+    )

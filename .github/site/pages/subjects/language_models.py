@@ -26,8 +26,8 @@ import itertools
 
 from jaxdl import data, plots
 
-split = data.text.load_text("manual")
-tokens = data.text.words(split["train"])
+texts = data.text.joined(data.load("manual"))
+tokens = data.text.words(texts["train"])
 counts = [sorted(collections.Counter(tokens).values(), reverse=True)]
 pairs = collections.Counter(itertools.pairwise(tokens))
 counts.append(sorted(pairs.values(), reverse=True))

@@ -26,9 +26,9 @@ import jax
 import jax.numpy as jnp
 from matplotlib.figure import Figure
 
-from jaxdl import recommenders
+from jaxdl import data, recommenders
 
-ratings = recommenders.load_interactions("low_rank")
+ratings = recommenders.Interactions.from_splits(data.load("low_rank"))
 known, held = recommenders.split_random(ratings.ratings, 0.1, seed=0)
 columns = {name: jnp.asarray(known[name]) for name in ("user", "item", "rating")}
 figure = Figure(figsize=(6, 3), layout="constrained")

@@ -25,10 +25,11 @@
 # %% alt="Words of a small text at places that their vectors give them"
 import jax
 
-from jaxdl import plots, word_vectors
+from jaxdl import data, plots, word_vectors
 
-vocabulary, corpus = word_vectors.load_corpus(
-    "manual", min_count=20, characters=200_000
+text = data.text.joined(data.load("manual"))["train"][:200_000]
+vocabulary, corpus = word_vectors.build_corpus(
+    word_vectors.paragraphs(text), min_count=20
 )
 epoch = word_vectors.make_word2vec(corpus.counts(vocabulary), window=4, negatives=5)
 key = jax.random.key(0)
