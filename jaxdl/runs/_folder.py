@@ -102,7 +102,7 @@ def refuse_foreign(
         return
     found = _read_or_none(path)
     if found is None:
-        raise FileExistsError(f"{path} is not readable as JSON; name a new folder")
+        raise FileExistsError(f"{path} holds no options of a run; name a new folder")
     if other := differences(found, config, NOT_COMPUTED):
         raise FileExistsError(f"{folder} holds a run of another configuration: {'; '.join(other)}")
     before = (_read_or_none(folder / "environment.json") or {}).get("data", {})
@@ -134,6 +134,6 @@ def move_aside(path: pathlib.Path) -> pathlib.Path:
 def _read_or_none(path: pathlib.Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

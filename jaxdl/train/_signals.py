@@ -13,7 +13,8 @@ class Interrupted(SystemExit):
 class Interrupts:
     """While entered, remembers the first SIGTERM or SIGINT in `received` instead of dying of it.
 
-    A second Ctrl-C is the old handler's, or its `again`'s where it has one. Outside the main
+    A second Ctrl-C is the old handler's, or its `again`'s where it has one. A signal that the
+    process was started to ignore, as by `command &` in a script, stays ignored. Outside the main
     thread, where Python allows no handlers, and with `active=False` it does nothing.
     """
 
@@ -25,6 +26,8 @@ class Interrupts:
     def __enter__(self) -> Self:
         if self._active:
             for number in (signal.SIGTERM, signal.SIGINT):
+                if signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._old[number] = signal.signal(number, self._receive)
         return self
 
@@ -36,5 +39,5 @@ class Interrupts:
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         self.received = number
-        old = self._old[signal.SIGINT]
-        signal.signal(signal.SIGINT, getattr(old, "again", old))
+        if (old := self._old.get(signal.SIGINT)) is not None:
+            signal.signal(signal.SIGINT, getattr(old, "again", old))
