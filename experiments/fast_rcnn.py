@@ -8,6 +8,7 @@ average precision at an IoU of .5 over the whole test split, beside `experiments
 """
 
 import dataclasses
+import functools
 import pathlib
 import time
 from typing import Any, Literal
@@ -119,16 +120,21 @@ def pictures(
     some = split.take(slice(8))
 
     batch = fold({name: jnp.asarray(column) for name, column in some.columns.items()})
-    given = [batch[name] for name in ("proposals", "proposal_mask") if name in batch]
 
     @jax.jit
-    def find(variables: Any, *args: jax.Array) -> Any:
-        return model.apply(
-            variables, *args, method="detect", num_proposals=config.num_proposals,
-            score_threshold=0.5, max_outputs=50,
-        )  # fmt: skip
+    def find(variables: Any, batch: dict[str, jax.Array]) -> Any:
+        image, apply = batch["image"], functools.partial(model.apply, variables)
+        maps: Any = apply(image, train=False, method="features")
+        if "proposals" in batch:
+            boxes, mask = batch["proposals"], batch["proposal_mask"]
+        else:
+            anchors = model.anchors(maps, image.shape[2] / image.shape[1])
+            proposed: Any = apply(maps, method="propose")
+            boxes, mask = ops.best_proposals(*proposed, anchors, num_proposals=config.num_proposals)
+        outputs: Any = apply(maps, boxes, method="classify")
+        return ops.detect_regions(outputs, boxes, mask, score_threshold=0.5, max_outputs=50)
 
-    found = find({"params": state.params, **state.model_state}, batch["image"], *given)
+    found = find({"params": state.params, **state.model_state}, batch)
     texts = [
         [f"{NAMES[k]} {p:.2f}" for k, p in zip(classes, scores, strict=True)]
         for classes, scores in zip(np.asarray(found.classes), np.asarray(found.scores), strict=True)

@@ -158,7 +158,7 @@ def make_body(config: Config, pictures: jax.Array, run: runs.Run) -> tuple[model
     if config.body_steps:
         state, rows = train.run_blocks(block, state, config.body_steps, run=run.part("body"))
         loss = rows[-1]["train/loss"]
-        run.note(f"body: {len(parts)} parts told apart, loss {loss:.3f}")
+        run.note(f"body: {len(parts)} parts as classes, loss {loss:.3f}")
     variables = {"params": state.params, **state.model_state}
     return body, style.with_statistics(body, variables, pictures)
 

@@ -26,7 +26,7 @@ def computed(module: Module, kind: str) -> list[Computed]:
             if flops:
                 dtype = min((array.dtype for array in operands), key=lambda name: BYTES[name])
                 name = one.op_name or scheduled.op_name
-                form = number_format(dtype, _asked(one.rest), kind)
+                form = number_format(dtype, _precision(one.rest), kind)
                 found.append(Computed(form, times * flops, _kernel(scheduled), scope(name)))
     return found
 
@@ -62,7 +62,7 @@ def _flops(one: Instruction, known: dict[str, Instruction]) -> tuple[float, list
     return flops, operands
 
 
-def _asked(rest: str) -> str:
+def _precision(rest: str) -> str:
     """The precision that a compiled product carries: of its operands, or an algorithm's name."""
     for name in ("highest", "high"):
         if re.search(rf'operand_precision=\{{[^}}]*\b{name}\b|"{name.upper()}"', rest):

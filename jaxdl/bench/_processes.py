@@ -25,7 +25,7 @@ _MARK = "@bench "  # before every line of the protocol, so that a library may pr
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """What one command answered: its `Timing`, and the facts it told when it was ready."""
+    """What one command answered: its `Timing`, and the facts it reported when it was ready."""
 
     timing: Timing
     facts: dict[str, Any]

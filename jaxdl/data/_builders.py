@@ -198,7 +198,7 @@ DIGITS = Builder(
 
 
 def check_network(url: str) -> None:
-    """Raises DataError if nobody answers at the host of `url` (or the proxy) soon.
+    """Raises DataError if the host of `url` (or the proxy) does not answer soon.
 
     What fetches files tries again and again, and would be silent for most of a minute.
     """

@@ -4,12 +4,17 @@
     maps = model.apply(variables, images, train=False, method="features")  # once an image
     outputs = model.apply(variables, maps, proposals, method="classify")
     found = ops.detect_regions(outputs, proposals, mask)
-    found = model.apply(variables, images, proposals, mask, method="detect")  # all three
 
 Proposals are boxes `[B, R, 4]` in shares of the image, with a mask: of
 `data.images.selective_search`, or of the model's own proposal network (`anchor_sizes`), which makes
-it a Faster R-CNN. A body is
-any of the feature bodies: called as `body(images, mask, train=...)`, it returns its `taps` by name.
+it a Faster R-CNN:
+
+    logits, offsets = model.apply(variables, maps, method="propose")
+    anchors = model.anchors(maps, aspect=4 / 3)
+    proposals, mask = ops.best_proposals(logits, offsets, anchors)
+
+A body is any of the feature bodies: called as `body(images, mask, train=...)`, it returns its
+`taps` by name.
 """
 
 from collections.abc import Sequence
@@ -22,7 +27,6 @@ import jax.numpy as jnp
 from jaxdl import ops
 from jaxdl.models._images import check_images
 from jaxdl.nn import Conv
-from jaxdl.ops import best_proposals, detect_regions
 
 
 class RegionPredictions(NamedTuple):
@@ -112,31 +116,6 @@ class FastRCNN(linen.Module):
         x = self.proposal_head(linen.relu(self.proposal_conv(maps[-1])))
         x = x.reshape(x.shape[0], -1, 6)
         return x[..., :2], x[..., 2:]
-
-    def detect(
-        self,
-        images: jax.Array,
-        proposals: jax.Array | None = None,
-        mask: jax.Array | None = None,
-        *,
-        num_proposals: int = 100,
-        **options: Any,
-    ) -> ops.Detections:
-        """Detections in images: `model.apply(variables, images, method="detect")`.
-
-        Args:
-            proposals, mask: given, or else from the model's proposal network, `num_proposals`.
-            options: as `detect_regions`.
-        """
-        maps = self.features(images, train=False)
-        if proposals is None:
-            anchors = self.anchors(maps, images.shape[2] / images.shape[1])
-            proposals, mask = best_proposals(
-                *self.propose(maps), anchors, num_proposals=num_proposals
-            )
-        elif mask is None:
-            mask = jnp.ones(proposals.shape[:-1], bool)
-        return detect_regions(self.classify(maps, proposals), proposals, mask, **options)
 
     def anchors(self, maps: Sequence[jax.Array], aspect: float) -> jax.Array:
         """Anchors `[A, 4]` of the proposal network for images of this width over height."""

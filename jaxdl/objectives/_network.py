@@ -34,7 +34,7 @@ _KINDS = (
 
 
 class Network(NamedTuple):
-    """Two pure functions; nothing else is asked of a model.
+    """Two pure functions; a model needs nothing else.
 
     `init` is called as `init(key, inputs, **named)` and `apply` as
     `apply(params, state, inputs, key, train, **named)`; `inputs` is the tuple of positional
@@ -290,7 +290,7 @@ def _named(function: Callable) -> frozenset[str]:
 
 
 def _mode(function: Callable) -> Callable[[bool], Mapping[str, bool]]:
-    """How a function is told whether it trains: by the first of these names that it takes."""
+    """How a function learns whether it trains: by the first of these names that it takes."""
     names = _named(function)
     for name in ("train", "training", "is_training"):
         if name in names:

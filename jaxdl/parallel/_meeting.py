@@ -1,7 +1,7 @@
-"""Processes meet at the coordinator's port before JAX does, and compare what they were told.
+"""Processes meet at the coordinator's port before JAX does, and compare what they were given.
 
 JAX waits without a word for a process that never comes, aborts one that comes twice, and trains on
-where two were told different numbers of processes. Here the first process listens at the address
+where two were given different numbers of processes. Here the first process listens at the address
 that JAX will use, the others say who they are, and all of them hear the same verdict.
 """
 
@@ -18,7 +18,7 @@ def meet(address: str, processes: int, process_id: int) -> None:
     """Returns in every process once all of them are there; then the port is free for JAX.
 
     Raises: ValueError if the address is not HOST:PORT, the port is taken, somebody does not come
-        within `JOIN_SECONDS`, comes twice, or was told another number of processes.
+        within `JOIN_SECONDS`, comes twice, or was given another number of processes.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port[:9]) < 2**16:
@@ -59,11 +59,11 @@ def _receive(port: int, processes: int) -> None:
                         f"within {JOIN_SECONDS:.0f} s"
                     )
                     break
-                if (told := _hear(connection)) is None:
+                if (greeting := _hear(connection)) is None:
                     continue
                 listening.append(connection)
-                if (verdict := _compare(told, processes, others)) is None:
-                    others.add(told[1])
+                if (verdict := _compare(greeting, processes, others)) is None:
+                    others.add(greeting[1])
         for connection in listening:
             with contextlib.suppress(OSError):  # whoever left will be missed by JAX
                 connection.sendall(f"{verdict or _GO}\n".encode())
@@ -81,8 +81,8 @@ def _hear(connection: socket.socket) -> tuple[int, int] | None:
         return None
 
 
-def _compare(told: tuple[int, int], processes: int, others: set[int]) -> str | None:
-    count, process_id = told
+def _compare(greeting: tuple[int, int], processes: int, others: set[int]) -> str | None:
+    count, process_id = greeting
     if count != processes:
         return (
             f"process {process_id} was started as one of {count} processes, process 0 as one of "

@@ -91,7 +91,7 @@ def _leave_advice(text: str) -> None:
 
     An abort out of C++ runs no Python any more, so a second process waits for the end of a pipe.
     """
-    code = "import sys; told = sys.stdin.read(); told.endswith('bye') or sys.stderr.write(told)"
+    code = "import sys; text = sys.stdin.read(); text.endswith('bye') or sys.stderr.write(text)"
     witness = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
     pipe: Any = witness.stdin
 

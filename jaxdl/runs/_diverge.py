@@ -74,7 +74,7 @@ def diverge(
         first, second: run folders of one experiment, or of two that train networks alike.
         tolerance: greatest difference, of the greatest magnitude in a tensor, that counts as none.
         module: that made the runs; by default the experiment that config.json names.
-        progress: is told what is being done.
+        progress: called with a line on what is being done.
     Raises: ValueError where states cannot be compared, or the experiment cannot be made again.
     """
     say = progress or (lambda text: None)

@@ -148,7 +148,7 @@ def test_bad_sizes():
 
 
 def test_verdict_of_the_speech_example():
-    """Note 001: people 10.6 %, training 10.8 %, validation 14.8 %: variance, not bias."""
+    """People 10.6 %, training 10.8 %, validation 14.8 %: variance, not bias."""
     verdict = functools.partial(classical.diagnose, tolerance=1.0)
     speech = verdict(10.8, 14.8, baseline=10.6)
     assert (speech.high_bias, speech.high_variance) == (False, True)

@@ -124,7 +124,7 @@ def sigmoid(a):
 
 
 def test_coffee_roasting_forward_pass_neuron_by_neuron():
-    """Note 001's three neurons and one, written out, against the network with those weights."""
+    """Three neurons and one, written out, against the network with those weights."""
     x, w1 = np.array([200.0, 17.0]), np.array([[2.0, 3.6], [5.0, 4.6], [1.0, 5.6]]) / 100
     b1, w2, b2 = np.array([-4.0, 2.0, 3.0]), np.array([1.14, 5.14, 1.9]), 6.0
     hidden = np.array([sigmoid(np.dot(w1[i], x) + b1[i]) for i in range(3)])

@@ -122,7 +122,7 @@ def test_forward_and_backward_fill_and_dropping():
 def test_outlier_rules():
     scores = np.array([85, 90, 88, 92, 89, 85, 95, 110, 87, 88, 86], np.float32)[:, None]
     flags = data.tabular.fit_bounds(scores).flag(scores)
-    np.testing.assert_array_equal(np.flatnonzero(flags), [7])  # note 000's exam scores: 110
+    np.testing.assert_array_equal(np.flatnonzero(flags), [7])  # of these exam scores: 110
     x = table(3)
     bounds = data.tabular.fit_bounds(x, rule="sigma", ddof=1)
     mean, std = np.nanmean(x, 0), np.nanstd(x, 0, ddof=1)
