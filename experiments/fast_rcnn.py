@@ -130,7 +130,9 @@ def pictures(
         else:
             anchors = model.anchors(maps, image.shape[2] / image.shape[1])
             proposed: Any = apply(maps, method="propose")
-            boxes, mask = ops.best_proposals(*proposed, anchors, num_proposals=config.num_proposals)
+            boxes, mask = ops.best_proposals(
+                proposed[0], proposed[1], anchors, num_proposals=config.num_proposals
+            )
         outputs: Any = apply(maps, boxes, method="classify")
         return ops.detect_regions(outputs, boxes, mask, score_threshold=0.5, max_outputs=50)
 
