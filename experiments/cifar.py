@@ -10,11 +10,13 @@ He et al. 2016, arXiv:1512.03385, sec. 4.2; Loshchilov & Hutter 2017, arXiv:1608
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import _errors
 from jaxdl import cli, data, losses, metrics, models, objectives, optim, plots, runs, train
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of the training images, by channel
@@ -93,6 +95,12 @@ def main(config: Config) -> dict[str, float]:
             run=run,
         )
         run.figure("curves", plots.curves(result.history))
+
+        def predict(variables: Any, batch: Any) -> Any:
+            return model.apply(variables, preprocess(batch)["image"], train=False)
+
+        variables = {"params": result.state.params, **result.state.model_state}
+        _errors.show(run, predict, variables, splits["test"], splits.info.class_names)
         run.note("published with this recipe: above 0.95 after 200 epochs")
         final = train.evaluate(trainer, result.state, splits["test"])
         majority = data.majority_share(splits["train"]["label"], splits["test"]["label"])

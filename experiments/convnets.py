@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import _errors
 from jaxdl import cli, data, losses, metrics, models, objectives, ops, optim, plots, runs, train
 from jaxdl.models import weights
 from jaxdl.nn import BatchNorm, Conv
@@ -109,11 +110,12 @@ def main(config: Config) -> dict[str, float]:
         decay = optax.add_decayed_weights(5e-4, mask=optim.weights_only)
         schedule = optax.cosine_decay_schedule(rate, steps)
         tx = optax.chain(decay, optax.sgd(schedule, momentum=0.9, nesterov=True))
+    prepare = functools.partial(data.images.to_unit, size=(size, size))
     objective = objectives.supervised(
         model,
         functools.partial(losses.softmax_cross_entropy, label_smoothing=0.1 if modern else 0.0),
         metrics={"accuracy": metrics.Accuracy.from_batch},
-        preprocess=functools.partial(data.images.to_unit, size=(size, size)),
+        preprocess=prepare,
     )
     trainer = train.make(objective, tx)
     with runs.open(
@@ -129,6 +131,14 @@ def main(config: Config) -> dict[str, float]:
             run=run,
         )
         run.figure("curves", plots.curves(result.history))
+
+        def predict(variables: Any, batch: Any) -> Any:
+            return model.apply(variables, prepare(batch)["image"], train=False)
+
+        variables = {"params": result.state.params, **result.state.model_state}
+        _errors.show(
+            run, predict, variables, splits["test"], splits.info.class_names or "0123456789"
+        )
         if hasattr(model, "torch_module"):
             variables = {"params": result.state.params, **result.state.model_state}
             weights.save(run.folder / "weights.safetensors", model, variables)

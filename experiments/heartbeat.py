@@ -9,12 +9,13 @@ classes of ECG5000 are very unequal, so the share of the largest stands beside t
 
 import dataclasses
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import optax
 
+from experiments import _errors
 from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
@@ -69,6 +70,12 @@ def main(config: Config) -> dict[str, float]:
         final = train.evaluate(trainer, result.state, test_set)
         run.figure("curves", plots.curves(result.history))
         run.figure("confusion", plots.confusion(final["confusion"].compute()))
+
+        def predict(variables: Any, batch: Any) -> Any:
+            return model.apply(variables, batch["signal"], train=False)
+
+        variables = {"params": result.state.params, **result.state.model_state}
+        _errors.show(run, predict, variables, test_set, [f"class {k}" for k in range(num_classes)])
         largest = np.bincount(test_set["label"]).max() / len(test_set)
         return run.finish({**train.scalars(final, "test/"), "largest_class": float(largest)})
 

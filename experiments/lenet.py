@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import _errors
 from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
@@ -63,6 +64,7 @@ def main(config: Config) -> dict[str, float]:
     model = FORMS[config.form](num_classes=len(splits.info.class_names))
     steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    prepare = functools.partial(data.images.to_unit, size=(size, size))
     objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
@@ -70,7 +72,7 @@ def main(config: Config) -> dict[str, float]:
             "accuracy": metrics.Accuracy.from_batch,
             "confusion": metrics.ConfusionMatrix.from_batch,
         },
-        preprocess=functools.partial(data.images.to_unit, size=(size, size)),
+        preprocess=prepare,
         augment=augment if config.max_shift else None,
     )
     compute_dtype = None if config.precision == "float32" else jnp.dtype(config.precision)
@@ -98,6 +100,12 @@ def main(config: Config) -> dict[str, float]:
         run.figure(
             "confusion", plots.confusion(final["confusion"].compute(), splits.info.class_names)
         )
+
+        def predict(variables: Any, batch: Any) -> Any:
+            return model.apply(variables, prepare(batch)["image"], train=False)
+
+        variables = {"params": result.state.params, **result.state.model_state}
+        _errors.show(run, predict, variables, splits["test"], splits.info.class_names)
         if config.data in PUBLISHED and not config.smoke:
             run.note(f"published test accuracy {PUBLISHED[config.data]}")
         majority = data.majority_share(splits["train"]["label"], splits["test"]["label"])

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import _errors
 from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, train
 
 
@@ -71,6 +72,12 @@ def main(config: Config) -> dict[str, float]:
         if config.task == "ten":
             names = splits.info.class_names
             run.figure("confusion", plots.confusion(final["confusion"].compute(), names))
+
+            def predict(variables: Any, batch: Any) -> Any:
+                return model.apply(variables, data.images.to_unit(batch)["image"], train=False)
+
+            variables = {"params": result.state.params, **result.state.model_state}
+            _errors.show(run, predict, variables, chosen["test"], names)
             run.note(f"published accuracy, scikit-learn's 64-100-10: {PUBLISHED}")
         if config.task == "attributes":
             each = dataclasses.replace(final["labels"], average=None).compute()
