@@ -97,7 +97,8 @@ def main(config: Config) -> dict[str, float]:
     splits = data.load(config.data, config.data_dir, limit=limit)
     build, size, rate = NETWORKS[config.network]
     size, epochs = config.size or size, min(config.epochs, 2) if config.smoke else config.epochs
-    model = build(num_classes=len(splits.info.class_names) or 10)
+    names = splits.info.class_names or tuple("0123456789")
+    model = build(num_classes=len(names))
     if config.bfloat16:
         model = model.clone(dtype=jnp.bfloat16)
 
@@ -136,11 +137,8 @@ def main(config: Config) -> dict[str, float]:
             return model.apply(variables, prepare(batch)["image"], train=False)
 
         variables = {"params": result.state.params, **result.state.model_state}
-        _errors.show(
-            run, predict, variables, splits["test"], splits.info.class_names or "0123456789"
-        )
+        _errors.show(run, predict, variables, splits["test"], names)
         if hasattr(model, "torch_module"):
-            variables = {"params": result.state.params, **result.state.model_state}
             weights.save(run.folder / "weights.safetensors", model, variables)
         if config.data == "fashion_mnist" and config.network in BOOK:
             run.note(f"the book's test accuracy after 10 epochs: {BOOK[config.network]}")
