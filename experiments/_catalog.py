@@ -41,7 +41,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         *("ngram", "char_lm", "word_lm", "transformer_lm", "sentiment", "translation"),
         "information",
     ),
-    "Word vectors": ("word_vectors", "fasttext", "glove"),
+    "Word vectors": ("skip_gram", "word_vectors", "fasttext", "glove"),
     "Recommenders": ("movielens", "recommend"),
     "Classical image processing": ("image_filters", "edges"),
     "Speed and size": ("benchmark", "compare_peers", "growth", "scaling"),

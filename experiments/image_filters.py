@@ -64,6 +64,17 @@ def main(config: Config) -> dict[str, float]:
     }
     with runs.open(config, name="image_filters", out=config.out) as run:
         run.figure("filters", plots.gallery(images))
+        # Two blurs in a row are one by the convolution of their kernels: f * (g * h) = (f * g) * h.
+        row, blur = luma[len(luma) // 2, :, 0].astype(np.float32), np.full(5, 0.2, np.float32)
+        twice, once = (
+            ops.convolve(ops.convolve(row, blur), blur),
+            ops.convolve(row, ops.convolve(blur, blur)),
+        )
+        apart = float(np.abs(np.asarray(twice - once)).max())
+        run.note(f"two averages of 5, and one of their convolution: at most {apart:.1e} apart")
+        meters = np.array([0.1, 0.5, 2.0, np.inf])
+        sharp = 1000 * np.asarray(ops.image_distance(meters, 0.05))
+        run.note(f"a lens of 50 mm is sharp at {sharp.round(1)} mm for objects at {meters} m")
         size = 32 if config.smoke else config.size
         fitted = ops.resize(ops.rgb_to_grayscale(photos[0]), (size, size))
         batch = np.stack([np.asarray(fitted)] * config.batch_size)

@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments import fasttext, glove, word_vectors
+from experiments import fasttext, glove, skip_gram, word_vectors
 from jaxdl import cli, plots, runs
 from jaxdl import word_vectors as jaxdl_word_vectors
 
@@ -111,3 +111,13 @@ def test_mistakes_are_one_sentence(args, message, capsys, tmp_path):
         cli.run(word_vectors.main, word_vectors.Config, args=[*args, "--smoke"])
     assert error.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_skip_gram_written_out_is_the_formula(tmp_path):
+    results = skip_gram.main(skip_gram.Config(smoke=True, out=tmp_path / "run"))
+    assert results["distance from the formula"] < 1e-4
+    assert results["tree/distance of the sum from 1"] < 1e-4
+    assert results["train/loss"] < results["untrained/loss"]
+    assert (tmp_path / "run" / "curves.png").exists()
+    with pytest.raises(ValueError, match="at least 1"):
+        skip_gram.main(skip_gram.Config(window=0, out=tmp_path / "bad"))
