@@ -40,8 +40,9 @@ class Config:
 def main(config: Config) -> dict[str, float]:
     if min(config.window, config.negatives) < 1:
         raise ValueError("window and negatives must be at least 1")
-    vocabulary, corpus = word_vectors.load_corpus(
-        "manual", min_count=config.min_count, characters=20_000 if config.smoke else None
+    text = data.text.joined(data.load("manual"))["train"][: 20_000 if config.smoke else None]
+    vocabulary, corpus = word_vectors.build_corpus(
+        word_vectors.paragraphs(text), min_count=config.min_count
     )
     rows = centers(corpus, config.window)
     counts = corpus.counts(vocabulary)
