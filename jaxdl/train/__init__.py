@@ -13,6 +13,7 @@ from jaxdl.train._blocks import run_blocks
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
 from jaxdl.train._compare import SeedComparison, compare
 from jaxdl.train._fit import NonfiniteError, Recorder, Result, evaluate, fit, scalars
+from jaxdl.train._halving import HalvingResult, Rung, random_grid, successive_halving
 from jaxdl.train._load_pretrained import load_pretrained
 from jaxdl.train._make import (
     Metrics,
@@ -22,25 +23,29 @@ from jaxdl.train._make import (
     merge_metrics,
     per_example_gradients,
 )
+from jaxdl.train._members import Hyper, Member
 from jaxdl.train._planning import Training, intercepting, offer_plan, planning
 from jaxdl.train._profile import profiling
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver
 from jaxdl.train._stopping import EarlyStopping
-from jaxdl.train._sweep import Hyper, SweepResult, grid, make_sweep, sweep
+from jaxdl.train._sweep import SweepResult, grid, make_sweep, sweep
 
 __all__ = [
     "CheckpointError",
     "Checkpoints",
     "Driver",
     "EarlyStopping",
+    "HalvingResult",
     "Hyper",
     "Interrupted",
+    "Member",
     "Metrics",
     "NonfiniteError",
     "Recorder",
     "Result",
+    "Rung",
     "SeedComparison",
     "SweepResult",
     "TrainState",
@@ -60,7 +65,9 @@ __all__ = [
     "per_example_gradients",
     "planning",
     "profiling",
+    "random_grid",
     "run_blocks",
     "scalars",
+    "successive_halving",
     "sweep",
 ]

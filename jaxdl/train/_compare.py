@@ -1,5 +1,6 @@
 """From the numbers of several seeds to a verdict on two ways to train."""
 
+import bisect
 import dataclasses
 
 import numpy as np
@@ -33,12 +34,18 @@ class SeedComparison:
         if not difference > 0 or not 0 < power < 1:
             raise ValueError(f"need difference > 0 and power in (0, 1), got {difference}, {power}")
         spread = float(np.sqrt(np.mean(np.square(self.deviations))))
-        for n in range(2, 10_000):
+
+        def enough(n: int) -> bool:
             shift = difference / (spread * np.sqrt(2 / n)) if spread else np.inf
+            if n > 1000:  # the t distribution is normal there to all digits that n has
+                return bool(stats.norm.sf(stats.norm.ppf(0.975) - shift) >= power)
             found = stats.nct.sf(stats.t.ppf(0.975, 2 * n - 2), 2 * n - 2, shift)
-            if np.isinf(shift) or found >= power:
-                return n
-        return 10_000
+            return bool(np.isinf(shift) or found >= power)
+
+        most = 2
+        while not enough(most):
+            most *= 2
+        return bisect.bisect_left(range(most), True, lo=2, key=enough)
 
     def __str__(self) -> str:
         first, second = (

@@ -31,6 +31,16 @@ def test_as_many_seeds_as_it_asks_for_find_the_difference():
     assert comparison.seeds_for(0.5) > 4 * n
 
 
+def test_small_differences_need_as_many_seeds_as_they_need():
+    """Beyond any limit, and as the normal approximation has it: 2 (z + z')^2 (s / d)^2."""
+    comparison = train.compare([0.0, 1.0, 2.0], [0.0, 1.0, 2.0])
+    for difference in (0.1, 0.01, 1e-4):
+        z = scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(0.8)
+        assert comparison.seeds_for(difference) == pytest.approx(
+            2 * (z / difference) ** 2, rel=0.01
+        )
+
+
 def test_runs_that_do_not_differ():
     same = train.compare([0.5, 0.5], [0.5, 0.5], paired=True)
     assert (same.mean, same.p, same.p_paired, same.effect) == (0, 1, 1, 0)
