@@ -18,9 +18,9 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
     "AnchorTargets", "Association", "Bootstrap", "Cache", "CheckpointError", "Collective",
-    "Comparison",
-    "DataError", "Decoded", "Detections", "Difference", "Divergence", "Entry", "Estimate",
-    "Folds", "Gradient", "GradientReport", "HalvingResult", "Interrupted", "ItemLists", "KernelMachine", "Large",
+    "Comparison", "DataError", "Decoded", "Detections", "Difference", "Divergence", "Entry", "Estimate",
+    "Folds", "Gradient", "GradientReport", "HalvingResult",
+    "Interrupted", "ItemLists", "KernelMachine", "Large",
     "LeafCheck", "Ledger", "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError",
     "NonfiniteReport", "Observation", "Plan", "PlateauState", "Predictions", "Program",
     "ReceptiveField", "Record", "Recorder", "RegionPredictions", "RegionSamples", "Report",
