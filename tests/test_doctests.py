@@ -18,16 +18,15 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
     "AnchorTargets", "Association", "Bootstrap", "Cache", "CheckpointError", "Collective",
-    "Comparison", "DataError", "Decoded", "Detections", "Difference", "Divergence", "Entry", "Estimate",
-    "Folds", "Gradient", "GradientReport", "HalvingResult",
-    "Interrupted", "ItemLists", "KernelMachine", "Large",
-    "LeafCheck", "Ledger", "Letterbox", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError",
-    "NonfiniteReport", "Observation", "Plan", "PlateauState", "Predictions", "Program",
-    "ReceptiveField", "Record", "Recorder", "RegionPredictions", "RegionSamples", "Report",
-    "Result", "Rung", "Run", "Scores", "Search", "SeedComparison", "Side", "Spectrum", "Study",
-    "SweepResult", "Trainer", "Training", "TrainState", "Verdict", "Work", "diverge", "following",
-    "keep_freed_memory", "main", "make_sweep", "record", "run", "use_compilation_cache",
-    "vit_from_torch", "gpt2_to_torch",
+    "Comparison", "DataError", "Decoded", "Detections", "Difference", "diverge", "Divergence",
+    "Entry", "Estimate", "Folds", "following", "gpt2_to_torch", "Gradient", "GradientReport",
+    "HalvingResult", "Interrupted", "ItemLists", "keep_freed_memory", "KernelMachine", "Large",
+    "LeafCheck", "Ledger", "Letterbox", "main", "make_sweep", "MultiboxLoss", "NGram",
+    "NoiseScale", "NonfiniteError", "NonfiniteReport", "Observation", "Plan", "PlateauState",
+    "Predictions", "Program", "ReceptiveField", "Record", "record", "Recorder",
+    "RegionPredictions", "RegionSamples", "Report", "Result", "run", "Run", "Rung", "Scores",
+    "Search", "SeedComparison", "Side", "Spectrum", "Study", "SweepResult", "Trainer",
+    "Training", "TrainState", "use_compilation_cache", "Verdict", "vit_from_torch", "Work",
 }  # fmt: skip
 
 
