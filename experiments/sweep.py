@@ -150,7 +150,7 @@ def halved(
         run=run,
     )
     run.note(str(result))
-    last = result.finalists
+    last = result.survivors
     chosen = np.all([last.hypers[n] == value for n, value in result.best.items()], axis=0)
     numbers = {
         **result.best,

@@ -38,8 +38,8 @@ class HalvingResult:
     hypers: dict[str, np.ndarray]  # [M] each
     history: dict[str, np.ndarray]  # [M, E] each: "train/loss", "validation/accuracy", ...
     rungs: tuple[Rung, ...]
-    finalists: SweepResult  # the members of the last rung, trained for all E epochs
-    best: dict[str, Any]  # the setting with the best mean over its finalists
+    survivors: SweepResult  # the members of the last rung, trained for all E epochs
+    best: dict[str, Any]  # the setting with the best mean over its survivors
     score: float  # that mean
     compile_seconds: float
     run_seconds: float
@@ -122,7 +122,7 @@ def successive_halving(
     """Trains all members for few epochs, the best of them for more, and so on to the end.
 
     Who drops out frees his place: each rung is a program of its own width. Who stays goes on where
-    he stood, so that a finalist's numbers are those of `sweep`, bit for bit under "map". The rule
+    he stood, so that a survivor's numbers are those of `sweep`, bit for bit under "map". The rule
     is rank alone: a member that learns late (a small rate under a long schedule) can drop out,
     which is the price of the epochs saved.
 
@@ -198,7 +198,7 @@ def successive_halving(
         start = stop
     states, alive, kept = carry
     seconds = time.perf_counter() - began
-    finalists = SweepResult(
+    survivors = SweepResult(
         hypers=chosen,
         states=states,
         history={name: np.asarray(values) for name, values in kept.items()},
@@ -211,17 +211,17 @@ def successive_halving(
     winner = _ranked(final, group, members, mode)[0]
     score = float(final[group == winner].mean())
     if math.isnan(score):
-        raise ValueError(f"every finalist diverged; there is no best of {len(members)}")
+        raise ValueError(f"every survivor diverged; there is no best of {len(members)}")
     best = {name: columns[name][group == winner][0].item() for name in names}
     return HalvingResult(
         hypers=columns,
         history=history,
         rungs=tuple(rungs),
-        finalists=finalists,
+        survivors=survivors,
         best=best,
         score=score,
         compile_seconds=program.compile_seconds,
-        run_seconds=finalists.run_seconds,
+        run_seconds=survivors.run_seconds,
     )
 
 

@@ -25,7 +25,7 @@ def halved(hypers, **options):
     return train.successive_halving(member, hypers, SPLIT, held_out={"validation": HELD}, **options)
 
 
-def test_finalists_are_bit_for_bit_those_of_the_grid():
+def test_survivors_are_bit_for_bit_those_of_the_grid():
     hypers = train.grid(learning_rate=RATES)
     result = halved(hypers, choose_by="validation/loss", mode="min")
     whole = train.sweep(
@@ -44,7 +44,7 @@ def test_finalists_are_bit_for_bit_those_of_the_grid():
         dropped = np.setdiff1d(np.arange(6), last)
         assert np.isnan(values[dropped, -1]).all()
     for ours, theirs in zip(
-        jax.tree.leaves(result.finalists.states.params),
+        jax.tree.leaves(result.survivors.states.params),
         jax.tree.leaves(whole.states.params),
         strict=True,
     ):
