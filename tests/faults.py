@@ -36,6 +36,9 @@ SUBJECTS = ("killable", "lenet", "word_lm", "ssd", "word_vectors", "sweep")
 DEVICES = "devices"  # `killable` on 8, 4, 2, 1 devices and back
 PROCESSES = "processes"  # two processes, of which one is struck
 STRIKES = ("SIGKILL",) * 6 + ("SIGTERM", "SIGINT twice", "SIGSTOP")
+# How a run may end that was struck. SIGTERM is granted at the end of a step, and before the first
+# one it kills; a run that was paused goes on.
+CODES = {"SIGKILL": (-9,), "SIGTERM": (143, -15), "SIGINT twice": (130,), "SIGSTOP": (0,)}
 UNMEASURED = ("time", "memory")
 
 
@@ -44,7 +47,7 @@ class Count:
     """What became of the trials of one subject."""
 
     trials: int = 0
-    strikes: int = 0
+    strikes: int = 0  # those that came in time
     in_save: int = 0  # while a checkpoint was being written
     resumed: int = 0  # starts that went on from a checkpoint
     equal: int = 0  # trials that ended as the run that was left alone
@@ -57,6 +60,8 @@ def work(subject: str, out: pathlib.Path, log: pathlib.Path, devices: int) -> No
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # A script that was started by `&` ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     if subject in ("killable", DEVICES):
         from tests.train import killable
@@ -120,8 +125,8 @@ def is_saving(out: pathlib.Path) -> bool:
     return any("tmp" in path.name for path in out.glob("checkpoints/**/*tmp*"))
 
 
-def strike(command: Command, kind: str, out: pathlib.Path, pause: float) -> bool:
-    """Strikes once; returns whether it hit in mid-save."""
+def strike(command: Command, kind: str, out: pathlib.Path, pause: float) -> bool | None:
+    """Strikes once; returns whether it hit in mid-save, None if the run had ended."""
     if kind == "SIGKILL":
         command.signal(signal.SIGSTOP)  # so that what is looked at is what is killed
         saving = is_saving(out)
@@ -131,6 +136,8 @@ def strike(command: Command, kind: str, out: pathlib.Path, pause: float) -> bool
     if kind == "SIGSTOP":
         command.signal(signal.SIGSTOP)
         time.sleep(pause)
+        if command.code() is not None:
+            return None
         command.signal(signal.SIGCONT)
     elif kind == "SIGTERM":
         command.signal(signal.SIGTERM)
@@ -226,7 +233,7 @@ class Bench:
         count = self.counts[subject]
         out = self.folder / f"{subject}-{number}"
         log = out.with_suffix(".log")
-        told = []
+        told, code, wrong = [], 1, None
         strikes = int(self.rng.integers(1, 4))
         devices = [8, 4, 2, 1, 2, 4, 8] if subject == DEVICES else [1]
         for attempt in range(strikes):
@@ -235,24 +242,24 @@ class Bench:
             deadline = time.monotonic() + self.rng.uniform(0.1, 0.8) * seconds
             while command.code() is None and time.monotonic() < deadline:
                 time.sleep(0.002)
-            if command.code() is not None:
-                break
             saving = strike(command, kind, out, pause=2.0)
             code = command.wait(120)
+            if saving is None or (code == 0 and kind != "SIGSTOP"):  # done before the blow fell
+                break
             count.strikes += 1
             count.in_save += saving
             count.kinds[kind] += 1
             told.append(f"{kind}{' in a save' if saving else ''} ({code})")
+            if subject != PROCESSES and code not in CODES[kind]:
+                wrong = wrong or f"exit code {code} after {kind}"
             if code == 0:
                 break
-        if not told or code:
-            ended = Command(self.context, subject, out, log, devices[-1]).wait(400)
-        else:
-            ended = 0
+        if code:
+            code = Command(self.context, subject, out, log, devices[-1]).wait(400)
         count.trials += 1
         text = log.read_text(errors="replace")
         count.resumed += text.count("continuing from")
-        wrong = f"exit code {ended}" if ended else None
+        wrong = wrong or (f"exit code {code}" if code else None)
         if "Traceback" in text and subject != PROCESSES:
             wrong = wrong or "a traceback in the log"
         changed = len(set(devices)) > 1 or subject == PROCESSES
