@@ -66,7 +66,7 @@ def work(subject: str, out: pathlib.Path, log: pathlib.Path, devices: int) -> No
     if subject in ("killable", DEVICES):
         from tests.train import killable
 
-        killable.main(out, 0.02)
+        killable.main(out, 0.02, epochs=40)
         return
     module = importlib.import_module(f"experiments.{subject}")
     cli.run(module.main, module.Config, ["--smoke", "--out", str(out)])

@@ -1,7 +1,8 @@
-"""A small training run as a process of its own, to be killed: `killable.py FOLDER [SECONDS]`.
+"""A small training run as a process of its own, to be killed: `killable.py FOLDER SECONDS EPOCHS`.
 
 Dropout, batch norm, a moving average and early stopping are on, so that everything that a
-checkpoint has to hold is in play. It leaves its numbers in FOLDER/final.npz.
+checkpoint has to hold is in play. SECONDS pass after each epoch. It leaves its numbers in
+FOLDER/final.npz.
 """
 
 import dataclasses
@@ -19,28 +20,28 @@ from tests.train.problems import Net, blobs, problem
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    epochs: int = 60
+    epochs: int
 
 
-def main(folder: pathlib.Path, pause: float) -> None:
+def main(folder: pathlib.Path, pause: float, epochs: int) -> None:
     trainer, state = problem(optax.adam(0.03), net=Net(batch_norm=True, dropout=0.3), ema=0.9)
 
     def wait(state, row):
         time.sleep(pause)  # so that there is time to be killed in
 
-    with runs.open(Config(), name="killable", out=folder, save_seconds=0.05) as run:
+    with runs.open(Config(epochs), name="killable", out=folder, save_seconds=0.05) as run:
         result = train.fit(
             trainer,
             blobs(),
             state,
-            epochs=Config.epochs,
+            epochs=epochs,
             batch_size=8,
             seed=5,
             held_out={"test": blobs(50, seed=1)},
             after_epoch=wait,
             run=run,
             driver="loop",
-            stopping=train.EarlyStopping("test/loss", patience=45),
+            stopping=train.EarlyStopping("test/loss", patience=15 * epochs // 20),
         )
     state = dataclasses.replace(result.state, key=jax.random.key_data(result.state.key))
     leaves = jax.tree_util.tree_leaves_with_path(state)
@@ -48,4 +49,4 @@ def main(folder: pathlib.Path, pause: float) -> None:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)
+    main(pathlib.Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

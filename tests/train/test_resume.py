@@ -15,8 +15,8 @@ from jaxdl import runs, train
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def start(folder, pause=0.0):
-    command = [sys.executable, "-m", "tests.train.killable", str(folder), str(pause)]
+def start(folder, pause=0.0, epochs=20):
+    command = [sys.executable, "-m", "tests.train.killable", str(folder), str(pause), str(epochs)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -48,11 +48,11 @@ def same(folder, undisturbed):
     assert untimed[0] == untimed[1]
 
 
-def killed_and_resumed(folder, kills, seed):
+def killed_and_resumed(folder, kills, seed, epochs=20):
     """SIGKILLs at moments drawn after the first row is written; returns how many struck."""
     rng, struck = np.random.default_rng(seed), 0
     for _ in range(kills):
-        process = start(folder, pause=0.05)
+        process = start(folder, pause=0.05, epochs=epochs)
         rows = len(runs.read_metrics(folder))
         while process.poll() is None and len(runs.read_metrics(folder)) <= rows:
             time.sleep(0.002)
@@ -60,7 +60,7 @@ def killed_and_resumed(folder, kills, seed):
         process.kill()
         code, _ = finish(process)
         struck += code == -signal.SIGKILL
-    code, output = finish(start(folder))
+    code, output = finish(start(folder, epochs=epochs))
     assert code == 0, output
     return struck
 
@@ -71,9 +71,11 @@ def test_three_kills_change_nothing(undisturbed, tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_kills_change_nothing(undisturbed, tmp_path):
-    assert killed_and_resumed(tmp_path / "run", 20, seed=1) == 20
-    same(tmp_path / "run", undisturbed)
+def test_twenty_kills_change_nothing(tmp_path):
+    code, output = finish(start(tmp_path / "undisturbed", epochs=120))
+    assert code == 0, output
+    assert killed_and_resumed(tmp_path / "run", 20, seed=1, epochs=120) == 20
+    same(tmp_path / "run", tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
