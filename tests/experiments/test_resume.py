@@ -87,4 +87,4 @@ def test_a_killed_run_given_again_ends_as_one_left_alone(name, processes, tmp_pa
     code, said = run(processes, name, out)
     assert code == 0, said
     assert "continuing from" in said
-    assert faults.record(out) == faults.record(tmp_path / "whole")
+    assert faults.difference(faults.record(out), faults.record(tmp_path / "whole"), 0.0) is None

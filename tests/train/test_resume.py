@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -17,14 +18,18 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def start(folder, pause=0.0, epochs=20):
     command = [sys.executable, "-m", "tests.train.killable", str(folder), str(pause), str(epochs)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **cache}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     return process.returncode, output.decode()
 
 
