@@ -22,6 +22,7 @@ def trained(driver, *, epochs=2, tx=None, net=Net(), **options):
     )
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("net", [Net(), Net(batch_norm=True, dropout=0.4)], ids=["mlp", "bn"])
 def test_the_drivers_give_the_same_bits_for_dense_networks(net):
     results = {driver: trained(driver, net=net) for driver in ("stream", "loop", "scan")}
