@@ -141,26 +141,18 @@ def fit(
         state = trainer.init(jax.random.key(seed or 0), example)
     _check_not_given_away(state)
     layout = parallel.auto_layout(batch_size) if layout is None else layout
-    keeps = stopping is not None  # offered to `--plan` and its like, which train nothing
-    offer(Training(trainer, state, split, batch_size, seed, layout, last_step, keeps))
+    keeps_best = stopping is not None  # offered to `--plan` and its like, which train nothing
+    offer(Training(trainer, state, split, batch_size, seed, layout, last_step, keeps_best))
     state = layout.put_state(state)
     steps = compile_steps(
         trainer.step, state, split, batch_size=batch_size, seed=seed, driver=driver, layout=layout
     )
     # All that changes: three pytrees of arrays, and a record of plain numbers.
-    metrics, best = steps.metrics, None if stopping is None else _copy(_weights(state))
-    record: dict[str, Any] = {"history": [], "best_value": None, "bad_epochs": 0}
+    best = _copy(_weights(state)) if keeps_best else None
+    state, metrics, best, record = _continued(run, state, steps.metrics, best, steps_per_epoch)
     checkpoints = getattr(run, "checkpoints", None)
-    if checkpoints is not None and checkpoints.latest() is not None:
-        arrays = {"state": state, "metrics": metrics, "best": best}
-        arrays, record = checkpoints.restore(arrays)
-        state, metrics, best = arrays["state"], arrays["metrics"], arrays["best"]
-        _note(run, f"continuing from step {int(state.step)}")
     position = int(state.step)
     window = 1 if jax.process_count() == 1 else _AGREE_EVERY  # most steps of one call
-    if run is not None:  # rows after the checkpoint are written again, lost ones before it put back
-        rows = record["history"]
-        run.rewind(position, [{"step": int(r["epoch"]) * steps_per_epoch, **r} for r in rows])
 
     def save() -> None:
         if checkpoints is not None and checkpoints.latest() != position:
@@ -212,17 +204,8 @@ def fit(
             look(before, state)
             if position == epoch_end:
                 row = {"epoch": float(epoch_end // steps_per_epoch), **scalars(metrics, "train/")}
-                seconds = time.perf_counter() - started
-                row |= {"time/train": seconds, **steps.times}
-                row["time/examples_per_s"] = (position - epoch_start) * batch_size / seconds
-                steps.times.update(dict.fromkeys(steps.times, 0.0))  # they go into one row
-                started = time.perf_counter()
-                for name, part in (held_out or {}).items():
-                    row |= scalars(evaluate(trainer, state, part, batch_size), f"{name}/")
-                changed = None if after_epoch is None else after_epoch(state, row)
-                state = state if changed is None else changed
-                row |= {"time/evaluate": time.perf_counter() - started, **_memory()}
-                row = {name: float(value) for name, value in row.items()}
+                row |= _speed(steps.times, (position - epoch_start) * batch_size, started)
+                state, row = _held_out(trainer, state, row, held_out, batch_size, after_epoch)
                 if stopping is not None and _improved(stopping, row, record):
                     best = _copy(_weights(state))
                 record["history"].append(row)
@@ -301,6 +284,49 @@ def _check_not_given_away(state: TrainState) -> None:
             "this state was trained from before, and its buffers were given away: go on from the "
             "state of the result, or begin anew with trainer.init"
         )
+
+
+def _continued(
+    run: Recorder | None, state: TrainState, metrics: Metrics, best: Any, steps_per_epoch: int
+) -> tuple[TrainState, Metrics, Any, dict[str, Any]]:
+    """What the run's latest checkpoint holds, if there is one; and its record, or an empty one."""
+    record: dict[str, Any] = {"history": [], "best_value": None, "bad_epochs": 0}
+    checkpoints = getattr(run, "checkpoints", None)
+    if checkpoints is not None and checkpoints.latest() is not None:
+        arrays = {"state": state, "metrics": metrics, "best": best}
+        arrays, record = checkpoints.restore(arrays)
+        state, metrics, best = arrays["state"], arrays["metrics"], arrays["best"]
+        _note(run, f"continuing from step {int(state.step)}")
+    if run is not None:  # rows after the checkpoint are written again, lost ones before it put back
+        rows = [{"step": int(r["epoch"]) * steps_per_epoch, **r} for r in record["history"]]
+        run.rewind(int(state.step), rows)
+    return state, metrics, best, record
+
+
+def _speed(times: dict[str, float], examples: int, started: float) -> dict[str, float]:
+    """Seconds of the epoch; those that the steps have counted go into one row."""
+    seconds = time.perf_counter() - started
+    row = {"time/train": seconds, **times, "time/examples_per_s": examples / seconds}
+    times.update(dict.fromkeys(times, 0.0))
+    return row
+
+
+def _held_out(
+    trainer: Trainer,
+    state: TrainState,
+    row: dict[str, float],
+    held_out: Mapping[str, data.Dataset | data.Records] | None,
+    batch_size: int,
+    after_epoch: AfterEpoch | None,
+) -> tuple[TrainState, dict[str, float]]:
+    """Ends the row of an epoch: what is held out, then whatever the callback adds or changes."""
+    started = time.perf_counter()
+    for name, part in (held_out or {}).items():
+        row |= scalars(evaluate(trainer, state, part, batch_size), f"{name}/")
+    changed = None if after_epoch is None else after_epoch(state, row)
+    row |= {"time/evaluate": time.perf_counter() - started, **_memory()}
+    row = {name: float(value) for name, value in row.items()}
+    return (state if changed is None else changed), row
 
 
 def _exhausted(stopping: EarlyStopping | None, record: Mapping[str, Any]) -> bool:
