@@ -37,9 +37,9 @@ def batch_axes(rows: int) -> tuple[str, ...]:
 
 
 def by_rows(
-    function: Callable[..., Any], x: jax.Array, *shared: jax.Array | None, axis: int = 0
+    function: Callable[..., Any], x: Any, *shared: Any, axis: Any = 0, out_axis: Any = None
 ) -> Any:
-    """`function(x, *shared)`, each device on its rows of x and of the result, both along `axis`.
+    """`function(x, *shared)`, each device on its rows of x and of the result.
 
     Gradients of `shared` are added up over devices in float32 or wider; what comes in half
     precision is rounded after the sum.
@@ -47,16 +47,26 @@ def by_rows(
     >>> import jax.numpy as jnp
     >>> by_rows(jnp.dot, jnp.ones((2, 3)), jnp.ones((3, 1)))[:, 0]
     Array([3., 3.], dtype=float32)
+
+    Args:
+        x: an array or a tree of arrays.
+        shared: trees of arrays that every row needs.
+        axis: along which the rows of x lie; for a tuple x a tuple.
+        out_axis: the same for the result; `axis` by default.
     """
-    axes = batch_axes(x.shape[axis]) if x.ndim > axis else ()
+    first, place = jax.tree.leaves(x)[0], jax.tree.leaves(axis)[0]
+    axes = batch_axes(first.shape[place]) if first.ndim > place else ()
     if not axes:
         return function(x, *shared)
 
-    def local(x: jax.Array, *shared: jax.Array | None) -> Any:
-        return function(x, *(vary(leaf, axes) for leaf in shared))
+    def local(x: Any, *shared: Any) -> Any:
+        return function(x, *jax.tree.map(lambda leaf: vary(leaf, axes), shared))
 
-    rows = P(*(None,) * axis, axes)
-    return mapped(local, axes, (rows, *(P() for _ in shared)), rows)(x, *shared)
+    def rows(axis: Any) -> Any:
+        return jax.tree.map(lambda a: P(*(None,) * a, axes), axis)
+
+    out_specs = rows(axis if out_axis is None else out_axis)
+    return mapped(local, axes, (rows(axis), *(P() for _ in shared)), out_specs)(x, *shared)
 
 
 def mapped(
@@ -68,8 +78,6 @@ def mapped(
     )
 
 
-def vary(leaf: jax.Array | None, axes: tuple[str, ...]) -> jax.Array | None:
+def vary(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """A copy for each device, whose gradients are added up in float32 or wider."""
-    if leaf is None:
-        return None
     return jax.lax.pcast(wide(leaf), axes, to="varying").astype(leaf.dtype)

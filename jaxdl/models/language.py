@@ -12,7 +12,7 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
-from jaxdl.nn import Cell, Dense, GRUCell, LSTMCell, Recurrent, uniform
+from jaxdl.nn import Cell, Dense, Embed, GRUCell, LSTMCell, Recurrent, uniform
 from jaxdl.nn._cells import State
 
 
@@ -73,8 +73,12 @@ class LanguageModel(linen.Module):
             x_TBD = jax.nn.one_hot(tokens_TB, self.vocab_size)
         else:
             embed_init = init or linen.initializers.normal(self.embed_dim**-0.5)
-            embed = linen.Embed(
-                self.vocab_size, self.embed_dim, embedding_init=embed_init, name="embed"
+            embed = Embed(
+                self.vocab_size,
+                self.embed_dim,
+                embedding_init=embed_init,
+                batch_axis=1,
+                name="embed",
             )
             x_TBD = drop(embed(tokens_TB))
         h_TBH, state = Recurrent(

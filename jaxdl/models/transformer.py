@@ -236,7 +236,7 @@ class Transformer(linen.Module):
         start = jnp.zeros((B, 1), jnp.int32) if cache is None else cache.lengths[:, None]
         positions = start + jnp.arange(T, dtype=jnp.int32)[None]
         init = linen.initializers.normal(0.02)
-        embed = linen.Embed(self.vocab_size, self.dim, embedding_init=init, name="embed")
+        embed = nn.Embed(self.vocab_size, self.dim, embedding_init=init, name="embed")
         x = embed(tokens)
         if self.context is not None:
             table = self.param(

@@ -15,7 +15,16 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
-from jaxdl.nn import AdditiveAttention, Dense, DotAttention, Dropout, GRUCell, Recurrent, uniform
+from jaxdl.nn import (
+    AdditiveAttention,
+    Dense,
+    DotAttention,
+    Dropout,
+    Embed,
+    GRUCell,
+    Recurrent,
+    uniform,
+)
 
 
 class Memory(NamedTuple):
@@ -95,8 +104,8 @@ class Seq2Seq(linen.Module):
 
     def setup(self) -> None:
         init = linen.initializers.normal(self.embed_dim**-0.5)
-        self.source = linen.Embed(self.source_size, self.embed_dim, embedding_init=init)
-        self.target = linen.Embed(self.target_size, self.embed_dim, embedding_init=init)
+        self.source = Embed(self.source_size, self.embed_dim, embedding_init=init)
+        self.target = Embed(self.target_size, self.embed_dim, embedding_init=init)
         self.encoder = Recurrent(self.cell, self.hidden_size, bidirectional=True)
         self.bridge = Dense(self.hidden_size)
         self.project = Dense(3 * self.hidden_size)

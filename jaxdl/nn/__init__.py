@@ -14,6 +14,7 @@ from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell
 from jaxdl.nn._conv import Conv, ConvTranspose
 from jaxdl.nn._dense import Dense, contract_last
 from jaxdl.nn._dropout import Dropout
+from jaxdl.nn._embed import Embed
 from jaxdl.nn._initializers import (
     bilinear,
     constant,
@@ -49,6 +50,7 @@ __all__ = [
     "Dense",
     "DotAttention",
     "Dropout",
+    "Embed",
     "GRUCell",
     "LSTMCell",
     "MultiHeadAttention",

@@ -47,8 +47,19 @@ class Cell(Protocol):
 
 
 def outer_sum(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Sum over steps and examples of outer products: `[T, B, I], [T, B, J] -> [I, J]`."""
-    return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
+    """Sum over steps and examples of outer products: `[T, B, I], [T, B, J] -> [I, J]`.
+
+    One product of two matrices on a CPU; elsewhere the axes stay apart, for examples may lie on
+    many devices, and a compiler gathers them all before it makes one axis of two.
+    """
+
+    def flat(x: jax.Array, y: jax.Array) -> jax.Array:
+        return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
+
+    def apart(x: jax.Array, y: jax.Array) -> jax.Array:
+        return jax.lax.dot_general(x, y, (((0, 1), (0, 1)), ((), ())))
+
+    return jax.lax.platform_dependent(x, y, cpu=flat, default=apart)
 
 
 @dataclasses.dataclass(frozen=True)

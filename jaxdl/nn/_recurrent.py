@@ -22,6 +22,7 @@ from flax.linen.dtypes import promote_dtype
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike
 
+from jaxdl._rows import by_rows
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell, State, Weights, outer_sum
 from jaxdl.nn._initializers import uniform
 from jaxdl.ops._linear import bilinear_jvp, linear_map, vary_with
@@ -206,9 +207,15 @@ class _Layer(linen.Module):
         weights = {"kernel_hh": kernel_hh, "bias": bias}
         if hidden_bias is not None:
             weights["bias_hn"] = hidden_bias
-        return recurrent_scan(
-            self.cell, weights, _project(x, kernel_ih), state, mask=mask, reverse=self.reverse
-        )
+
+        def run(rows: Any, kernel_ih: jax.Array, weights: Weights) -> tuple[jax.Array, State]:
+            x, state, mask = rows
+            a = _project(x, kernel_ih)
+            return recurrent_scan(self.cell, weights, a, state, mask=mask, reverse=self.reverse)
+
+        # No example sees another, which the compiler does not find out from the loop.
+        rows = (x, state, mask)
+        return by_rows(run, rows, kernel_ih, weights, axis=(1, 0, 1), out_axis=(1, 0))
 
     def _init_bias(self, key: jax.Array, shape: Any) -> jax.Array:
         bias, H = self.bias_init(key, shape, jnp.float32), self.hidden_size

@@ -104,7 +104,7 @@ class NeuMF(linen.Module):
         init = linen.initializers.normal(self.init_scale)
 
         def embed(rows: int, name: str, ids: jax.Array) -> jax.Array:
-            return linen.Embed(rows, self.factors, embedding_init=init, name=name)(ids)
+            return nn.Embed(rows, self.factors, embedding_init=init, name=name)(ids)
 
         gmf = embed(self.num_users, "user_gmf", users) * embed(self.num_items, "item_gmf", items)
         user, item = (
