@@ -130,6 +130,11 @@ NN = {
     "Dense": lambda c: gradient(
         lambda b: nn.Dense(1).apply({"params": {"kernel": c(1, 1), "bias": b}}, c(8192, 1))
     )(c(1)),
+    "Embed": lambda c: gradient(
+        lambda table: nn.Embed(1, 1).apply(
+            {"params": {"embedding": table}}, jnp.zeros(MANY, jnp.int32)
+        )
+    )(c(1, 1)),
     "contract_last": lambda c: nn.contract_last(c(1, MANY) * SMALL, c(MANY, 1)),
     "Conv": lambda c: gradient(
         lambda b: nn.Conv(1, 1).apply(

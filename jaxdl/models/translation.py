@@ -15,6 +15,7 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
+from jaxdl._rows import by_rows
 from jaxdl.nn import (
     AdditiveAttention,
     Dense,
@@ -139,14 +140,21 @@ class Seq2Seq(linen.Module):
         """
         memory, h = self.encode(source, train=train)
         a = self.project(self.drop(self.target(target), train=train))
-        loop = linen.scan(
-            lambda decoder, h, a: decoder(h, a, memory),
-            variable_broadcast="params",
-            split_rngs={"params": False},
-            in_axes=1,
-            out_axes=1,
-        )
-        _, (hs, weights) = loop(self.decoder, h, a)
+        if self.is_initializing():
+            self.decoder(h, a[:, 0], memory)  # makes its parameters
+        decoder, variables = self.decoder.unbind()
+
+        def run(rows: Any, variables: Any) -> tuple[jax.Array, jax.Array]:
+            h, a_BTG, memory = rows
+
+            def step(h: jax.Array, a: jax.Array) -> Any:
+                return decoder.apply(variables, h, a, memory)
+
+            _, outputs = jax.lax.scan(step, h, jnp.swapaxes(a_BTG, 0, 1))
+            return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), outputs)
+
+        # Devices add up the gradients after the loop, not in every step of it.
+        hs, weights = by_rows(run, (h, a, memory), variables)
         return self.head(self.drop(hs, train=train)), weights
 
 

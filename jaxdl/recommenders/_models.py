@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxdl.nn import Embed
 from jaxdl.recommenders._interactions import ItemLists
 
 
@@ -104,7 +105,7 @@ class NeuMF(linen.Module):
         init = linen.initializers.normal(self.init_scale)
 
         def embed(rows: int, name: str, ids: jax.Array) -> jax.Array:
-            return nn.Embed(rows, self.factors, embedding_init=init, name=name)(ids)
+            return Embed(rows, self.factors, embedding_init=init, name=name)(ids)
 
         gmf = embed(self.num_users, "user_gmf", users) * embed(self.num_items, "item_gmf", items)
         user, item = (
