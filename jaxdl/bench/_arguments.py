@@ -130,7 +130,7 @@ def _kind(path: Sequence[Any], batch: bool, number: int) -> str:
 def _is_state(path: Sequence[Any]) -> bool:
     """Of a state whose parts have names (`TrainState.step`) a part that is none of the kinds."""
     key = str(getattr(path[0], "name", getattr(path[0], "key", ""))) if path else ""
-    return key in ("step", "key", "skipped", "rng", "count")
+    return key in ("step", "key", "skipped", "loss_scale", "rng", "count")
 
 
 def _is_optimizer(arg: Any) -> bool:

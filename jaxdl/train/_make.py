@@ -6,6 +6,7 @@ weights are added up before the one division, whatever the number of micro-batch
 padded rows. Options that are off leave no trace in the program.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from jaxdl.train._remat import Kept, keeping, rematerialized
 from jaxdl.train._state import TrainState
 
 Metrics = dict[str, Any]
+SCALE_PERIOD = 2000  # steps without overflow after which the loss scale is doubled
 FINITE = "finite if the step counts"  # name of a value in the program of a step that may be skipped
 
 
@@ -52,6 +54,7 @@ def make(
     compute_dtype: Any = None,
     ema: float | None = None,
     skip_nonfinite: int | None = None,
+    loss_scale: float | None = None,
     remat: bool | Kept = False,
     grad_norm: bool = False,
 ) -> Trainer:
@@ -86,6 +89,11 @@ def make(
         skip_nonfinite: skips the update, all but the step counter, where loss or gradient is not
             finite, and counts it in `state.skipped` and the metric "skipped"; `fit` gives up after
             so many in a row.
+        loss_scale: what the loss is multiplied with before it is differentiated, and the gradient
+            divided by, so that float16 neither loses small numbers nor overflows (Micikevicius et
+            al. 2018, arXiv:1710.03740). Here it begins; it is halved where a gradient is not
+            finite, which skips the update, and doubled after 2,000 steps that were. `float16`
+            needs it, `skip_nonfinite` goes with it; the metric is "loss_scale".
         remat: keeps only a few activations for the backward pass, where the forward pass is
             narrowest, and computes the others again (Chen et al. 2016, arXiv:1604.06174). On
             accelerators it is less memory for about a third more arithmetic, on a CPU only the
@@ -97,6 +105,7 @@ def make(
     Raises: ValueError for options out of range.
     """
     _check_options(accumulate, ema, skip_nonfinite, clip_norm, clip_value, clip_example_norm)
+    _check_scale(compute_dtype, loss_scale, skip_nonfinite)
 
     def init(
         key: jax.Array, batch: Batch | None = None, *, params: Any = None, model_state: Any = None
@@ -113,6 +122,7 @@ def make(
             # A copy: donating a state whose leaves share a buffer is an error.
             ema=None if ema is None else jax.tree.map(jnp.copy, params),
             skipped=None if skip_nonfinite is None else jnp.zeros((2,), jnp.int32),
+            loss_scale=None if loss_scale is None else jnp.array([loss_scale, 0.0]),
             skip_limit=skip_nonfinite,
         )
 
@@ -121,7 +131,8 @@ def make(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
         if accumulate == 1:
-            grads, (mean, aux) = gradient(state.params, state.model_state, batch, key)
+            scale = _scale_of(state)
+            grads, (mean, aux) = gradient(state.params, state.model_state, batch, key, scale)
         else:
             grads, (mean, aux) = _accumulated(gradient, state, batch, key, accumulate)
         metrics: Metrics = {"loss": mean, **aux.metrics}
@@ -151,7 +162,11 @@ def make(
             )
         if skip_nonfinite is not None:
             deciding = checkpoint_name(norm + mean.total, FINITE)
-            new, metrics = _keep_if_finite(state, new, metrics, jnp.isfinite(deciding))
+            finite = jnp.isfinite(deciding)
+            new, metrics = _keep_if_finite(state, new, metrics, finite)
+            if loss_scale is not None:
+                metrics["loss_scale"] = Mean(state.loss_scale[0], jnp.ones(()))
+                new = new.replace(loss_scale=_next_scale(state.loss_scale, finite))
         return new, metrics
 
     def evaluate(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -185,24 +200,60 @@ def _begun(
 def _gradient(
     objective: Callable, compute_dtype: Any, remat: bool | Kept, clip_example_norm: float | None
 ) -> Callable:
-    """`(params, model_state, batch, key) -> (gradient of the total, (Mean, Aux))`."""
+    """`(params, model_state, batch, key, scale) -> (gradient of the total, (Mean, Aux))`."""
 
     def total_of(
-        params: Any, model_state: Any, batch: Batch, key: jax.Array
+        params: Any, model_state: Any, batch: Batch, key: jax.Array, scale: jax.Array | None
     ) -> tuple[jax.Array, tuple[Mean, Aux]]:
         if compute_dtype is not None:
             params = cast_floating(params, compute_dtype)
         mean, aux = objective(params, model_state, batch, key, train=True)
-        return mean.total, (mean, aux)
+        return mean.total if scale is None else mean.total * scale, (mean, aux)
 
     function: Callable[..., Any] = total_of
     if isinstance(remat, bool):
         function = rematerialized(total_of) if remat else total_of
     else:
         function = keeping(total_of, remat)
+    differentiate = jax.grad(function, has_aux=True)
+
+    def gradient(
+        params: Any, model_state: Any, batch: Batch, key: jax.Array, scale: jax.Array | None
+    ) -> Any:
+        grads, aux = differentiate(params, model_state, batch, key, scale)
+        return grads if scale is None else _scale(grads, 1 / scale), aux
+
     if clip_example_norm is None:
-        return jax.grad(function, has_aux=True)
-    return _clipped_example_gradient(function, clip_example_norm)
+        return gradient
+    return _clipped_example_gradient(gradient, clip_example_norm)
+
+
+def _check_scale(compute_dtype: Any, scale: float | None, skip_nonfinite: int | None) -> None:
+    if scale is None and compute_dtype is not None and jnp.dtype(compute_dtype) == jnp.float16:
+        raise ValueError(
+            "compute_dtype float16 needs loss_scale, 2**15 say: "
+            "gradients below 6e-8 are zero in it; bfloat16 needs none"
+        )
+    if scale is None:
+        return
+    if not 0 < scale < math.inf or math.frexp(scale)[0] != 0.5:
+        raise ValueError(f"loss_scale must be a power of 2, which rounds nothing, got {scale}")
+    if skip_nonfinite is None:
+        raise ValueError(
+            "loss_scale needs skip_nonfinite, the number of steps in a row that may overflow"
+        )
+
+
+def _scale_of(state: TrainState) -> jax.Array | None:
+    return None if state.loss_scale is None else state.loss_scale[0]
+
+
+def _next_scale(scale_and_age: jax.Array, finite: jax.Array) -> jax.Array:
+    """Half the scale after an overflow, twice the scale after `SCALE_PERIOD` steps without."""
+    scale, age = scale_and_age[0], scale_and_age[1] + 1
+    grown = jnp.where(age >= SCALE_PERIOD, jnp.minimum(2 * scale, 2.0**30), scale)
+    kept = jnp.stack([grown, jnp.where(age >= SCALE_PERIOD, 0.0, age)])
+    return jnp.where(finite, kept, jnp.stack([jnp.maximum(scale / 2, 2.0**-30), jnp.zeros(())]))
 
 
 def _check_options(
@@ -272,8 +323,10 @@ def per_example_gradients(
     return jax.vmap(jax.grad(total_of), in_axes=(None, 0, 0))(params, batch, keys)
 
 
-def _clipped_example_gradient(total_of: Callable, limit: float) -> Callable:
-    def gradient(params: Any, model_state: Any, batch: Batch, key: jax.Array) -> Any:
+def _clipped_example_gradient(of_batch: Callable, limit: float) -> Callable:
+    def gradient(
+        params: Any, model_state: Any, batch: Batch, key: jax.Array, scale: jax.Array | None
+    ) -> Any:
         if jax.tree.leaves(model_state):
             raise ValueError(
                 "clip_example_norm needs a model without state such as batch statistics"
@@ -281,7 +334,7 @@ def _clipped_example_gradient(total_of: Callable, limit: float) -> Callable:
 
         def one(example: Batch, key: jax.Array) -> Any:
             single = jax.tree.map(lambda x: x[None], example)
-            grads, (mean, aux) = jax.grad(total_of, has_aux=True)(params, {}, single, key)
+            grads, (mean, aux) = of_batch(params, {}, single, key, scale)
             norm = optax.tree.norm(grads)
             grads = _scale(grads, limit / jnp.maximum(norm, limit))
             return grads, mean, aux.metrics, Mean.from_values(norm, mean.weight > 0)
@@ -319,11 +372,12 @@ def _accumulated(
 
     micro = jax.tree.map(cut, dict(batch))
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(parts))
+    scale = _scale_of(state)
 
     def body(carry: Any, xs: Any) -> Any:
         grads, model_state = carry
         micro_batch, micro_key = xs
-        more, (mean, aux) = gradient(state.params, model_state, micro_batch, micro_key)
+        more, (mean, aux) = gradient(state.params, model_state, micro_batch, micro_key, scale)
         return (jax.tree.map(jnp.add, grads, more), aux.model_state), (mean, aux.metrics)
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)

@@ -22,6 +22,7 @@ class TrainState(struct.PyTreeNode):
     key: jax.Array
     ema: Any = None  # exponential moving average of params, if kept
     skipped: Any = None  # int32 [2]: steps skipped as not finite, in a row and in total
+    loss_scale: Any = None  # float32 [2]: the scale, and the steps since it changed
     skip_limit: int | None = struct.field(pytree_node=False, default=None)  # in a row
 
     @property

@@ -155,6 +155,54 @@ def test_bfloat16_computes_low_and_keeps_high():
     assert (low.params["Dense_0"]["kernel"] != high.params["Dense_0"]["kernel"]).any()
 
 
+def half_precision(slope, **options):
+    """Descends on the mean of `slope w x`, the product in float16, from 0 at a rate of 1."""
+
+    def objective(w, model_state, batch, key, *, train):
+        y = (w * batch["x"].astype(w.dtype)).astype(jnp.float32)
+        return metrics.Mean.from_values(y * slope, batch["mask"]), Aux({}, model_state)
+
+    options = {"compute_dtype": jnp.float16, "skip_nonfinite": 9, "loss_scale": 2.0**15} | options
+    trainer = train.make(objective, optax.sgd(1.0), **options)
+    batch = {"x": jnp.array([1.0, 3.0]), "mask": jnp.array([True, True])}
+    return jax.jit(trainer.step), trainer.init(jax.random.key(0), params=jnp.zeros(())), batch
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"accumulate": 2}, {"clip_example_norm": 1.0}, {"remat": True}]
+)
+def test_a_scaled_loss_keeps_gradients_that_float16_loses(options):
+    slope = 2.0**-30  # the least number of float16 is 2^-24
+    for scale, want in ((1.0, 0.0), (2.0**15, -2 * slope)):
+        step, state, batch = half_precision(slope, loss_scale=scale, **options)
+        state, out = step(state, batch)
+        assert (float(state.params), float(out["loss_scale"].compute())) == (want, scale)
+
+
+def test_the_scale_falls_with_overflow_and_grows_again(monkeypatch):
+    monkeypatch.setattr("jaxdl.train._make.SCALE_PERIOD", 2)
+    step, state, batch = half_precision(1.0, loss_scale=2.0**16)  # beyond 65,504
+    scales, skipped, params = [], [], []
+    for _ in range(6):
+        state, out = step(state, batch)
+        scales.append(float(out["loss_scale"].compute()))
+        skipped.append(int(state.skipped[1]))
+        params.append(float(state.params))
+    # 3 * 2^15 overflows as well; two steps that count double the scale, which is too much again
+    assert scales == [2.0**n for n in (16, 15, 14, 14, 15, 14)]
+    assert skipped == [1, 2, 2, 2, 3, 3]
+    assert params == [0, 0, -2, -4, -4, -6]
+
+
+def test_float16_needs_a_scale_of_its_own():
+    with pytest.raises(ValueError, match="compute_dtype float16 needs loss_scale"):
+        half_precision(1.0, loss_scale=None)
+    with pytest.raises(ValueError, match=r"loss_scale must be a power of 2.* got 1000"):
+        half_precision(1.0, loss_scale=1000.0)
+    with pytest.raises(ValueError, match="loss_scale needs skip_nonfinite"):
+        half_precision(1.0, skip_nonfinite=None)
+
+
 def test_the_guard_skips_counts_and_leaves_everything_else():
     tx = optax.adam(0.1)
     net = Net(batch_norm=True)
