@@ -14,7 +14,7 @@ from tests.bench.steps import STEPS
 
 FOLDER = pathlib.Path(__file__).parent / "goldens"
 TARGETS = ("h100-1", "h100-8", "v5e-8")
-NAMES = ("resnet50", "lstm_lm", "ssd", "word2vec", "neumf")
+NAMES = ("resnet50", "lstm_lm", "gpt2", "ssd", "word2vec", "neumf")
 COMPILERS = {"h100": "jax-cuda12-plugin", "v5e": "libtpu"}
 BATCH = {"word2vec": 4096}  # of tokens; of the others 16 examples over all devices
 MOST = 1.05  # times the peak that is kept

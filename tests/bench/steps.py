@@ -37,6 +37,7 @@ def training(objective: Any, columns: dict, tx: Any, dtype: Any = jnp.bfloat16) 
 
 
 MOMENTUM = optax.sgd(0.1, momentum=0.9)
+ADAMW = optax.adamw(3e-4)
 
 
 def images(model: Any, batch: int, size: int, classes: int) -> Step:
@@ -60,10 +61,29 @@ def lstm_lm(batch: int, small: bool = False) -> Step:
     """The large one of Zaremba et al. 2014."""
     T, V, width = (8, 512, 64) if small else (35, 10_000, 1500)
     model = models.LSTMLarge(vocab_size=V).clone(hidden_size=width, embed_dim=width)
+    return decoder(model, batch, T, optax.sgd(1.0))
+
+
+def decoder(model: Any, batch: int, T: int, tx: Any = ADAMW) -> Step:
     columns = {
         "tokens": ids(batch, T), "targets": ids(batch, T), "valid": shape(batch, T, dtype="bool")
     }  # fmt: skip
-    return training(objectives.language_model(model), columns, optax.sgd(1.0))
+    return training(objectives.language_model(model), columns, tx)
+
+
+def gpt2(batch: int, small: bool = False) -> Step:
+    """124 million parameters, texts of 1,024 tokens."""
+    if small:
+        model = models.Transformer(512, context=64, dim=64, num_layers=3, num_heads=4)
+        return decoder(model, batch, 64)
+    return decoder(models.GPT2(), batch, 1024)
+
+
+def gpt_1300m(batch: int, small: bool = False) -> Step:
+    """1.3 billion parameters, texts of 2,048 tokens; keeps what lies between blocks."""
+    if small:
+        return gpt2(batch, small)
+    return decoder(models.GPT_1300M(remat=True), batch, 2048)
 
 
 def ssd(batch: int, small: bool = False) -> Step:
@@ -152,6 +172,8 @@ STEPS: dict[str, Callable[..., Step]] = {
     "resnet18": resnet18,
     "resnet50": resnet50,
     "lstm_lm": lstm_lm,
+    "gpt2": gpt2,
+    "gpt_1300m": gpt_1300m,
     "ssd": ssd,
     "word2vec": word2vec,
     "neumf": neumf,

@@ -9,9 +9,10 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
-from jaxdl import bench, cli, plots, train
+from jaxdl import bench, cli, losses, models, objectives, plots, train
 
 needs_gpu_compiler = pytest.mark.skipif(
     importlib.util.find_spec("jax_plugins") is None
@@ -69,6 +70,34 @@ def test_one_more_does_not_fit(target):
     assert not search.plans[search.best + unit].fits
     assert search.plans[search.best + unit].message
     assert str(search.best) in search.why
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [
+    pytest.param("h100-1", marks=needs_gpu_compiler),
+    pytest.param("v5e-1", marks=needs_tpu_compiler),
+])  # fmt: skip
+def test_the_border_of_a_training_step(target):
+    """A network with its optimizer: planned anew, one step below fits and one step above not."""
+    unit = 1 << 17
+    tx = optax.adam(1e-3)
+    trainer = train.make(
+        objectives.supervised(models.MLP((1024, 1024, 10)), losses.softmax_cross_entropy), tx
+    )
+
+    def columns(batch):
+        whole = {"label": "int32", "mask": "bool"}
+        shapes = {name: jax.ShapeDtypeStruct((batch,), dtype) for name, dtype in whole.items()}
+        return {"image": shape(batch, 28, 28), **shapes}
+
+    state = jax.eval_shape(lambda batch: trainer.init(jax.random.key(0), batch), columns(unit))
+    search = bench.largest_batch(
+        trainer.step, state, columns(unit), target=target, multiple=unit, most=1 << 25
+    )
+    for batch, fits in ((search.best - unit, True), (search.best + unit, False)):
+        made = bench.plan(trainer.step, state, columns(batch), target=target, cache=False)
+        assert (made.fits, bool(made.message)) == (fits, not fits)
+    assert search.plans[search.best].peak_bytes <= made.capacity_bytes
 
 
 def test_where_nothing_fits_the_search_says_so(monkeypatch):
