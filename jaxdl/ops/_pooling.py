@@ -2,8 +2,9 @@
 
 On CPU maxima are taken over shifted slices (XLA's `reduce_window` is a scalar loop there), and the
 gradient follows the index of the first maximum, as in torch. Other backends keep `reduce_window`,
-whose gradient picks the first maximum too. A NaN is a window's maximum and takes its gradient; of
-several the last one does on CPU, as in torch.
+whose gradient picks the first maximum too; on NVIDIA's GPUs, where XLA spells that gradient out as
+a scatter with an index array for every axis, the gradient is the CPU's. A NaN is a window's maximum
+and takes its gradient; of several the last one does on CPU and GPU, as in torch.
 """
 
 import functools
@@ -253,18 +254,23 @@ def _take_first(x, dx, window, strides, pads):
 def _give_first(x, g, window, strides, pads):
     """The transpose of `_take_first`: sends `g` to the first maximum of each window of `x`."""
 
+    def give(x, g, dtype):
+        first = _first(x, window, strides, pads).astype(dtype)
+        if window == strides and not any(sum(pads, ())):
+            return _spread(g, first, x.shape, window)
+        return _scatter_to_first(g, first, x.shape, window, strides, pads)
+
     def cpu(x, g):
         swap = _swap(x)
-        x, g = swap(x), swap(g)
-        first = _first(x, window, strides, pads)
-        if window == strides and not any(sum(pads, ())):
-            return swap(_spread(g, first, x.shape, window))
-        return swap(_scatter_to_first(g, first, x.shape, window, strides, pads))
+        return swap(give(swap(x), swap(g), jnp.int32))
+
+    def cuda(x, g):  # the index is the largest of what is kept: a byte
+        return give(x, g, jnp.int8 if math.prod(window) < 128 else jnp.int32)
 
     def default(x, g):
         return jax.vjp(lambda x: _window_max(x, window, strides, pads), _order(x))[1](g)[0]
 
-    return lax.platform_dependent(x, g, cpu=cpu, default=default)
+    return lax.platform_dependent(x, g, cpu=cpu, cuda=cuda, default=default)
 
 
 def _order(x):
@@ -326,7 +332,7 @@ def _scatter_to_first(g, first, shape, window, strides, pads):
     edges = [(taps[a] - 1 - low[a], high[a] - g.shape[a + 1], 0) for a in axes]
     edges = [(0, 0, 0), *edges, (0, 0, 0)]
     g = lax.pad(g, np.zeros((), g.dtype), edges)
-    first = lax.pad(first, np.int32(-1), edges)
+    first = lax.pad(first, np.asarray(-1, first.dtype), edges)
     phases = []
     for phase in itertools.product(*map(range, strides)):
         total = jnp.zeros((shape[0], *sizes, shape[-1]), g.dtype)

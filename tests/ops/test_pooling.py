@@ -159,3 +159,27 @@ def test_long_batches_of_few_channels_are_pooled_batch_last(window, strides, pad
     ty.backward(channels_first(g))
     np.testing.assert_array_equal(channels_first(y), ty.detach())
     np.testing.assert_allclose(channels_first(vjp(g)[0]), tx.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize("window, strides, padding", [(3, 2, 1), (2, 2, 0), (3, 1, 1)])
+def test_gpus_take_the_gradient_without_a_scatter(window, strides, padding, monkeypatch):
+    """Its formulation for NVIDIA's GPUs, which keeps a byte a window, gives the same gradient."""
+    x = jnp.asarray(small_integers(40, 7, 6, 3))
+
+    def gradient(x):
+        y = ops.max_pool(x, window, strides, padding=padding)
+        return jax.grad(lambda x: jnp.sum(jnp.sin(y) * ops.max_pool(
+            x, window, strides, padding=padding
+        )))(x)  # fmt: skip
+
+    want = gradient(x)
+    traced = jax.jit(gradient).trace(x)
+    for platform, scatters in (("cuda", False), ("tpu", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("select_and_scatter" in text) == scatters
+    monkeypatch.setattr(
+        jax.lax,
+        "platform_dependent",
+        lambda *args, default, **others: others.get("cuda", default)(*args),
+    )
+    np.testing.assert_allclose(gradient(x), want, atol=1e-6)
