@@ -30,10 +30,11 @@ def language_model(module: Any, *, stateful: bool = False) -> Objective:
     Args:
         module: called as `module(tokens, state) -> (logits, state)`.
         stateful: the state after a batch is where the next one starts (`data.text.streams`), as
-            values
-            only: gradients stop at the batch's edge (truncated back-propagation through time), and
-            rows whose "start" is True begin from zeros. The module then needs a method
-            `initial_state(batch_size)`. Without it every window begins from zeros.
+            values only: gradients stop at the batch's edge (truncated back-propagation through
+            time), and rows whose "start" is True begin from zeros. The module then needs a method
+            `initial_state(batch_size)`. Without it every window begins from zeros. Over devices the
+            rule `("carry/*", (None, ("replica", "data")))` of a `parallel.Layout` keeps each
+            example's state where the example is.
     Returns: an objective; its loss is nats per token, its metric "perplexity".
     """
 
