@@ -24,7 +24,7 @@ def show(
     Args:
         predict: `(variables, batch)` to logits `[B, K]`, pure.
         split: with "label" `[N]`.
-        names: of the classes.
+        names: of the classes; those without one are called by their numbers.
         count: how many of the worst examples.
     """
 
@@ -40,6 +40,8 @@ def show(
         found.append((np.asarray(loss)[real], np.asarray(guess)[real]))
     loss, guess = (np.concatenate(column) for column in zip(*found, strict=True))
     label = np.asarray(split["label"])
+    classes = 1 + int(max(label.max(), guess.max()))
+    names = [*names, *map(str, range(len(names), classes))]
     confusion = np.zeros((len(names), len(names)), int)
     np.add.at(confusion, (label, guess), 1)
     for true, wrong, times in classical.confused_pairs(confusion, 3):
