@@ -2,9 +2,14 @@
 
 import importlib
 import json
+import types
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from experiments import _errors
+from jaxdl import data
 from tests.figures import ink
 
 
@@ -56,3 +61,19 @@ def test_mistakes_are_one_sentence(tmp_path):
         run("mlp_digits", tmp_path / "m", learning_rate=float("nan"))
     with pytest.raises(ValueError, match="depths"):
         run("backprop", tmp_path / "b", depths=(0,))
+
+
+def test_what_a_classifier_gets_wrong_is_told_and_drawn():
+    """Always the third class: every 0 and 1 is a mistake, and none is among the best."""
+    label = np.array([0, 1, 1, 2, 2, 2], np.int32)
+    split = data.Dataset({"image": np.zeros((6, 4, 4, 1), np.uint8), "label": label})
+    told, drawn = [], {}
+    run = types.SimpleNamespace(note=told.append, figure=drawn.__setitem__)
+
+    def predict(variables, batch):
+        return jnp.broadcast_to(variables[None], (len(batch["label"]), 3))
+
+    _errors.show(run, predict, jnp.array([0.0, 1.0, 5.0]), split, ("cat", "dog"), count=3)
+    assert told == ["dog taken for 2: 2", "cat taken for 2: 1", "worst examples: rows [0, 1, 2]"]
+    titles = [axes.get_title() for axes in drawn["worst"].axes]
+    assert titles[:2] == ["cat, read 2 (row 0)", "dog, read 2 (row 1)"]
