@@ -5,7 +5,8 @@ if __name__ == "__main__":
 
 Beside the fields of the dataclass every experiment takes the options of `parallel.Launch`, to run
 as one of several processes: --coordinator HOST:PORT --processes N --process-id I, or, where SLURM,
-MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto.
+MPI, Kubernetes or a cloud TPU tell the rest, --coordinator auto. With --elastic such a run starts
+itself again, from its last checkpoint, with the processes that are left when one died.
 
 With --plan TARGET an experiment that trains by `train.fit` or `train.sweep`, or offers the step of
 a loop of its own (`train.offer_plan`), compiles its step for a machine that is not there, prints
@@ -50,9 +51,10 @@ _RATES = ("learning_rate", "learning_rates")
 _MOST_SEED = 2**31 - 1
 _LAUNCH = (
     "As one of several processes: --coordinator HOST:PORT --processes N --process-id I, or "
-    "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU. With --plan TARGET "
-    "(v5e-256, h100-8, ...) nothing is trained: the step is compiled for that machine and what it "
-    "needs is printed. With --record the numbers are added to results.json beside the experiment."
+    "--coordinator auto under SLURM, MPI, Kubernetes or on a cloud TPU. With --elastic those that "
+    "are left when one dies go on. With --plan TARGET (v5e-256, h100-8, ...) nothing is trained: "
+    "the step is compiled for that machine and what it needs is printed. With --record the numbers "
+    "are added to results.json beside the experiment."
 )
 
 
@@ -72,7 +74,7 @@ def run(
     keep_freed_memory()
     args, launch_options = _split_launch(sys.argv[1:] if args is None else args)
     targets, recorded = launch_options.pop("plan"), launch_options.pop("record")
-    summary = launch_options.pop("summary")
+    summary, elastic = launch_options.pop("summary"), launch_options.pop("elastic")
     looks = {name: launch_options.pop(name) for name in ("watch", "profile")}
     config = parse(config_type, args, doc=main.__globals__.get("__doc__"))
     from jaxdl import parallel
@@ -82,6 +84,10 @@ def run(
 
         jax.config.update("jax_platforms", "cpu")  # the chips of this machine are not wanted
     try:
+        if elastic:
+            _check(config)
+            code = parallel.supervise(_this_command, parallel.Launch(**launch_options))
+            raise SystemExit(code)
         advice = f"run the same command again to continue {getattr(config, 'out', None)}"
         parallel.initialize(parallel.Launch(**launch_options), advice=advice)
         use_compilation_cache()
@@ -105,6 +111,14 @@ def run(
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _this_command(launch: Any) -> list[str]:
+    """What started this process, as another one of so many, and not elastic: see `run`."""
+    given = [arg for arg in sys.argv[1:] if arg != "--elastic"]
+    started = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    numbers = ["--processes", str(launch.processes), "--process-id", str(launch.process_id)]
+    return [sys.executable, *started, *given, *numbers]
 
 
 def _check_result(result: Any) -> None:
@@ -355,6 +369,7 @@ def _split_launch(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     parser.add_argument("--coordinator")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--process-id", type=int)
+    parser.add_argument("--elastic", action="store_true")
     parser.add_argument("--plan")
     parser.add_argument("--summary", action="store_true")
     parser.add_argument("--watch", type=int)

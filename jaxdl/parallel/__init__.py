@@ -5,6 +5,7 @@ form, code for one device under `shard_map`, is there for scripts that want it (
 `per_device`, `pmap`). Either gives the training of one device, to rounding.
 """
 
+from jaxdl.parallel._elastic import supervise
 from jaxdl.parallel._mesh import Layout, auto_layout, make_mesh
 from jaxdl.parallel._per_device import all_reduce, per_device, pmap, psum_objective
 from jaxdl.parallel._processes import Launch, agree, end_together, initialize, is_peer_failure
@@ -22,4 +23,5 @@ __all__ = [
     "per_device",
     "pmap",
     "psum_objective",
+    "supervise",
 ]

@@ -10,7 +10,7 @@ import socket
 import time
 
 JOIN_SECONDS = 60  # for all processes to be there
-_GREETING = "jaxdl"
+_GREETING, _AGAIN = "jaxdl", "jaxdl-again"
 _GO = "go"
 
 
@@ -20,13 +20,63 @@ def meet(address: str, processes: int, process_id: int) -> None:
     Raises: ValueError if the address is not HOST:PORT, the port is taken, somebody does not come
         within `JOIN_SECONDS`, comes twice, or was given another number of processes.
     """
+    place = _split(address)
+    if process_id == 0:
+        _receive(place[1], processes)
+        return
+    verdict = _introduce(place, f"{_GREETING} {processes} {process_id}", 2 * JOIN_SECONDS)
+    if verdict != _GO:
+        raise ValueError(verdict)
+    _reach(place).close()  # JAX is there
+
+
+def regroup(address: str, processes: int, process_id: int, seconds: float) -> tuple[int, int]:
+    """How many go on, and this one's number among them, after some of `processes` were lost.
+
+    Process 0 waits for the others for so many seconds. As many go on as divide `processes`.
+
+    Raises: ValueError if process 0 does not answer, or this one is not needed.
+    """
+    place = _split(address)
+    if process_id == 0:
+        return _number_anew(place[1], processes, seconds), 0
+    answer = _introduce(place, f"{_AGAIN} {processes} {process_id}", 2 * seconds + JOIN_SECONDS)
+    if not answer.startswith(f"{_GO} "):
+        raise ValueError(answer)
+    count, number = answer.split()[1:]
+    return int(count), int(number)
+
+
+def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port[:9]) < 2**16:
         raise ValueError(f"coordinator must be HOST:PORT with a port up to 65535, got {address!r}")
-    if process_id == 0:
-        _receive(int(port), processes)
-    else:
-        _introduce((host.strip("[]"), int(port)), processes, process_id)
+    return host.strip("[]"), int(port)
+
+
+def _number_anew(port: int, processes: int, seconds: float) -> int:
+    """The first process: waits for those that are left, and gives them new numbers."""
+    others: dict[int, socket.socket] = {}
+    with contextlib.ExitStack() as stack:
+        with _listen(port) as listener:
+            deadline = time.monotonic() + seconds
+            while len(others) < processes - 1 and (rest := deadline - time.monotonic()) > 0:
+                listener.settimeout(rest)
+                try:
+                    connection = stack.enter_context(listener.accept()[0])
+                except TimeoutError:
+                    break
+                greeting = _hear(connection, _AGAIN)
+                if greeting is not None and greeting[0] == processes:
+                    others[greeting[1]] = connection
+        left = 1 + len(others)
+        count = max(n for n in range(1, left + 1) if processes % n == 0)
+        for number, (_, connection) in enumerate(sorted(others.items()), start=1):
+            answer = f"{_GO} {count} {number}"
+            if number >= count:
+                answer = f"of {processes} processes {left} are left, and {count} go on"
+            _answer(connection, answer)
+    return count
 
 
 def _listen(port: int) -> socket.socket:
@@ -59,24 +109,23 @@ def _receive(port: int, processes: int) -> None:
                         f"within {JOIN_SECONDS:.0f} s"
                     )
                     break
-                if (greeting := _hear(connection)) is None:
+                if (greeting := _hear(connection, _GREETING)) is None:
                     continue
                 listening.append(connection)
                 if (verdict := _compare(greeting, processes, others)) is None:
                     others.add(greeting[1])
         for connection in listening:
-            with contextlib.suppress(OSError):  # whoever left will be missed by JAX
-                connection.sendall(f"{verdict or _GO}\n".encode())
+            _answer(connection, verdict or _GO)
     if verdict is not None:
         raise ValueError(verdict)
 
 
-def _hear(connection: socket.socket) -> tuple[int, int] | None:
+def _hear(connection: socket.socket, wanted: str) -> tuple[int, int] | None:
     """The number of processes and the own one of who has come; None for anybody else."""
     try:
         connection.settimeout(5)
         greeting, processes, process_id = _read_line(connection).split()
-        return (int(processes), int(process_id)) if greeting == _GREETING else None
+        return (int(processes), int(process_id)) if greeting == wanted else None
     except (OSError, ValueError):  # a scan of ports, or a left-over of an earlier run
         return None
 
@@ -93,18 +142,30 @@ def _compare(greeting: tuple[int, int], processes: int, others: set[int]) -> str
     return None
 
 
-def _introduce(place: tuple[str, int], processes: int, process_id: int) -> None:
-    """Any other process: says who it is, hears the verdict, and waits for JAX at the port."""
-    with _reach(place) as connection:
-        try:
-            connection.sendall(f"{_GREETING} {processes} {process_id}\n".encode())
-            connection.settimeout(2 * JOIN_SECONDS)
-            verdict = _read_line(connection)
-        except OSError as error:
-            raise ValueError(_unanswered(place, error)) from error
-    if verdict != _GO:
-        raise ValueError(verdict or _unanswered(place, "it closed the connection"))
-    _reach(place).close()
+def _introduce(place: tuple[str, int], greeting: str, seconds: float) -> str:
+    """Any other process: says who it is, and hears what process 0 answers within some seconds.
+
+    Until it does, the coordinator of a run that is ending may be at the port.
+    """
+    deadline = time.monotonic() + JOIN_SECONDS
+    while True:
+        with _reach(place) as connection:
+            try:
+                connection.sendall(f"{greeting}\n".encode())
+                connection.settimeout(seconds)
+                answer = _read_line(connection)
+            except OSError as error:
+                answer = str(error)
+        if answer.startswith(f"{_GREETING} "):
+            return answer.removeprefix(f"{_GREETING} ")
+        if time.monotonic() > deadline:
+            raise ValueError(_unanswered(place, answer[:60] or "it closed the connection"))
+        time.sleep(0.2)
+
+
+def _answer(connection: socket.socket, text: str) -> None:
+    with contextlib.suppress(OSError):  # whoever left will be missed when JAX begins
+        connection.sendall(f"{_GREETING} {text}\n".encode())
 
 
 def _reach(place: tuple[str, int]) -> socket.socket:

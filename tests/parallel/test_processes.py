@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(folder, processes, *options, different=()):
+def start(folder, processes, *options, different=(), **others):
     """Starts the workers; `different` are options of the last one alone."""
     flags = re.sub(
         r"--xla_force_host_platform_device_count=\d+", "", os.environ["XLA_FLAGS"]
@@ -40,6 +41,7 @@ def start(folder, processes, *options, different=()):
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            **others,
         )
         for i in range(processes)
     ]
@@ -173,6 +175,87 @@ def test_strangers_at_the_port_are_let_pass():
         assert first.result() is None
         with socket.create_server(("127.0.0.1", port)):
             assert second.result() is None
+
+
+def regroup(told, processes, seconds=0.5):
+    """The new numbers of those that are left, or why they are not needed."""
+    address = f"127.0.0.1:{free_port()}"
+
+    def hear(process_id):
+        try:
+            return _meeting.regroup(address, processes, process_id, seconds)
+        except ValueError as error:
+            return str(error)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return [*pool.map(hear, told)]
+
+
+def test_those_that_are_left_get_new_numbers():
+    assert regroup([0, 1, 2, 3], 4, seconds=20) == [(4, 0), (4, 1), (4, 2), (4, 3)]
+    assert regroup([0, 7, 5, 3], 8) == [(4, 0), (4, 3), (4, 2), (4, 1)]
+    assert regroup([0], 2) == [(1, 0)]
+
+
+def test_one_too_many_to_split_a_batch_is_let_go():
+    spare = "of 4 processes 3 are left, and 2 go on"
+    assert regroup([0, 2, 3], 4) == [(2, 0), (2, 1), spare]
+
+
+def test_who_finds_a_run_that_is_ending_asks_again():
+    port = free_port()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with socket.create_server(("127.0.0.1", port)) as ending:
+            second = pool.submit(_meeting.regroup, f"127.0.0.1:{port}", 2, 1, 20)
+            ending.accept()[0].close()
+        assert _meeting.regroup(f"127.0.0.1:{port}", 2, 0, 20) == (2, 0)
+        assert second.result() == (2, 1)
+
+
+# Fails while there are two, as if a peer had died.
+FAILING = "import sys; open(sys.argv[1], 'a').write(sys.argv[2]); sys.exit(int(sys.argv[2]) > 1)"
+
+
+def test_a_command_is_given_again_until_it_ends(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("jaxdl.parallel._elastic.REGROUP_SECONDS", 0.2)
+    path = tmp_path / "told"
+
+    def command(launch):
+        return [sys.executable, "-c", FAILING, str(path), str(launch.processes)]
+
+    launch = parallel.Launch(f"127.0.0.1:{free_port()}", 2, 0)
+    assert parallel.supervise(command, launch) == 0
+    assert path.read_text() == "21"
+    assert capsys.readouterr().err == "going on as process 0 of 1\n"
+
+
+@pytest.mark.parametrize(
+    "ends, code, times",
+    [("sys.exit(2)", 2, 1), ("sys.exit(143)", 143, 1), ("os.kill(os.getpid(), 9)", 137, 3)],
+)
+def test_what_is_no_peers_fault_ends(ends, code, times, tmp_path, monkeypatch):
+    monkeypatch.setattr(_meeting, "regroup", lambda address, processes, process_id, _: (2, 0))
+    path = tmp_path / "told"
+    program = f"import os, sys; open(sys.argv[1], 'a').write('x'); {ends}"
+    launch = parallel.Launch("h:1", 2, 0)
+    assert parallel.supervise(lambda _: [sys.executable, "-c", program, str(path)], launch) == code
+    assert path.read_text() == "x" * times
+
+
+@pytest.mark.slow
+def test_an_elastic_run_goes_on_with_those_that_are_left(alone, tmp_path):
+    """One of two is killed with all that it started; the other one ends as if alone."""
+    folder = tmp_path / "run"
+    workers = start(folder, 2, "--pause", "0.5", "--elastic", start_new_session=True)
+    while len(runs.read_metrics(folder)) < 2:
+        assert all(worker.poll() is None for worker in workers), finish(workers)
+        time.sleep(0.01)
+    os.killpg(workers[1].pid, signal.SIGKILL)
+    codes, outputs = finish(workers, seconds=400)
+    assert codes == [0, -signal.SIGKILL], outputs
+    assert "going on as process 0 of 1" in outputs[0]
+    assert "continuing from step" in outputs[0]
+    same(folder, alone)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,9 @@ print("all devices", seen["loss"].compute(), "one device", alone["loss"].compute
 #
 # Under SLURM, MPI and on TPU slices `--coordinator auto` finds the others. When one process fails, the
 # others end with the command that continues the run, on as many hosts as are left
-# ([resume and faults](resume.md)). A script of its own calls
+# ([resume and faults](resume.md)); with `--elastic` those that are left do so by themselves, from the last
+# checkpoint, as long as process 0 is among them. As many go on as divide the first number of processes, so
+# that batches of the same size split over their devices. A script of its own calls
 # [`parallel.initialize`](../reference/parallel.md#jaxdl.parallel.initialize) first.
 #
 # To see what a layout costs on a machine that is not there, [plan it](plan.md).
