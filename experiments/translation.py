@@ -114,7 +114,7 @@ def main(config: Config) -> dict[str, float]:
         )
         params = result.state.params
         found: dict[str, list[str]] = {"greedy": [], "beam": []}
-        for batch in data.batches(splits["test"], 128):
+        for batch in data.batches(splits["test"], min(128, len(splits["test"]))):
             for name, ids in translate(params, batch["source"]).items():
                 kept = np.asarray(ids)[np.asarray(batch["mask"])]
                 found[name] += [joint.join(sentence(row, target)) for row in kept]

@@ -11,7 +11,7 @@ import scipy.stats
 
 from experiments import __main__ as command
 from experiments import _catalog
-from jaxdl import cli, runs
+from jaxdl import cli, data, runs
 
 FIELDS = [
     "experiment",
@@ -130,3 +130,14 @@ def test_an_experiment_is_started_by_name_and_recorded(tmp_path, monkeypatch, ca
     assert entry["experiment"] == "activations"
     assert entry["runs"][0]["numbers"]
     assert "recorded in" in capsys.readouterr().out
+
+
+def test_the_table_of_data_sets_is_shown_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert command.main(["--data"]) == 0
+    shown = capsys.readouterr().out
+    for name, source in data.SOURCES.items():
+        assert f"\n{name} " in shown
+        assert source.embedded or source.where.split(" ")[0][:60] in shown
+    for kind, columns in data.COLUMNS.items():
+        assert f"\n{kind} {', '.join(columns)}".rstrip() in shown
