@@ -18,7 +18,11 @@ class Events:
     def __init__(self, folder: pathlib.Path, purge: int | None) -> None:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        now = time.time_ns()  # two files of one second are two files
+        # TensorBoard reads files in the order of their names: the new one comes after those there,
+        # even if the clock went back.
+        names = (path.name.split(".") for path in folder.glob("events.out.tfevents.*"))
+        newest = max((int(parts[3]) for parts in names if parts[3].isdecimal()), default=-1)
+        now = max(time.time_ns(), (newest + 1) * 10**9)
         name = f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{now % 10**9:09d}"
         self._file = (folder / name).open("xb", buffering=0)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))

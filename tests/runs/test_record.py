@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import time
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ import optax
 import pytest
 
 from jaxdl import data, metrics, objectives, runs, train
+from jaxdl.runs import _events
+from tests import faults
 from tests.figures import ink
 from tests.references import reference
 
@@ -180,3 +183,20 @@ def test_training_that_gives_up_leaves_the_reason_in_the_folder(tmp_path):
     assert "`log` gives nan at index [0], row 0 of the batch" in text
     assert "# of a negative number" in text
     assert text.strip() in caught.value.__notes__[0]
+
+
+def test_curves_of_a_run_that_went_on_after_the_clock_went_back(tmp_path, monkeypatch):
+    """TensorBoard reads files in the order of their names, which begin with the time."""
+    first = _events.Events(tmp_path, None)
+    for step in (1, 2, 3):
+        first.add(step, {"loss": 1.0})
+    first.close()
+    yesterday = time.time() - 86_400
+    monkeypatch.setattr(time, "time", lambda: yesterday)
+    monkeypatch.setattr(time, "time_ns", lambda: int(yesterday * 1e9))
+    for purge, value in ((3, 2.0), (4, 3.0)):  # twice in one instant
+        again = _events.Events(tmp_path, purge)
+        for step in range(purge, 5):
+            again.add(step, {"loss": value})
+        again.close()
+    assert faults.scalars(tmp_path) == {"loss": [(1, 1.0), (2, 1.0), (3, 2.0), (4, 3.0)]}
