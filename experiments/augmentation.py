@@ -30,7 +30,7 @@ class Config:
     translate: float = 0.1  # augmentation: moved by up to this share of the side
     seed: int = 0  # of the first run
     seeds: int = 3  # runs each, with and without
-    smoke: bool = False  # a few seconds: two epochs, one seed
+    smoke: bool = False  # a few seconds: twenty epochs, one seed
     out: pathlib.Path | None = None  # run folder; runs/augmentation/DATE-TIME if not given
     resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
@@ -63,7 +63,9 @@ def main(config: Config) -> dict[str, float]:
                     train_and_test(config, seed, small, splits["test"], augment, part)
                 )
                 run.note(f"seed {seed} {name}: test accuracy {accuracy[name][-1]:.4f}")
-        return run.finish({f"test/{n}": float(np.mean(each)) for n, each in accuracy.items()})
+        means = {f"test/{n}": float(np.mean(each)) for n, each in accuracy.items()}
+        majority = data.majority_share(small["label"], splits["test"]["label"])
+        return run.finish({**means, "majority/accuracy": majority})
 
 
 def train_and_test(
@@ -75,7 +77,7 @@ def train_and_test(
     run: train.Recorder,
 ) -> float:
     """Test accuracy of a LeNet after training on `small`."""
-    epochs = 2 if config.smoke else config.epochs
+    epochs = 20 if config.smoke else config.epochs
     steps = data.num_steps(len(small), config.batch_size, epochs)
     objective = objectives.supervised(
         models.LeNet(num_classes=10),

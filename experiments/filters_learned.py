@@ -77,9 +77,9 @@ def main(config: Config) -> dict[str, float]:
             run.figure(f"image_{name.replace(' ', '_')}", plots.tiles(image[None, ..., 0]))
         final = train.evaluate(trainer, result.state, splits["test"])
         changed = np.linalg.norm(kernels - before) / np.linalg.norm(before)
-        return run.finish(
-            {**train.scalars(final, "test/"), "kernels/relative_change": float(changed)}
-        )
+        numbers = {**train.scalars(final, "test/"), "kernels/relative_change": float(changed)}
+        majority = data.majority_share(splits["train"]["label"], labels)
+        return run.finish({**numbers, "majority/accuracy": majority})
 
 
 if __name__ == "__main__":

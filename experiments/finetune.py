@@ -79,7 +79,9 @@ def main(config: Config) -> dict[str, float]:
             run.note(f"{way}: {histories[way][-1]['test/accuracy']:.4f}")
         run.figure("ways", plots.compare({way: [history] for way, history in histories.items()}))
         last = {way: history[-1]["test/accuracy"] for way, history in histories.items()}
-        return run.finish({f"test/accuracy_{way}": value for way, value in last.items()})
+        numbers = {f"test/accuracy_{way}": value for way, value in last.items()}
+        majority = data.majority_share(new["train"]["label"], new["test"]["label"])
+        return run.finish({**numbers, "majority/accuracy": majority})
 
 
 def load_body(path: pathlib.Path, model: Any, variables: dict) -> tuple[dict, weights.LoadReport]:

@@ -75,6 +75,7 @@ def main(config: Config) -> dict[str, float]:
         results = {f"validation/{name}": float(v.mean()) for name, v in scores.validation.items()}
         results["train/accuracy"] = float(scores.train["accuracy"].mean())
         results["converged"] = float(fitted[2].converged)
+        results["majority/accuracy"] = data.majority_share(y, y)
         return run.finish(results)
 
 

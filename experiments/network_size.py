@@ -58,7 +58,8 @@ def main(config: Config) -> dict[str, float]:
             results[f"{label}/train_loss"] = float(train_loss[:, -1].mean())
             run.note(f"{name}: test accuracy {accuracy.mean():.4f}, {accuracy.round(4)}")
         run.figure("curves", plots.score_curves(curves, x="epoch", y="loss"))
-        return run.finish(results)
+        labels = (splits[part]["label"] for part in ("train", "test"))
+        return run.finish({**results, "majority/accuracy": data.majority_share(*labels)})
 
 
 def one(

@@ -110,7 +110,8 @@ def main(config: Config) -> dict[str, float]:
             run.write(number, {k: v for k, v in results.items() if k.startswith(f"{name}/")})
         run.figure("loss", plots.side_by_side(shown, "train/loss", log=True))
         run.figure("accuracy", plots.side_by_side(shown, "test/accuracy"))
-        return run.finish(results)
+        labels = (splits[part]["label"] for part in ("train", "test"))
+        return run.finish({**results, "majority/accuracy": data.majority_share(*labels)})
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def main(config: Config) -> dict[str, float]:
         fires = np.asarray(classical.linear(params, x)) > 0
         results[f"{name}/accuracy"] = float((fires == y).mean())
         results[f"{name}/epochs"] = float(report.steps)
+        results[f"{name}/majority"] = data.majority_share(y, y)
         results[f"{name}/separated"] = float(report.converged)
         title = f"{name}: {'separated' if report.converged else 'stopped at its limit'}"
         panels[title] = (lambda g, p=params: classical.linear(p, g) > 0, x, np.asarray(y, int))
@@ -61,6 +62,7 @@ def main(config: Config) -> dict[str, float]:
 
         scores = classical.cross_validate(fit, accuracy, x, y, folds)
         results[f"breast_cancer/{name}"] = float(scores.validation.mean())
+    results["breast_cancer/majority"] = data.majority_share(y, y)
     with runs.open(config, name="perceptron", out=config.out) as run:
         run.note("published accuracy on breast cancer 0.9666")
         run.figure("regions", plots.regions(panels))

@@ -88,6 +88,8 @@ def main(config: Config) -> dict[str, float]:
         lambda x, y: classical.cross_validate(fit_digits, digit_accuracy, x, y, folds)
     )(pixels, labels)
     results["digits/rbf"] = float(scores.validation.mean())
+    results["digits/majority"] = data.majority_share(labels, labels)
+    results["breast_cancer/majority"] = data.majority_share(y, y)
 
     panels = {}
     flat = np.asarray(data.tabular.fit_standard(x).apply(x))[:, [0, 1]]  # mean radius and texture

@@ -121,6 +121,7 @@ def main(config: Config) -> dict[str, float]:
                 **chosen,
                 "validation/accuracy": float(accuracy[best]),
                 "test/accuracy": float(result.final("test/accuracy").reshape(panels)[best].mean()),
+                "majority/accuracy": majority_of(splits),
                 "epochs_to_target": float(np.median(reached[best])),
                 "members": len(result),
                 "diverged": int(result.diverged.sum()),
@@ -156,12 +157,17 @@ def halved(
         **result.best,
         "validation/accuracy": result.score,
         "test/accuracy": float(last.final("test/accuracy")[chosen].mean()),
+        "majority/accuracy": majority_of(splits),
         "member_epochs": result.cost,
         "member_epochs_of_the_grid": result.grid_cost,
         "time/compile": result.compile_seconds,
         "time/run": result.run_seconds,
     }
     return run.finish(numbers)
+
+
+def majority_of(splits: data.DatasetDict) -> float:
+    return data.majority_share(splits["train"]["label"], splits["test"]["label"])
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def test_filters(tmp_path):
 
 def test_finetune(tmp_path):
     numbers = finetune.main(finetune.Config(smoke=True, out=tmp_path / "run"))
-    assert set(numbers) == {f"test/accuracy_{way}" for way in finetune.WAYS}
+    ways = {way: numbers[f"test/accuracy_{way}"] for way in finetune.WAYS}
+    assert min(ways.values()) > numbers["majority/accuracy"] + 0.05
+    assert ways["same"] > ways["frozen"] + 0.1  # two epochs teach a body more than a head alone
 
 
 def test_half_a_body_is_refused(tmp_path):

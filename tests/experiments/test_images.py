@@ -28,8 +28,8 @@ def test_edges_step_by_step_are_cannys(tmp_path):
 
 def test_augmentation(tmp_path):
     numbers = augmentation.main(augmentation.Config(smoke=True, out=tmp_path / "run"))
-    assert set(numbers) == {"test/plain", "test/augmented"}
-    assert all(0.05 < value <= 1 for value in numbers.values())
+    assert set(numbers) == {"test/plain", "test/augmented", "majority/accuracy"}
+    assert min(numbers["test/plain"], numbers["test/augmented"]) > 0.4
     assert ink(tmp_path / "run" / "versions.png") > 0.3
     with pytest.raises(ValueError, match="examples must be between batch_size"):
         augmentation.main(augmentation.Config(examples=10))
@@ -37,8 +37,8 @@ def test_augmentation(tmp_path):
 
 def test_ocr(tmp_path):
     numbers = ocr.main(ocr.Config(smoke=True, out=tmp_path / "run"))
-    assert set(numbers) == {"test/unseen_fonts", "test/handwriting"}
-    assert all(0 <= value <= 1 for value in numbers.values())
+    assert set(numbers) == {"test/unseen_fonts", "test/handwriting", "majority/accuracy"}
+    assert min(numbers["test/unseen_fonts"], numbers["test/handwriting"]) > 0.25  # after 20 steps
     assert ink(tmp_path / "run" / "drawn.png") > 0.3
     with pytest.raises(ValueError, match="must be at least 1"):
         ocr.main(ocr.Config(steps=0))
