@@ -16,6 +16,7 @@ FILES = (
     "boxes",
     "filters",
     "sweeps",
+    "judging",
 )
 
 
