@@ -118,18 +118,13 @@ def main(config: Config) -> dict[str, float]:
             for name, ids in translate(params, batch["source"]).items():
                 kept = np.asarray(ids)[np.asarray(batch["mask"])]
                 found[name] += [joint.join(sentence(row, target)) for row in kept]
-        # All references of a source count: Tatoeba has several translations of a sentence.
-        references: dict[str, list[str]] = {}
-        english, french = (pairs["test"][side].tolist() for side in ("source", "target"))
-        for one, other in zip(english, french, strict=True):
-            references.setdefault(one, []).append(other)
-        wanted = [references[one] for one in english]
+        wanted = references(pairs["test"])
         results: dict[str, float] = {}
         for name, sentences in found.items():
             scored = scores(sentences, wanted, letters)
             results |= {f"test/{score}_{name}": value for score, value in scored.items()}
         for i in range(min(6, len(wanted))):
-            run.note(f"{english[i]} -> {found['beam'][i]} ({wanted[i][0]})")
+            run.note(f"{pairs['test']['source'][i]} -> {found['beam'][i]} ({wanted[i][0]})")
         run.figure("curves", plots.curves(result.history))
         if model.attention:
             shown = splits["test"].take(slice(4))
@@ -142,6 +137,14 @@ def main(config: Config) -> dict[str, float]:
             ]
             run.figure("attention", plots.attention_maps(list(maps), *texts))
         return run.finish(results)
+
+
+def references(pairs: data.Dataset) -> list[list[str]]:
+    """All translations of each source count: Tatoeba has several of a sentence."""
+    found: dict[str, list[str]] = {}
+    for source, target in zip(pairs["source"].tolist(), pairs["target"].tolist(), strict=True):
+        found.setdefault(source, []).append(target)
+    return [found[source] for source in pairs["source"].tolist()]
 
 
 def scores(sentences: list[str], wanted: list[list[str]], letters: bool) -> dict[str, float]:
