@@ -37,7 +37,11 @@ def contract_last(x: jax.Array, kernel: jax.Array) -> jax.Array:
     >>> contract_last(jnp.arange(6.0).reshape(1, 3, 2), jnp.ones((2, 1)))[0, :, 0]
     Array([1., 5., 9.], dtype=float32)
     """
-    return _flat_dot(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
+
+    def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _flat_dot(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
+
+    return by_rows(product, x, kernel) if x.ndim > 1 else product(x, kernel)
 
 
 class Dense(linen.Dense):
@@ -63,11 +67,13 @@ class Dense(linen.Dense):
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
         x, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        x = cast(jax.Array, x)  # flax allows for None
+        x, kernel = cast(jax.Array, x), cast(jax.Array, kernel)  # flax allows for None
         dimensions = (((x.ndim - 1,), (0,)), ((), ()))
         dot = self.dot_general if self.dot_general_cls is None else self.dot_general_cls()
 
         def product(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array:
             return add_bias(dot(x, kernel, dimensions, precision=self.precision), bias)
 
+        if x.ndim <= self.batch_axis + 1:  # no examples, features alone
+            return product(x, kernel, bias)
         return by_rows(product, x, kernel, bias, axis=self.batch_axis)

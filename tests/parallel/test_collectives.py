@@ -154,6 +154,13 @@ def test_a_row_read_often_counts_every_time_in_half_precision():
         layer.apply({"params": params}, ids.astype(jnp.float32))
 
 
+def test_one_example_of_features_alone_is_not_cut():
+    params = {"kernel": jnp.ones((8, 2)), "bias": jnp.zeros(2)}
+    got = on_eight(lambda x, params: nn.Dense(2).apply({"params": params}, x), jnp.ones(8), params)
+    assert got.tolist() == [8, 8]
+    assert on_eight(nn.contract_last, jnp.ones(8), params["kernel"]).tolist() == [8, 8]
+
+
 def test_recurrent_state_carried_over_devices_is_that_of_one():
     """A stateful language model takes the same two steps on one device and on eight."""
     model = models.LanguageModel(11, cell=nn.LSTMCell(), hidden_size=6, num_layers=2, embed_dim=5)
