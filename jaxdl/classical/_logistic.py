@@ -43,8 +43,9 @@ def fit_logistic(
             proximal gradient.
         intercept: False keeps the plane through the origin.
         max_steps: limit; 50 Newton or 5,000 gradient steps by default.
-    Returns: `Linear` and `Report`. Separable classes or one class only, without a penalty, have no
-        finite optimum: the report then says `converged=False`.
+    Returns: `Linear` and `Report`. Separable classes (those that a plane parts but for examples on
+        it, too) or one class only, without a penalty, have no finite optimum: the report then says
+        `converged=False`.
     Raises: ValueError on shapes that do not belong together.
     """
     if jnp.ndim(y) == 2:

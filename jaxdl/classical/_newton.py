@@ -75,6 +75,14 @@ def minimize(
     start = Linear(jnp.zeros((x.shape[1], *bias.shape), x.dtype), bias)
     if not sparse:
         params, report = newton(problem, start, direction, 50 if max_steps is None else max_steps)
+        # A penalty bends every direction, and the look costs as much as a step or two.
+        endless = jax.lax.cond(
+            jnp.all(problem.penalty == 0),
+            lambda params: _endless(problem, params),
+            lambda params: jnp.array(False),
+            params,
+        )
+        report = Report(report.steps, report.converged & ~endless)
     else:
         rough = _proximal(problem, start, 5_000 if max_steps is None else max_steps)
         params, report = _polished(problem, rough, direction)
@@ -157,6 +165,37 @@ def newton(
         (start, jnp.zeros((), jnp.int32), inf, inf),
     )
     return params, Report(count, (gain <= enough) & (size <= 1e-3))
+
+
+def _endless(problem: Problem, params: Linear) -> jax.Array:
+    """Whether the loss is flat along a direction in which the examples differ.
+
+    So it is where a plane parts the classes but for examples on it (quasi-complete separation,
+    Albert & Anderson 1984): the loss goes on falling, more slowly than float32 can tell. Of several
+    logits each is looked at by itself.
+    """
+    a, weights, eps = problem.a, problem.weights, jnp.finfo(problem.a.dtype).eps
+    ones = jnp.full((len(a), 1), float(problem.intercept), a.dtype)
+    design = jnp.concatenate([a, ones], axis=1)
+    _, curvature = jax.linearize(problem.slope, linear(params, a))
+    if params.intercept.ndim:  # [K, N]: the curvature of each logit
+        each = jnp.eye(len(params.intercept), dtype=a.dtype)
+        bends = jax.vmap(lambda one: curvature(jnp.tile(one, (len(a), 1))) @ one)(each)
+    else:
+        bends = curvature(jnp.ones(len(a), a.dtype))[None]
+
+    def product(h: jax.Array) -> jax.Array:
+        return jnp.dot(design.T * h[None], design, precision=PRECISE)
+
+    sizes, axes = jnp.linalg.eigh(product(problem.bound * weights))
+    real = sizes > len(sizes) * eps * jnp.max(sizes)
+    axes = jnp.where(real[None], axes / jnp.sqrt(jnp.where(real, sizes, 1))[None], 0)
+
+    def flat(h: jax.Array) -> jax.Array:
+        whitened = jnp.dot(axes.T, jnp.dot(product(h), axes, precision=PRECISE), precision=PRECISE)
+        return jnp.min(jnp.linalg.eigvalsh(whitened + jnp.diag(1.0 - real))) <= 64 * eps
+
+    return jnp.any(jax.vmap(flat)(bends))
 
 
 def _largest(params: Linear) -> jax.Array:

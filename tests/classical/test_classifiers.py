@@ -216,3 +216,17 @@ def test_neighbors_agree_with_scikit_learn():
     np.testing.assert_array_equal(votes.sum(1), 3)  # three points to find, three votes
     with pytest.raises(ValueError, match=r"k must lie in 1..500, got 501"):
         classical.nearest_neighbors(x[train], x[test], 501)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_planes_that_part_all_but_what_lies_on_them_have_no_optimum(seed):
+    """Quasi-complete separation; the same examples with some overlap have one."""
+    rng = np.random.default_rng(seed)
+    x = np.float32(rng.integers(0, 2, (200, 2)) * [1, 10.0 ** rng.integers(-3, 4)])
+    parted = np.where(x[:, 0] == 1, 1, rng.integers(0, 2, 200))
+    mixed = np.where(rng.random(200) < 0.1, 1 - parted, parted)
+    for y, optimum in ((parted, False), (mixed, True)):
+        _, one = classical.fit_logistic(x, y, 0.0)
+        _, several = classical.fit_softmax(x, y, 0.0, num_classes=2)
+        assert (bool(one.converged), bool(several.converged)) == (optimum, optimum)
+    assert bool(classical.fit_logistic(x / x.max(0), parted, 1.0)[1].converged)
