@@ -4,9 +4,8 @@ They are set here, before jax is imported anywhere, because XLA reads its flags 
 
 Two thirds of the suite's time were LLVM optimizing programs that run once, so they are compiled
 without. What a test says of optimized programs alone (the last digits of a tanh, equal bits from
-two programs) has the mark `optimized` and runs in a process of its own that has the optimizations;
-so do runs that are killed and resumed. `JAXDL_TESTS=optimized` gives them to all tests, as
-`.ci/run oldest` and `.ci/run newest` do.
+two programs) has the mark `optimized` and runs in a process of its own that has the optimizations.
+`JAXDL_TESTS=optimized` gives them to all tests, as `.ci/run oldest` and `.ci/run newest` do.
 """
 
 import importlib.metadata
@@ -17,7 +16,8 @@ import sys
 import tempfile
 
 OPTIMIZED = os.environ.get("JAXDL_TESTS") == "optimized"
-FLAGS = os.environ.get("XLA_FLAGS", "")  # as they were given
+# As they were given: workers inherit what is set below.
+FLAGS = os.environ.setdefault("JAXDL_TESTS_XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
 QUICK = ["--xla_backend_optimization_level=0"]
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     QUICK.append("--xla_cpu_use_fusion_emitters=false")  # a flag of these versions only

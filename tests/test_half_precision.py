@@ -177,8 +177,8 @@ NN = {
 }
 NN_WITHOUT_SUMS = {
     "GRU", "LSTM", "RNN", "Recurrent", "GRUCell", "LSTMCell", "RNNCell",  # by recurrent_scan
-    "Cell", "Dropout", "attention_from_torch", "bilinear", "constant", "he_normal", "he_uniform",
-    "normal",
+    "Cell", "Dropout", "PReLU", "attention_from_torch", "bilinear", "constant",
+    "he_normal", "he_uniform", "normal",
     "recurrent_from_torch", "recurrent_to_torch", "uniform", "xavier_normal", "xavier_uniform",
 }  # fmt: skip
 first = np.zeros(1, np.int32)

@@ -180,7 +180,9 @@ def _endless(problem: Problem, params: Linear) -> jax.Array:
     _, curvature = jax.linearize(problem.slope, linear(params, a))
     if params.intercept.ndim:  # [K, N]: the curvature of each logit
         each = jnp.eye(len(params.intercept), dtype=a.dtype)
-        bends = jax.vmap(lambda one: curvature(jnp.tile(one, (len(a), 1))) @ one)(each)
+        bends = jax.vmap(
+            lambda one: jnp.sum(curvature(jnp.tile(one, (len(a), 1))) * one[None], axis=1)
+        )(each)
     else:
         bends = curvature(jnp.ones(len(a), a.dtype))[None]
 

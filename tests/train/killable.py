@@ -7,6 +7,7 @@ FOLDER/final.npz.
 
 import dataclasses
 import pathlib
+import signal
 import sys
 import time
 
@@ -49,4 +50,6 @@ def main(folder: pathlib.Path, pause: float, epochs: int) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests behind `&` has them ignore Ctrl-C, which children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(pathlib.Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
