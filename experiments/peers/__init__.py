@@ -17,6 +17,7 @@ FILES = (
     "filters",
     "sweeps",
     "judging",
+    "modules",
 )
 
 
