@@ -73,7 +73,8 @@ def main(config: Config) -> dict[str, float]:
             values = {"train/loss": mean.compute(), "test/accuracy": accuracy.compute()}
             numbers = {name: float(value) for name, value in values.items()}
             run.write(first + steps // epochs, {"epoch": epoch + 1, **numbers})
-        return run.finish(numbers)
+        majority = data.majority_share(splits["train"]["label"], splits["test"]["label"])
+        return run.finish({**numbers, "majority/accuracy": majority})
 
 
 if __name__ == "__main__":

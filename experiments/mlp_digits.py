@@ -86,16 +86,17 @@ def main(config: Config) -> dict[str, float]:
             ):
                 run.note(f"{name:12} precision {precision:.3f}  recall {recall:.3f}")
         results = train.scalars(final, "test/")
-        if config.task != "attributes":
-            labels = (chosen[part]["label"] for part in ("train", "test"))
-            results["majority/accuracy"] = data.majority_share(*labels)
+        kinds = attributes if config.task == "attributes" else lambda labels: labels[:, None]
+        seen, wanted = (np.asarray(kinds(chosen[part]["label"])).T for part in ("train", "test"))
+        shares = [data.majority_share(*pair) for pair in zip(seen, wanted, strict=True)]
+        results["majority/accuracy"] = float(np.mean(shares))  # over the questions
         return run.finish(results)
 
 
-def attributes(labels: jax.Array) -> jax.Array:
+def attributes(labels: jax.typing.ArrayLike) -> jax.Array:
     """Yes or no to each question about a digit, `[B]` to `[B, 3]`."""
     answers = np.stack([np.isin(np.arange(10), digits) for digits in ATTRIBUTES.values()], axis=1)
-    return jnp.asarray(answers)[labels]
+    return jnp.asarray(answers)[jnp.asarray(labels)]
 
 
 # Of each task: its targets, its loss, its metrics.

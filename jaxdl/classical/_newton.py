@@ -58,6 +58,7 @@ def minimize(
     `bias` is where b starts, `bound` the greatest second derivative of the convex loss. A Python 0
     as `l1` leaves the proximal gradient out.
     """
+    may_be_endless = not (isinstance(penalty, (int, float)) and penalty > 0)
     penalty = jnp.asarray(penalty).astype(x.dtype)
     mean = weighted_mean(x, weights) if intercept else jnp.zeros(x.shape[1], x.dtype)
     a, scale = _scaled(x - mean[None], mean, weights, penalty / bound)
@@ -75,14 +76,14 @@ def minimize(
     start = Linear(jnp.zeros((x.shape[1], *bias.shape), x.dtype), bias)
     if not sparse:
         params, report = newton(problem, start, direction, 50 if max_steps is None else max_steps)
-        # A penalty bends every direction, and the look costs as much as a step or two.
-        endless = jax.lax.cond(
-            jnp.all(problem.penalty == 0),
-            lambda params: _endless(problem, params),
-            lambda params: jnp.array(False),
-            params,
-        )
-        report = Report(report.steps, report.converged & ~endless)
+        if may_be_endless:  # a penalty bends every direction, and the look costs a step or two
+            endless = jax.lax.cond(
+                jnp.all(penalty == 0),  # as given: under vmap over data alone it stays a branch
+                lambda params: _endless(problem, params),
+                lambda params: jnp.array(False),
+                params,
+            )
+            report = Report(report.steps, report.converged & ~endless)
     else:
         rough = _proximal(problem, start, 5_000 if max_steps is None else max_steps)
         params, report = _polished(problem, rough, direction)

@@ -1,7 +1,6 @@
 """A run of several processes that starts itself again with those that are left."""
 
 import contextlib
-import dataclasses
 import signal
 import subprocess
 import sys
@@ -35,23 +34,18 @@ def supervise(command: Callable[[Launch], Sequence[str]], launch: Launch) -> int
     Raises: ValueError if the launch is not given by its three numbers, process 0 is gone, or this
         process is not needed any more.
     """
-    if launch.coordinator in (None, "auto") or None in (launch.processes, launch.process_id):
+    place, count, number = launch.coordinator, launch.processes, launch.process_id
+    if place is None or place == "auto" or count is None or number is None:
         raise ValueError("elastic needs a coordinator HOST:PORT, processes and process_id")
     quick = 0
     while True:
         started = time.monotonic()
-        code, stopped = _run(command(launch))
+        code, stopped = _run(command(Launch(place, count, number)))
         quick = quick + 1 if time.monotonic() - started < _QUICK else 1
-        if code in _FINAL or stopped or launch.processes == 1 or quick == _MOST_QUICK:
+        if code in _FINAL or stopped or count == 1 or quick == _MOST_QUICK:
             return code
-        assert launch.coordinator is not None
-        assert launch.processes is not None
-        assert launch.process_id is not None
-        processes, process_id = _meeting.regroup(
-            launch.coordinator, launch.processes, launch.process_id, REGROUP_SECONDS
-        )
-        launch = dataclasses.replace(launch, processes=processes, process_id=process_id)
-        sys.stderr.write(f"going on as process {process_id} of {processes}\n")
+        count, number = _meeting.regroup(place, count, number, REGROUP_SECONDS)
+        sys.stderr.write(f"going on as process {number} of {count}\n")
 
 
 def _run(command: Sequence[str]) -> tuple[int, bool]:
