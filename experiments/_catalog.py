@@ -97,9 +97,13 @@ def measured(entry: Mapping[str, Any]) -> str:
 
 
 def seconds(entry: Mapping[str, Any]) -> str:
-    """How long a run of an entry takes."""
+    """How long a run of an entry takes, and what of it two cores worked for it."""
     runs = entry["runs"]
-    return f"{np.mean([run['seconds'] for run in runs]):,.0f}" if runs else entry["seconds"]
+    if not runs:
+        return entry["seconds"]
+    wall = f"{np.mean([run['seconds'] for run in runs]):,.0f}"
+    worked = [run["cpu_seconds"] for run in runs if "cpu_seconds" in run]
+    return f"{wall} (CPU {np.mean(worked):,.0f})" if worked else wall
 
 
 def default_entry(name: str) -> dict[str, Any]:
@@ -115,7 +119,8 @@ Every number below is that of the command beside it, next to a published one whe
 `python -m experiments.NAME OPTIONS --record` adds a run to `results.json`, and
 `python -m experiments --tables` writes this page from it. A date says when the last run was
 recorded, with all that has to be known to repeat it; rows without one were entered by hand from
-runs on two CPU cores that had other work to do at the same time, so their seconds are upper bounds.
+runs on two CPU cores that had other work to do at the same time, so seconds are upper bounds; "CPU"
+counts those that the cores worked for the run, all together.
 "± x (n = k)" is a 95 % interval over k seeds; other ranges say what they are.
 """
 

@@ -143,7 +143,7 @@ def _record(main: Callable[[Any], Any], config: Any, args: Sequence[str]) -> Any
     from jaxdl import runs
 
     path = pathlib.Path(main.__globals__["__file__"]).with_name("results.json")
-    start = time.monotonic()
+    start, cpu = time.monotonic(), sum(os.times()[:4])  # children's are counted as well
     with runs.following() as folders:
         numbers = main(config)
     doc = (main.__globals__.get("__doc__") or "").strip()
@@ -154,6 +154,7 @@ def _record(main: Callable[[Any], Any], config: Any, args: Sequence[str]) -> Any
             args,
             numbers,
             seconds=time.monotonic() - start,
+            cpu_seconds=sum(os.times()[:4]) - cpu,
             folders=folders,
             shows=doc.split("\n")[0].rstrip("."),
         )

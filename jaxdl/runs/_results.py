@@ -48,6 +48,7 @@ def record(
     numbers: Mapping[str, float],
     *,
     seconds: float,
+    cpu_seconds: float | None = None,
     folders: Sequence[pathlib.Path] = (),
     shows: str = "",
 ) -> None:
@@ -60,6 +61,7 @@ def record(
             a file is kept by its name.
         numbers: what the run returned; those that are no finite number are kept as JSON has them.
         seconds: from the command to its end.
+        cpu_seconds: that all cores worked for it, which other work beside it does not change much.
         folders: of the runs it opened; their checksums of the data are kept.
         shows: what a new entry is said to be there for.
 
@@ -77,6 +79,7 @@ def record(
         "seed": seed,
         "numbers": {name: float(value) for name, value in numbers.items()},
         "seconds": round(seconds, 1),
+        **({} if cpu_seconds is None else {"cpu_seconds": round(cpu_seconds, 1)}),
         "data": checksums,
         **{name: where[name] for name in ("time", "commit", "python", "packages", "platform")},
         **{name: where[name] for name in ("cpu_count", "devices", "variables")},

@@ -73,6 +73,9 @@ def test_a_run_is_recorded_and_repeated_seeds_give_an_interval(tmp_path):
     entry["here"] = "{test/accuracy:.4f}"
     assert _catalog.measured(entry) == f"0.9800 ± {half:.4f} (n = 3)"
     assert _catalog.seconds(entry) == "11"
+    runs.record(path, "lenet", args, {"test/accuracy": 0.9}, seconds=30, cpu_seconds=21)
+    (entry,) = json.loads(path.read_text())
+    assert _catalog.seconds(entry) == "17 (CPU 21)"
 
 
 def test_one_seed_stands_alone_and_what_was_entered_by_hand_stays(tmp_path):
