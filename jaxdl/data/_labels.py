@@ -7,7 +7,12 @@ from jaxdl.data._dataset import DataError
 
 
 def check_labels(
-    labels: ArrayLike, num_classes: int, *, what: str = "labels", ignore: int | None = None
+    labels: ArrayLike,
+    num_classes: int,
+    *,
+    what: str = "labels",
+    ignore: int | None = None,
+    where: ArrayLike | None = None,
 ) -> None:
     """Raises where a label is none of the classes; on a device it would give NaN or a clipped row.
 
@@ -23,6 +28,7 @@ def check_labels(
         num_classes: K.
         what: whose labels, for the message.
         ignore: a label that stands for none, such as 255 or -1.
+        where: booleans, which of the labels count; all by default.
     Raises: DataError naming the first wrong label, its row and K; ValueError for labels that are no
         integers.
     """
@@ -32,6 +38,8 @@ def check_labels(
     wrong = (labels < 0) | (labels >= num_classes)
     if ignore is not None:
         wrong &= labels != ignore
+    if where is not None:
+        wrong &= np.asarray(where)
     if wrong.any():
         place = tuple(np.argwhere(wrong)[0])
         more = f" and {int(wrong.sum()) - 1} more outside" if wrong.sum() > 1 else ""

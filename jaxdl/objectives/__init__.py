@@ -11,6 +11,7 @@ lines in which yours differs.
 from jaxdl.objectives import style
 from jaxdl.objectives._core import Augment, Aux, Batch, Objective, Preprocess, build
 from jaxdl.objectives._detection import multibox, regions
+from jaxdl.objectives._expected import Classes, expect_classes, expected
 from jaxdl.objectives._language import language_model, translation
 from jaxdl.objectives._network import (
     Network,
@@ -27,12 +28,15 @@ __all__ = [
     "Augment",
     "Aux",
     "Batch",
+    "Classes",
     "Network",
     "Objective",
     "Preprocess",
     "as_network",
     "build",
     "equinox_network",
+    "expect_classes",
+    "expected",
     "function_network",
     "haiku_network",
     "language_model",

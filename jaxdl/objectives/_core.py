@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxdl import _checks
 from jaxdl.metrics import Mean
+from jaxdl.objectives._expected import seeing
 from jaxdl.objectives._network import as_network
 
 Batch = Mapping[str, jax.Array]
@@ -113,6 +114,7 @@ def build(
         seen = prepared(batch)
         if train and augment is not None:
             seen = augment(augment_key, seen)
+        as_given = {name for name in batch if seen.get(name) is batch[name]}
         seen = _without_padding(seen)
         dtype = _floating(params)
         state, step_trains = model_state, train
@@ -127,7 +129,8 @@ def build(
             state = {**state, **new} if isinstance(state, dict) else new
             return outputs
 
-        mean, metrics = score(forward, seen, key=score_key, train=train)
+        with seeing(as_given):
+            mean, metrics = score(forward, seen, key=score_key, train=train)
         return mean, Aux(metrics, state)
 
     return Objective(objective, init)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxdl import losses
 from jaxdl.metrics import Mean, Perplexity
 from jaxdl.objectives._core import Aux, Batch, Objective, build
+from jaxdl.objectives._expected import expect_classes
 
 
 def language_model(module: Any, *, stateful: bool = False) -> Objective:
@@ -40,6 +41,7 @@ def language_model(module: Any, *, stateful: bool = False) -> Objective:
 
     def score(forward: Callable, batch: Batch, *, key: Any, train: bool) -> tuple[Mean, Any]:
         logits, carry = forward(batch["tokens"], batch.get("carry"))
+        expect_classes("targets", logits.shape[-1], where=lambda columns: columns["valid"])
         nll = losses.softmax_cross_entropy(logits, batch["targets"])
         mean = Mean.from_values(nll, batch["valid"] & batch["mask"][:, None])
         return mean, {"perplexity": Perplexity(mean), "carry": carry}
@@ -116,6 +118,7 @@ def translation(module: Any, *, bos_id: int, sampling: float = 0.0) -> Objective
             own = jnp.pad(jnp.argmax(logits[:, :-1], -1), ((0, 0), (1, 0)), constant_values=bos_id)
             read = jnp.where(jax.random.bernoulli(key, sampling, read.shape), own, read)
         logits, _ = forward(source, read)
+        expect_classes("target", logits.shape[-1], where=lambda columns: columns["target"] > 0)
         nll = losses.softmax_cross_entropy(logits, target)
         mean = Mean.from_values(nll, (target > 0) & batch["mask"][:, None])
         return mean, {"perplexity": Perplexity(mean)}

@@ -1,12 +1,20 @@
 """Outputs compared with targets: the usual objective."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import optax
 
+from jaxdl import losses
 from jaxdl.metrics import Mean
 from jaxdl.objectives._core import Augment, Batch, Objective, Preprocess, build
+from jaxdl.objectives._expected import expect_classes
+
+# An integer that is no class makes them NaN; a function of one's own may have a use for it.
+_OF_CLASSES = losses.softmax_cross_entropy, optax.softmax_cross_entropy_with_integer_labels
 
 
 def supervised(
@@ -41,6 +49,8 @@ def supervised(
 
     def score(forward: Callable, batch: Batch, *, key: Any, train: bool) -> tuple[Mean, Any]:
         outputs, y, mask = forward(batch[inputs]), batch[targets], batch["mask"]
+        if _whole(loss) in _OF_CLASSES and jnp.issubdtype(jnp.result_type(y), jnp.integer):
+            expect_classes(targets, outputs.shape[-1])
         mean = Mean.from_values(loss(outputs, y), mask)
         return mean, {name: make(outputs, y, mask) for name, make in (metrics or {}).items()}
 
@@ -48,3 +58,8 @@ def supervised(
         return (batch[inputs],)
 
     return build(module, score, inputs=network_inputs, preprocess=preprocess, augment=augment)
+
+
+def _whole(function: Callable) -> Callable:
+    """The function that a partial one was made of."""
+    return _whole(function.func) if isinstance(function, functools.partial) else function

@@ -131,8 +131,9 @@ def fit(
     Returns: the last state and the rows: "epoch", "train/..." for every scalar metric of the step
         merged over the epoch, those of `held_out`, "time/..." in seconds.
     Raises: NonfiniteError after as many non-finite steps in a row as the trainer's
-        `skip_nonfinite`; CheckpointError for a checkpoint of something else; ValueError for a state
-        that was trained from before, whose buffers are given away.
+        `skip_nonfinite`; CheckpointError for a checkpoint of something else; DataError for labels
+        that are none of the classes; ValueError for a state that was trained from before, whose
+        buffers are given away.
     """
     last_step = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
@@ -145,7 +146,14 @@ def fit(
     offer(Training(trainer, state, split, batch_size, seed, layout, last_step, keeps_best))
     state = layout.put_state(state)
     steps = compile_steps(
-        trainer.step, state, split, batch_size=batch_size, seed=seed, driver=driver, layout=layout
+        trainer.step,
+        state,
+        split,
+        batch_size=batch_size,
+        seed=seed,
+        driver=driver,
+        layout=layout,
+        held_out=held_out,
     )
     # All that changes: three pytrees of arrays, and a record of plain numbers.
     best = _copy(_weights(state)) if keeps_best else None

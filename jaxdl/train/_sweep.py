@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
+from jaxdl.objectives import expected
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
 from jaxdl.train._members import Member, OneMember, check, over_devices
 from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
+from jaxdl.train._steps import check_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +177,7 @@ def make_sweep(
     Returns: a function `(hypers, run=None)`; called again with other values it compiles nothing.
         A `run` with checkpoints saves all members between epochs and continues them.
     Raises: ValueError for columns that differ in length, a batch size given twice or not at all, or
-        one out of range.
+        one out of range; DataError for labels that are none of the classes.
     """
     columns = {name: np.asarray(values) for name, values in hypers.items()}
     check(columns, batch_size, len(split), epochs)
@@ -192,7 +194,10 @@ def make_sweep(
     )
     devices = jax.local_devices()[: len(next(iter(columns.values())))]
     start_time = time.perf_counter()
-    first = over_devices(one.first, devices, vectorize, (columns,), shared)
+    with expected() as classes:
+        first = over_devices(one.first, devices, vectorize, (columns,), shared)
+    for name, part in {"train": split, **(held_out or {})}.items():
+        check_classes(classes, part, name)
     carry = jax.eval_shape(first.function, columns, *shared)
     advance = over_devices(one.advance, devices, vectorize, (columns, carry), (0, 0, *shared), (1,))
     compile_seconds = time.perf_counter() - start_time
