@@ -25,13 +25,22 @@ from jaxdl import metrics, word_vectors
 Epoch = Callable[..., tuple[word_vectors.word2vec.Params, metrics.Mean]]
 
 
+_FARTHEST = 2.0  # steps: a descent on a bowl of curvature 1 goes apart beyond
+
+
 class _Pull(NamedTuple):
-    """The loss of a group `[]` and its gradients; `ids` None means every row of the table."""
+    """The loss of a group `[]` and its gradients; `ids` None means every row of the table.
+
+    Beside each gradient stands a bound of the curvature along it: pairs count it once each, by the
+    squared length of the vector on the other side and the greatest slope of the probability.
+    """
 
     loss: jax.Array
     d_h: jax.Array  # [G, D]
+    bend_h: jax.Array  # [G]
     ids: jax.Array | None  # [R]
     d_rows: jax.Array  # [R, D]
+    bend_rows: jax.Array  # [R]
 
 
 def make_word2vec(
@@ -80,8 +89,9 @@ def make_word2vec(
         combine: CBOW's mean or sum.
         subwords: ids and weights `[V, S]` of the input rows that make up a word (fastText).
         group: G, centers that share a product and a pool.
-        chunk: centers between two updates. Updates of a chunk add up, and too many of one row
-            overshoot: by default the most frequent word is met about 16 times.
+        chunk: centers between two updates; by default the most frequent word is met about 16
+            times. Updates of a chunk add up, and so many of one row would overshoot: it then moves
+            by less than the learning rate says, as far as its curvature allows.
         sharding: of groups over devices; the vectors are the same to rounding.
     Raises: ValueError if an option is out of range or fewer than two words occur.
     """
@@ -170,19 +180,20 @@ def _epoch(
     text = _subsampled(plan, tokens, sentences, text_key)
 
     def body(c: jax.Array, params: Any) -> Any:
-        pull, _, rows, d_rows = _chunk(plan, text, noise_key, c, params)
+        pull, _, rows, d_rows, bend = _chunk(plan, text, noise_key, c, params)
         rate = start + (end - start) * c / text.num_chunks
-        new = {"input": _add(params["input"], rows, d_rows, rate)}
+        new = {"input": _add(params["input"], rows, d_rows, bend, rate)}
         if pull.ids is None:
-            new["output"] = params["output"] - rate * jnp.sum(pull.d_rows, axis=0)
+            d_table, bend_table = jnp.sum(pull.d_rows, axis=0), jnp.sum(pull.bend_rows, axis=0)
+            new["output"] = params["output"] - _safe(rate, bend_table)[:, None] * d_table
         else:
-            new["output"] = _add(params["output"], pull.ids, pull.d_rows, rate)
+            new["output"] = _add(params["output"], pull.ids, pull.d_rows, pull.bend_rows, rate)
         return new
 
     def sixteen(c: jax.Array, carry: Any) -> Any:
         """The loss, whose logarithms cost as much as the products, is that of the first."""
         params, total, weights = carry
-        pull, weight, _, _ = _chunk(plan, text, noise_key, 16 * c, params)
+        pull, weight, *_ = _chunk(plan, text, noise_key, 16 * c, params)
         total, weights = total + jnp.sum(pull.loss), weights + jnp.sum(weight)
         stop = jnp.minimum(16 * (c + 1), text.num_chunks)
         return jax.lax.fori_loop(16 * c, stop, body, params), total, weights
@@ -246,12 +257,27 @@ def _group(plan: _Plan, params: Any, words: jax.Array, band: jax.Array, key: jax
         h, targets, weight = mix @ vectors, centers, jnp.eye(plan.group) * (length > 0)
     sampled = None if plan.noise is None else plan.noise.draw(key, (plan.pool,))
     pull = plan.pull(h, targets, weight, params["output"], sampled)
-    d_vectors = pull.d_h if plan.skip_gram else mix.T @ pull.d_h
-    return pull, jnp.sum(weight), rows, share[:, :, None] * d_vectors[:, None]
+    d_vectors, bend = pull.d_h, pull.bend_h
+    if not plan.skip_gram:  # all vectors of a window move at once
+        d_vectors, bend = mix.T @ d_vectors, mix.T @ (jnp.sum(mix, axis=1) * bend)
+    bend = share * (jnp.sum(share, axis=1) * bend)[:, None]
+    return pull, jnp.sum(weight), rows, share[:, :, None] * d_vectors[:, None], bend
 
 
-def _add(table: jax.Array, ids: jax.Array, d_rows: jax.Array, rate: Any) -> jax.Array:
-    return table.at[ids.ravel()].add(-rate * d_rows.reshape(-1, table.shape[1]))
+def _add(table: Any, ids: jax.Array, d_rows: jax.Array, bend: jax.Array, rate: Any) -> jax.Array:
+    """Takes a step from the rows that a chunk met, shorter where it met one too often."""
+    ids = ids.ravel()
+    met = jnp.zeros(len(table)).at[ids].add(bend.ravel())[ids]
+    return table.at[ids].add(-_safe(rate, met)[:, None] * d_rows.reshape(-1, table.shape[1]))
+
+
+def _safe(rate: Any, bend: jax.Array) -> jax.Array:
+    """The rate, or less where so much curvature would carry a row past its optimum.
+
+    One by one, pairs of a word would pull less and less as its vector moves; those of a chunk all
+    see it where it was.
+    """
+    return jnp.minimum(rate, _FARTHEST / jnp.maximum(bend, 1e-30))
 
 
 # Groups: h `[G, D]` predicts the targets `[Y]`, each pair under its weight `[G, Y]`.
@@ -277,7 +303,8 @@ def _negative(
     label = (jnp.arange(len(ids)) < len(targets))[None]
     d_scores = weights * (jax.nn.sigmoid(scores) - label)
     loss = jnp.sum(weights * jax.nn.softplus(jnp.where(label, -scores, scores)))
-    return _Pull(loss, d_scores @ u, ids, d_scores.T @ h)
+    bend_h, bend_u = weights @ _square(u) / 4, _square(h) @ weights / 4
+    return _Pull(loss, d_scores @ u, bend_h, ids, d_scores.T @ h, bend_u)
 
 
 def _hierarchical(
@@ -298,13 +325,22 @@ def _hierarchical(
     loss = jnp.sum(weight[:, :, None] * jnp.where(mask, turned, 0))
     d_u = jnp.einsum("gyl,gd->yld", d_scores, h)
     d_h = jnp.einsum("gyl,yld->gd", d_scores, u)
-    return _Pull(loss, d_h, nodes.ravel(), d_u.reshape(-1, h.shape[1]))
+    bend_h = weight @ jnp.sum(mask[0] * _square(u), axis=1) / 4
+    bend_u = (_square(h) @ weight)[:, None] * mask[0] / 4
+    return _Pull(loss, d_h, bend_h, nodes.ravel(), d_u.reshape(-1, h.shape[1]), bend_u.ravel())
 
 
 def _softmax(h: Any, targets: Any, weight: Any, table: Any, sampled: Any) -> _Pull:
     scores = h @ table.T  # [G, V]
     times = jnp.sum(weight, axis=1, keepdims=True)
     log_p = jax.nn.log_softmax(scores)
-    d_scores = (times * jnp.exp(log_p)).at[:, targets].add(-weight)
+    p = times * jnp.exp(log_p)
+    d_scores = p.at[:, targets].add(-weight)
     loss = -jnp.sum(weight * log_p[:, targets])
-    return _Pull(loss, d_scores @ table, None, d_scores.T @ h)
+    bend_h, bend_u = p @ _square(table), _square(h) @ p
+    return _Pull(loss, d_scores @ table, bend_h, None, d_scores.T @ h, bend_u)
+
+
+def _square(vectors: jax.Array) -> jax.Array:
+    """Squared length of each."""
+    return jnp.sum(vectors**2, axis=-1)

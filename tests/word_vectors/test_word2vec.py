@@ -9,6 +9,7 @@ from scipy import special, stats
 from jaxdl import word_vectors
 
 V, D, W = 9, 6, 2
+KEY = jax.random.key(1)
 COUNTS = np.array([0, 40, 20, 10, 8, 6, 4, 2, 1.0])
 
 
@@ -96,10 +97,10 @@ def test_negatives_that_avoid_every_context_of_their_center(params):
         return total, count
 
     (total, count), grads = jax.value_and_grad(objective, has_aux=True)(params)
-    want = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
+    want = jax.tree.map(lambda p, g: p - 0.05 * g, params, grads)
     fresh = jax.tree.map(jnp.copy, params)
     got, loss = epoch(
-        fresh, jnp.asarray(tokens), jnp.asarray(sentences), jax.random.key(0), 0.1, 0.1
+        fresh, jnp.asarray(tokens), jnp.asarray(sentences), jax.random.key(0), 0.05, 0.05
     )
     np.testing.assert_allclose(loss.compute(), total / count, rtol=1e-5)
     for name in ("input", "output"):
@@ -153,15 +154,36 @@ def test_one_chunk_is_one_step_of_gradient_descent(method, output, params):
         return jnp.sum(each), len(each)
 
     (total, count), grads = jax.value_and_grad(objective, has_aux=True)(params)
-    want = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
+    want = jax.tree.map(lambda p, g: p - 0.05 * g, params, grads)
     fresh = jax.tree.map(jnp.copy, params)
     got, loss = epoch(
-        fresh, jnp.asarray(tokens), jnp.asarray(sentences), jax.random.key(0), 0.1, 0.1
+        fresh, jnp.asarray(tokens), jnp.asarray(sentences), jax.random.key(0), 0.05, 0.05
     )
     np.testing.assert_allclose(loss.compute(), total / count, rtol=1e-5)
     for name in ("input", "output"):
         np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-6)
         assert float(jnp.abs(grads[name]).sum()) > 0
+
+
+@pytest.mark.parametrize("method", ["skip_gram", "cbow"])
+@pytest.mark.parametrize("output", ["negative", "hierarchical", "softmax"])
+def test_few_words_met_often_in_a_chunk_do_not_go_apart(method, output):
+    """With 30 words, none thinned out, a chunk adds up hundreds of pulls on every row."""
+    random, size, topics = np.random.default_rng(0), 30, 5
+    topic = np.repeat(random.integers(topics, size=400), 20)  # of every token, a sentence each
+    tokens = jnp.asarray(random.integers(size // topics, size=topic.size) * topics + topic)
+    sentences = jnp.asarray(np.repeat(np.arange(400), 20))
+    counts = np.bincount(tokens, minlength=size)
+    epoch = word_vectors.make_word2vec(counts, method=method, output=output, subsample=0)
+    params = word_vectors.word2vec.init(jax.random.key(0), size, 20)
+    for rate in (0.025, 0.05, 0.2):
+        moved, first = epoch(jax.tree.map(jnp.copy, params), tokens, sentences, KEY, rate, rate)
+        moved, second = epoch(moved, tokens, sentences, KEY, rate, rate)
+        assert all(jnp.isfinite(x).all() for x in moved.values())
+        assert second.compute() < first.compute()
+        vectors = moved["input"] / jnp.linalg.norm(moved["input"], axis=1, keepdims=True)
+        alike = (vectors @ vectors.T).reshape(6, topics, 6, topics).mean((0, 2))
+        assert np.diag(alike).min() > alike[~np.eye(topics, dtype=bool)].max()
 
 
 def test_keep_probability_of_the_paper_and_of_the_c_program():
