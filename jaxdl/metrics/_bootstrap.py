@@ -23,9 +23,9 @@ from jax.typing import ArrayLike
 
 from jaxdl.metrics._curves import AUROC, AveragePrecision, weighted_areas
 
-# P(count <= k) of Poisson(1); the rest, 1e-10 and less, is taken for 12.
-_CUMULATIVE = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(12)]).astype(np.float32)
-_CHUNK = 2**22  # counts of curves that are held at once
+# P(count <= k) of Poisson(1) in 2^-32; 13 and more, which 1e-10 and less of all counts are, is 12.
+_CUMULATIVE = np.cumsum([2**32 * math.exp(-1) / math.factorial(k) for k in range(12)])
+_CHUNK = 2**18  # counts of curves that are held at once: a processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +90,14 @@ class Bootstrap:
         """The metric under each resample, `[R]` for every number that it computes."""
         if self.replicas is not None:
             return jax.tree.map(np.asarray, jax.vmap(lambda state: state.compute())(self.replicas))
-        rows = max(1, _CHUNK // max(1, len(self.index)))
-        areas = []
-        for start in range(0, self.resamples, rows):
-            numbers = jnp.arange(start, min(start + rows, self.resamples))
-            counts = np.asarray(_counts(self.index, numbers, self.seed))
-            areas.append(weighted_areas(self.whole, counts))
-        return np.concatenate(areas)
+        areas = weighted_areas(self.whole)
+        index, pairs = self.index[areas.order], -(-self.resamples // 2)
+        at_once = min(pairs, max(1, _CHUNK // max(1, 2 * len(index))))
+        drawn = [
+            areas.under(np.asarray(_counts(index, start + jnp.arange(at_once), self.seed)))
+            for start in range(0, pairs, at_once)
+        ]
+        return np.concatenate(drawn)[: self.resamples]
 
     def compute(self) -> Any:
         """An `Interval` for every number of the metric: percentiles of the resampled ones.
@@ -175,7 +176,7 @@ def bootstrap(
     def replicas_of(
         outputs: Any, targets: Any, weights: jax.Array, index: jax.Array, **options: Any
     ) -> Any:
-        counts = _counts(index, jnp.arange(resamples), seed)
+        counts = _counts(index, jnp.arange(-(-resamples // 2)), seed)[:resamples]
         spread = (slice(None),) + (None,) * (weights.ndim - 1)
 
         def of_one(count: jax.Array) -> Any:
@@ -229,7 +230,8 @@ def bootstrap_states(
     """
     if not states:
         raise ValueError("bootstrap_states needs at least one state")
-    counts = np.asarray(_counts(jnp.arange(len(states)), jnp.arange(resamples), seed)).astype(int)
+    drawn_pairs = _counts(jnp.arange(len(states)), jnp.arange(-(-resamples // 2)), seed)
+    counts = np.asarray(drawn_pairs[:resamples]).astype(int)
     if _adds_up(states):
         leaves = [np.stack(parts) for parts in zip(*map(_fields, states), strict=True)]
         sums = [np.tensordot(counts, leaf, axes=1) for leaf in leaves]
@@ -247,16 +249,19 @@ def bootstrap_states(
 
 
 @jax.jit
-def _counts(index: jax.Array, numbers: jax.Array, seed: ArrayLike) -> jax.Array:
-    """How often each example is drawn: Poisson(1), float32 `[R, N]`, from seed, r and index."""
+def _counts(index: jax.Array, pairs: jax.Array, seed: ArrayLike) -> jax.Array:
+    """How often each example is drawn: Poisson(1), float32 `[2 P, N]`, from seed, pair and index.
 
-    def of_resample(number: jax.Array) -> jax.Array:
-        key = jax.random.fold_in(jax.random.key(seed), number)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-        uniform = jax.vmap(jax.random.uniform)(keys)
-        return sum((uniform > edge).astype(jnp.float32) for edge in _CUMULATIVE)
+    A hash of an example gives two words, and so a pair of resamples: 0 and 1 are pair 0.
+    """
 
-    return jax.lax.map(of_resample, numbers)
+    def of_pair(pair: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), pair)
+        words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, index))
+        edges = [jnp.uint32(min(edge, 2**32 - 1)) for edge in _CUMULATIVE]
+        return sum((edge <= words.T).astype(jnp.float32) for edge in edges)
+
+    return jax.lax.map(of_pair, pairs).reshape(-1, len(index))
 
 
 def _spread(drawn: np.ndarray, level: float) -> tuple[float, float, float]:
@@ -286,9 +291,16 @@ def _merged(states: Sequence[Any]) -> Any:
 
 
 def _adds_up(states: Sequence[Any]) -> bool:
-    """Whether merging the first and the last is adding their fields, all of them arrays."""
-    first, last = states[0], states[-1]
-    fields = list(zip(_fields(first), _fields(last), _fields(first.merge(last)), strict=True))
-    if not all(isinstance(value, np.ndarray) for values in fields for value in values):
+    """Whether merging is adding the fields, all of them arrays: each with itself and the next one.
+
+    Two states alone do not tell: the largest of 0 and 5 is their sum, but not that of 5 and 5.
+    """
+    if not all(isinstance(value, np.ndarray) for state in states for value in _fields(state)):
         return False
-    return all(a.shape == both.shape and np.array_equal(a + b, both) for a, b, both in fields)
+
+    def adds(first: Any, second: Any) -> bool:
+        fields = zip(_fields(first), _fields(second), _fields(first.merge(second)), strict=True)
+        return all(a.shape == both.shape and np.array_equal(a + b, both) for a, b, both in fields)
+
+    following = [*states[1:], states[0]]
+    return all(adds(s, s) and adds(s, t) for s, t in zip(states, following, strict=True))

@@ -278,31 +278,46 @@ def _bits(scores: jax.Array) -> jax.Array:
     return jnp.where(raw == jnp.uint32(2**31), jnp.uint32(0), raw)
 
 
-def weighted_areas(state: "AUROC | AveragePrecision", weights: np.ndarray) -> np.ndarray:
-    """The area of a curve under each of R weightings of its scores, on the host in float64.
+@dataclasses.dataclass(frozen=True)
+class WeightedAreas:
+    """The area of a curve under many weightings of its scores, on the host in float64."""
 
-    Args:
-        state: N scores, empty places among them.
-        weights: `[R, N]`, none of them negative.
-    Returns: `[R]`; NaN where the weights leave a class out.
-    """
+    order: np.ndarray  # `[N]`, of the scores from the highest down: of the weights as well
+    positive: np.ndarray  # `[N]` booleans, in that order
+    negative: np.ndarray
+    first: np.ndarray  # where each tie begins; all N places where there is none
+    precision: bool  # average precision, not ROC AUC
+
+    def under(self, weights: np.ndarray) -> np.ndarray:
+        """The area `[R]` under weights `[R, N]` from 0 up; NaN where they leave a class out."""
+        of_positive, of_negative = (
+            np.multiply(weights, which, dtype=float) for which in (self.positive, self.negative)
+        )
+        if len(self.first) < len(self.order):
+            of_positive, of_negative = (
+                np.add.reduceat(part, self.first, axis=1) if len(self.first) else part
+                for part in (of_positive, of_negative)
+            )  # of each distinct score
+        above = np.cumsum(of_positive, axis=1)  # at each distinct score or above
+        total = of_positive.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if not self.precision:
+                above -= of_positive / 2  # half of a tie
+                area = np.einsum("rn,rn->r", of_negative, above)
+                return area / (total * of_negative.sum(axis=1))
+            seen = above + np.cumsum(of_negative, axis=1)
+            np.divide(above, seen, out=above, where=seen > 0)
+            return np.einsum("rn,rn->r", of_positive, above) / total
+
+
+def weighted_areas(state: "AUROC | AveragePrecision") -> WeightedAreas:
+    """Sorts N scores, empty places among them, once for all weights."""
     scores, labels = np.asarray(state.scores), np.asarray(state.labels)
     order = np.argsort(-scores, kind="stable")
     scores, labels = scores[order], labels[order]
-    last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # of each tie
-    positive, negative = (
-        np.cumsum(weights[:, order] * (labels == which), axis=1, dtype=float)[:, last]
-        for which in (1, 0)
-    )  # at each distinct score or above
-    with np.errstate(invalid="ignore", divide="ignore"):
-        steps = np.diff(positive, axis=1, prepend=0.0)
-        if isinstance(state, AUROC):
-            above = positive - steps / 2  # half of a tie
-            area = np.sum(np.diff(negative, axis=1, prepend=0.0) * above, axis=1)
-            return area / (positive[:, -1] * negative[:, -1])
-        seen = positive + negative
-        precision = np.divide(positive, seen, out=np.zeros_like(seen), where=seen > 0)
-        return np.sum(steps * precision, axis=1) / positive[:, -1]
+    starts = np.append(True, scores[1:] != scores[:-1])[: len(scores)]
+    precision = isinstance(state, AveragePrecision)
+    return WeightedAreas(order, labels == 1, labels == 0, np.flatnonzero(starts), precision)
 
 
 def _broken(state: _Scores) -> jax.Array:

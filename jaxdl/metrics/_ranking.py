@@ -54,7 +54,7 @@ class Ranking:
         Args:
             scores: `[B, I]`, the greater the better; compared in their own dtype.
             relevant: ids `[B, P]` of the items to be found.
-            mask: boolean `[B]`, False on users who are not there.
+            mask: boolean `[B]`, False on users who are not there; or weights of users.
             known: ids `[B, T]` to leave out of the catalog, those of training.
             ks: cut-offs, each at least 1; those beyond I act as I, but for precision.
         Raises: ValueError if the shapes do not fit or a cut-off is below 1.
@@ -68,12 +68,15 @@ class Ranking:
         if known.ndim != 2 or len(known) != len(scores):
             raise ValueError(f"need known [B, T] with B = {len(scores)}, got {known.shape}")
         values, counted = _per_user(scores, relevant, known, tuple(ks))
-        if mask is not None:
-            mask = jnp.asarray(mask, bool)
-            if mask.shape != (len(scores),):
-                raise ValueError(f"need a mask [B] with B = {len(scores)}, got {mask.shape}")
-            counted = {name: count & mask for name, count in counted.items()}
-        return cls(means={n: Mean.from_values(values[n], counted[n]) for n in values})
+        if mask is None:
+            return cls(means={n: Mean.from_values(values[n], counted[n]) for n in values})
+        mask = jnp.asarray(mask)
+        if mask.shape != (len(scores),):
+            raise ValueError(f"need a mask [B] with B = {len(scores)}, got {mask.shape}")
+        weights = {
+            n: jnp.where(counts, mask, jnp.zeros_like(mask)) for n, counts in counted.items()
+        }
+        return cls(means={n: Mean.from_values(values[n], weights[n]) for n in values})
 
     def merge(self, other: Self) -> Self:
         return type(self)(means={n: mean.merge(other.means[n]) for n, mean in self.means.items()})

@@ -1,7 +1,6 @@
 """Intervals by Poisson resampling: they cover, do not depend on batches, and compare in pairs."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -27,13 +26,13 @@ def drawn(seed=0, n=300):
 
 def test_counts_are_poisson_of_the_seed_and_the_example():
     index = jnp.arange(3000)
-    counts = np.asarray(_bootstrap._counts(index, jnp.arange(50), 0))
+    counts = np.asarray(_bootstrap._counts(index, jnp.arange(25), 0))
     shares = [np.mean(counts == k) for k in range(5)]
     np.testing.assert_allclose(shares, [0.3679, 0.3679, 0.1839, 0.0613, 0.0153], atol=0.004)
     assert abs(np.corrcoef(counts[:, :500].T)[np.triu_indices(500, 1)].mean()) < 0.01
-    few = np.asarray(_bootstrap._counts(index[7:9], jnp.arange(50), 0))
+    few = np.asarray(_bootstrap._counts(index[7:9], jnp.arange(25), 0))
     np.testing.assert_array_equal(few, counts[:, 7:9])
-    assert not np.array_equal(few, _bootstrap._counts(index[7:9], jnp.arange(50), 1))
+    assert not np.array_equal(few, _bootstrap._counts(index[7:9], jnp.arange(25), 1))
 
 
 @pytest.mark.parametrize("metric", [metrics.AUROC, metrics.AveragePrecision])
@@ -46,10 +45,15 @@ def test_areas_under_weights_are_scikit_learns(metric):
         metrics.AveragePrecision: sklearn.metrics.average_precision_score,
     }[metric]
     want = [theirs(labels, scores, sample_weight=w) for w in weights]
-    np.testing.assert_allclose(_curves.weighted_areas(state, weights), want, rtol=1e-12)
-    ones = _curves.weighted_areas(state, np.ones((1, len(scores))))
+    areas = _curves.weighted_areas(state)
+    np.testing.assert_allclose(areas.under(weights[:, areas.order]), want, rtol=1e-12)
+    ones = areas.under(np.ones((1, len(scores))))
     np.testing.assert_allclose(ones[0], state.compute(), rtol=1e-6)
-    assert np.isnan(_curves.weighted_areas(state, (labels == 0)[None].astype(float)))[0]
+    assert np.isnan(areas.under((labels == 0)[None, areas.order].astype(float)))[0]
+    apart = metric.from_batch(scores + np.arange(len(scores), dtype=np.float32) * 1e-3, labels)
+    areas = _curves.weighted_areas(apart)  # no ties
+    want = [theirs(labels, np.asarray(apart.scores), sample_weight=w) for w in weights]
+    np.testing.assert_allclose(areas.under(weights[:, areas.order]), want, rtol=1e-12)
 
 
 CASES = {
@@ -160,49 +164,41 @@ class Largest:
         return self.value
 
 
-SIMULATED = {
-    "accuracy": (metrics.Accuracy, 0.8),
-    "auc": (metrics.AUROC, None),
-    "rmse": (metrics.RootMeanSquaredError, 1.0),
-}
+@pytest.mark.parametrize("first, second", [(0.0, 5.0), (5.0, 0.0), (0.0, 0.0)])
+def test_states_that_add_up_only_by_chance_are_merged(first, second):
+    """The largest of 0 and 5 is their sum; five draws of 5 are not 25."""
+
+    @dataclasses.dataclass
+    class Peak:
+        value: np.ndarray
+
+        def merge(self, other):
+            return Peak(np.maximum(self.value, other.value))
+
+        def compute(self):
+            return float(self.value)
+
+    states = [Peak(np.array(value)) for value in (first, 3.0, second)]
+    found = metrics.bootstrap_states(states, resamples=60)
+    assert found.high == found.value == max(first, 3.0, second)
 
 
-@functools.cache
-def resampled(name, resamples):
-    """One compiled update for all data sets."""
-    return metrics.bootstrap(SIMULATED[name][0].from_batch, resamples=resamples)
+def test_rankings_are_weighted_by_users():
+    rng = np.random.default_rng(0)
+    scores, relevant = (
+        rng.normal(size=(6, 9)).astype(np.float32),
+        np.array([[0, 1]] * 5 + [[-1, -1]]),
+    )
+    weights = np.array([2, 0, 1, 3, 0.5, 4], np.float32)
 
+    @jax.jit
+    def ranked(mask):
+        return metrics.Ranking.from_batch(scores, relevant, mask, ks=(3,)).compute()
 
-def covered(name, seed, n, resamples):
-    """Whether the interval holds the number of the population."""
-    rng = np.random.default_rng(seed)
-    _, truth = SIMULATED[name]
-    if name == "accuracy":
-        right = (rng.random(n) < truth).astype(int)
-        outputs, targets = np.eye(2, dtype=np.float32)[right], np.ones(n, np.int32)
-    elif name == "auc":  # P(N(1, 1) > N(0, 1))
-        import scipy.stats
-
-        truth = scipy.stats.norm.cdf(1 / np.sqrt(2))
-        targets = (rng.random(n) < 0.4).astype(np.int32)
-        outputs = (rng.normal(size=n) + targets).astype(np.float32)
-    else:
-        outputs, targets = np.zeros(n, np.float32), rng.normal(size=n).astype(np.float32)
-    interval = resampled(name, resamples)(outputs, targets, index=np.arange(n)).compute()
-    return interval.low <= truth <= interval.high
-
-
-@pytest.mark.parametrize("name", SIMULATED)
-def test_intervals_cover(name):
-    """40 data sets; of 95 % intervals fewer than 33 cover once in a thousand times."""
-    assert sum(covered(name, seed, 250, 200) for seed in range(40)) >= 33
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SIMULATED)
-def test_intervals_cover_as_often_as_they_say(name):
-    share = np.mean([covered(name, seed, 500, 1000) for seed in range(500)])
-    assert 0.93 <= share <= 0.97
+    found, each = ranked(weights), [ranked(np.arange(6) == i) for i in range(5)]
+    for name, value in found.items():
+        wanted = np.average([one[name] for one in each], weights=weights[:5])
+        np.testing.assert_allclose(value, wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
