@@ -7,7 +7,8 @@
 
 The book's recipe memorizes its 10,000 characters (published perplexity 1.0 to 1.5) and is lost on
 the last tenth of the text, which is held out.
-Samples are printed as it learns. Zhang et al., Dive into deep learning, sec. 9.5 and 10.2.
+Samples are printed as it learns; at the end, how often greedy and beam search find the best two
+characters of all that exhaustive search tries. Zhang et al., Dive into deep learning, sec. 9.5, 10.
 """
 
 import dataclasses
@@ -53,6 +54,24 @@ class Config:
     smoke: bool = False  # a few seconds: little text, a narrow model
     out: pathlib.Path | None = None  # run folder; runs/char_lm/DATE-TIME if not given
     resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
+
+
+def found_by_beams(
+    model: models.LanguageModel, params: Any, prompts: jax.Array
+) -> dict[str, float]:
+    """How often the most probable next two characters, of all there are, are those a beam finds."""
+    V = model.vocab_size
+    if V**2 > 65_536:
+        return {}
+    _, carry = model.apply({"params": params}, prompts[:, :-1], train=False)
+    step, start = models.token_step(model, params), prompts[:, -1]
+    options: Any = {"end_id": V, "carry_axis": 1}  # no character ends a text
+    best = decode.exhaustive(step, carry, start, 2, vocab_size=V, num_best=1, **options).tokens
+    shares = {}
+    for size in (1, 2, 4):
+        beams = decode.beam_search(step, carry, start, 2, beam_size=size, **options).tokens
+        shares[f"beam_{size}/finds_best"] = float(jnp.mean((beams[:, :1] == best).all(-1)))
+    return shares
 
 
 def main(config: Config) -> dict[str, float]:
@@ -135,8 +154,10 @@ def main(config: Config) -> dict[str, float]:
             run=run,
         )
         run.figure("curves", plots.curves(result.history))
+        prompts = jnp.asarray(splits["test"]["tokens"][:32])
         # Of the training text again, now with the weights at rest.
-        return run.finish(perplexity(result.state, "train") | perplexity(result.state, "test"))
+        left = perplexity(result.state, "train") | perplexity(result.state, "test")
+        return run.finish(left | found_by_beams(model, result.state.params, prompts))
 
 
 if __name__ == "__main__":
