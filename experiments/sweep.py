@@ -3,6 +3,7 @@
     python -m experiments.sweep                                       # digits
     python -m experiments.sweep --data mnist --data-dir DIR --epochs 5
     python -m experiments.sweep --halve 3           # few epochs for all, more for the best third
+    python -m experiments.sweep --population 24     # the worst go on from the best, at other rates
 
 With and without momentum, and how rate and batch size act on accuracy and
 on the time to get there. A part of the training set is held out to choose by; the test set is read
@@ -32,6 +33,8 @@ class Config:
     validation: float = 0.2  # share of the training set that is held out to choose by
     target: float = 0.95  # validation accuracy of the second figure
     halve: int | None = None  # successive halving: the best 1 / HALVE go on, so much longer
+    population: int | None = None  # so many members, drawn at random, that learn from each other
+    at_once: int | None = None  # members of the grid held in memory, the others in later rounds
     vectorize: ops.Vectorize = "auto"  # one member after the other, or all in step
     smoke: bool = False  # a few seconds: little data, two epochs, eight members
     out: pathlib.Path | None = None  # run folder; runs/sweep/DATE-TIME if not given
@@ -72,6 +75,8 @@ def main(config: Config) -> dict[str, float]:
     with runs.open(config, name="sweep", out=config.out, resume=config.resume, data=splits) as run:
         if config.halve is not None:
             return halved(config, member, axes, splits, run)
+        if config.population is not None:
+            return bred(config, member, axes, splits, run)
         result = train.sweep(
             member,
             train.grid(**axes),
@@ -79,6 +84,7 @@ def main(config: Config) -> dict[str, float]:
             epochs=config.epochs,
             held_out={name: splits[name] for name in ("validation", "test")},
             vectorize=config.vectorize,
+            at_once=config.at_once,
             run=run,
         )
         run.rewind(0)
@@ -162,6 +168,47 @@ def halved(
         "member_epochs_of_the_grid": result.grid_cost,
         "time/compile": result.compile_seconds,
         "time/run": result.run_seconds,
+    }
+    return run.finish(numbers)
+
+
+def bred(
+    config: Config,
+    member: train.Member,
+    axes: dict[str, Any],
+    splits: data.DatasetDict,
+    run: runs.Run,
+) -> dict[str, float]:
+    """Members drawn between the ends of the grid, which change their rates as they train."""
+    from scipy import stats
+
+    ends = min(config.learning_rates), max(config.learning_rates)
+    drawn = {name: values for name, values in axes.items() if name != "seed"}
+    drawn["learning_rate"] = stats.loguniform(*ends) if ends[0] < ends[1] else ends[:1]
+    hypers = train.random_grid(config.population or 2, **drawn)
+    hypers["seed"] = np.arange(len(hypers["momentum"]))
+    result = train.population(
+        member,
+        hypers,
+        splits["train"],
+        epochs=config.epochs,
+        held_out={name: splits[name] for name in ("validation", "test")},
+        limits={"momentum": (0.0, 0.99)},
+        vectorize=config.vectorize,
+        run=run,
+    )
+    run.note(str(result))
+    for name, values in result.schedule().items():
+        run.note(f"{name}: " + ", ".join(f"{value:.3g}" for value in values))
+    numbers = {
+        **{name: values[result.best].item() for name, values in result.final.hypers.items()},
+        "validation/accuracy": result.score,
+        "test/accuracy": float(result.final.final("test/accuracy")[result.best]),
+        "majority/accuracy": majority_of(splits),
+        "member_epochs": result.cost,
+        "member_epochs_of_the_grid": result.grid_cost,
+        "time/compile": result.final.compile_seconds,
+        "time/run": result.final.run_seconds,
     }
     return run.finish(numbers)
 

@@ -25,6 +25,7 @@ from jaxdl.train._make import (
 )
 from jaxdl.train._members import Hyper, Member
 from jaxdl.train._planning import Training, intercepting, offer_plan, planning
+from jaxdl.train._population import PopulationResult, exploit, explore, population
 from jaxdl.train._profile import profiling
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
@@ -43,6 +44,7 @@ __all__ = [
     "Member",
     "Metrics",
     "NonfiniteError",
+    "PopulationResult",
     "Recorder",
     "Result",
     "Rung",
@@ -54,6 +56,8 @@ __all__ = [
     "cast_floating",
     "compare",
     "evaluate",
+    "exploit",
+    "explore",
     "fit",
     "grid",
     "intercepting",
@@ -64,6 +68,7 @@ __all__ = [
     "offer_plan",
     "per_example_gradients",
     "planning",
+    "population",
     "profiling",
     "random_grid",
     "run_blocks",

@@ -1,13 +1,13 @@
 """The training of one member of a sweep as a traced function, and all members over all devices."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxdl import data, ops
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
@@ -92,6 +92,39 @@ class OneMember:
         return (state, alive), {name: jnp.where(alive, x, jnp.nan) for name, x in numbers.items()}
 
 
+def on_mesh(
+    function: Callable[..., Any],
+    mesh: Mesh,
+    vectorize: ops.Vectorize,
+    members: tuple,
+    shared: tuple,
+) -> Any:
+    """`function(*members, *shared)`, of one member's values, for members spread over a mesh."""
+    spread, everywhere = PartitionSpec("member"), PartitionSpec()
+    return jax.shard_map(
+        _all_members(function, len(members), vectorize),
+        mesh=mesh,
+        in_specs=(*[spread] * len(members), *[everywhere] * len(shared)),
+        out_specs=spread,
+        check_vma=False,
+    )(*members, *shared)
+
+
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+    return jax.make_mesh((len(devices),), ("member",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def _all_members(
+    function: Callable[..., Any], count: int, vectorize: ops.Vectorize
+) -> Callable[..., Any]:
+    """Of the arguments the first `count` have a leading axis of members."""
+
+    def all_members(*args: Any) -> Any:
+        return ops.vectorized(lambda each: function(*each, *args[count:]), args[:count], vectorize)
+
+    return all_members
+
+
 class Spread(NamedTuple):
     """A function over all members: to be traced, and compiled with the members on all devices."""
 
@@ -101,7 +134,7 @@ class Spread(NamedTuple):
 
 def over_devices(
     function: Callable[..., Any],
-    devices: Any,
+    devices: Sequence[jax.Device],
     vectorize: ops.Vectorize,
     members: tuple,
     shared: tuple,
@@ -113,31 +146,28 @@ def over_devices(
     """
     num_members = len(jax.tree.leaves(members)[0])
 
-    def all_members(*args: Any) -> Any:
-        each, same = args[: len(members)], args[len(members) :]
-        return ops.vectorized(lambda each: function(*each, *same), each, vectorize)
-
     def filled(tree: Any) -> Any:
         short = -num_members % len(devices)
         if not short:
             return tree
         return jax.tree.map(lambda x: jnp.concatenate([x, x[jnp.array([-1] * short)]]), tree)
 
-    mesh = jax.make_mesh((len(devices),), ("member",), axis_types=(AxisType.Auto,), devices=devices)
-    spread, everywhere = PartitionSpec("member"), PartitionSpec()
-    in_specs = (*[spread] * len(members), *[everywhere] * len(shared))
-    program = jax.jit(
-        jax.shard_map(all_members, mesh=mesh, in_specs=in_specs, out_specs=spread, check_vma=False),
-        donate_argnums=donate,
-    )
+    mesh, count = mesh_of(devices), len(members)
+
+    def spread(*args: Any) -> Any:
+        return on_mesh(function, mesh, vectorize, args[:count], args[count:])
+
+    program = jax.jit(spread, donate_argnums=donate)
     shapes = jax.eval_shape(filled, members)
     compiled = program.lower(*shapes, *shared).compile()
 
     def call(members: tuple, shared: tuple) -> Any:
-        result = compiled(*jax.device_put(filled(members), NamedSharding(mesh, spread)), *shared)
+        result = compiled(
+            *jax.device_put(filled(members), NamedSharding(mesh, PartitionSpec("member"))), *shared
+        )
         return jax.tree.map(lambda x: x[:num_members], result)
 
-    return Spread(all_members, call)
+    return Spread(_all_members(function, count, vectorize), call)
 
 
 def check(

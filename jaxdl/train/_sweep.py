@@ -11,21 +11,20 @@ import dataclasses
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
-from jaxdl.objectives import expected
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
 from jaxdl.train._members import Member, OneMember, check, over_devices
 from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
-from jaxdl.train._steps import check_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +141,8 @@ def make_sweep(
     eval_batch_size: int = 1000,
     after_epoch: Callable[[TrainState, dict[str, jax.Array]], TrainState] | None = None,
     vectorize: ops.Vectorize = "auto",
+    at_once: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Callable[..., SweepResult]:
     """Compiles the program that trains one member for each row of `hypers`.
 
@@ -174,11 +175,20 @@ def make_sweep(
             every epoch by the trainer's `evaluate` in batches of `eval_batch_size`.
         after_epoch: `(state, numbers) -> state`, inside the program (`optim.report_plateau`).
         vectorize: "auto", "map" or "vmap".
+        at_once: members that are held in the devices' memory; the others wait on the host, one
+            round after the other, all by one program. The numbers are those of all at once, bit for
+            bit under "map".
+        devices: that the members are spread over; all of this process if not given. The numbers do
+            not depend on them under "map", and to rounding under "vmap".
     Returns: a function `(hypers, run=None)`; called again with other values it compiles nothing.
-        A `run` with checkpoints saves all members between epochs and continues them.
+        A `run` with checkpoints saves all members between epochs and continues them; rounds are
+        parts of it, "round0", "round1", ...
     Raises: ValueError for columns that differ in length, a batch size given twice or not at all, or
-        one out of range; DataError for labels that are none of the classes.
+        one out of range, and for fewer members at once than one; DataError for labels that are none
+        of the classes.
     """
+    if at_once is not None and at_once < 1:
+        raise ValueError(f"at_once must be at least 1, got {at_once}")
     columns = {name: np.asarray(values) for name, values in hypers.items()}
     check(columns, batch_size, len(split), epochs)
     vectorize = ops.choose_vectorize(vectorize, jax.local_devices()[0].platform)
@@ -192,16 +202,28 @@ def make_sweep(
         dict(split.columns),
         {name: dict(part.columns) for name, part in (held_out or {}).items()},
     )
-    devices = jax.local_devices()[: len(next(iter(columns.values())))]
+    num_members = len(next(iter(columns.values())))
+    width = num_members if at_once is None else min(at_once, num_members)
+    devices = (jax.local_devices() if devices is None else devices)[:width]
     start_time = time.perf_counter()
-    with expected() as classes:
-        first = over_devices(one.first, devices, vectorize, (columns,), shared)
-    for name, part in {"train": split, **(held_out or {})}.items():
-        check_classes(classes, part, name)
-    carry = jax.eval_shape(first.function, columns, *shared)
-    advance = over_devices(one.advance, devices, vectorize, (columns, carry), (0, 0, *shared), (1,))
+    few = {name: column[:width] for name, column in columns.items()}
+    first = over_devices(one.first, devices, vectorize, (few,), shared)
+    carry = jax.eval_shape(first.function, few, *shared)
+    advance = over_devices(one.advance, devices, vectorize, (few, carry), (0, 0, *shared), (1,))
     compile_seconds = time.perf_counter() - start_time
     form = {name: (column.shape, column.dtype) for name, column in columns.items()}
+
+    def train_round(columns: Mapping[str, np.ndarray], run: Recorder | None) -> Any:
+        # Without a run all epochs are one call; with one each epoch can be saved.
+        per_block = epochs if run is None else 1
+
+        def block(carry: Any, k: int) -> tuple[Any, None]:
+            begin = k * per_block
+            return advance.compiled((columns, carry), (begin, begin + per_block, *shared)), None
+
+        carry = first.compiled((columns,), shared)
+        carry, _ = run_blocks(block, carry, epochs // per_block, run=run)
+        return jax.block_until_ready(carry)
 
     def train_members(hypers: Mapping[str, ArrayLike], run: Recorder | None = None) -> SweepResult:
         columns = {name: np.asarray(values) for name, values in hypers.items()}
@@ -211,17 +233,20 @@ def make_sweep(
         check(columns, batch_size, len(split), epochs)
         if batch_size is None and columns["batch_size"].max() > rows:
             raise ValueError(f"this sweep was compiled for batches of up to {rows} examples")
-        # Without a run all epochs are one call; with one each epoch can be saved.
-        per_block = epochs if run is None else 1
-
-        def block(carry: Any, k: int) -> tuple[Any, None]:
-            begin = k * per_block
-            return advance.compiled((columns, carry), (begin, begin + per_block, *shared)), None
-
         start = time.perf_counter()
-        carry = first.compiled((columns,), shared)
-        carry, _ = run_blocks(block, carry, epochs // per_block, run=run)
-        states, alive, history = jax.block_until_ready(carry)
+        if width == num_members:
+            states, alive, history = train_round(columns, run)
+        else:
+            rounds = []
+            for number, begin in enumerate(range(0, num_members, width)):
+                part = None if run is None else run.part(f"round{number}")  # type: ignore[attr-defined]
+                # The last round is filled up by copies of the last member.
+                members = np.minimum(np.arange(begin, begin + width), num_members - 1)
+                chosen = {name: column[members] for name, column in columns.items()}
+                rounds.append(_on_host(train_round(chosen, part)))
+            states, alive, history = jax.tree.map(
+                lambda *parts: _joined(parts)[:num_members], *rounds
+            )
         return SweepResult(
             hypers=columns,
             states=states,
@@ -233,6 +258,18 @@ def make_sweep(
         )
 
     return train_members
+
+
+def _on_host(tree: Any) -> Any:
+    """Out of the devices' memory; keys, which NumPy has no type for, stay."""
+    return jax.tree.map(
+        lambda x: x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x), tree
+    )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    numpy = isinstance(parts[0], np.ndarray)
+    return np.concatenate(parts) if numpy else jnp.concatenate(parts)
 
 
 def sweep(

@@ -21,6 +21,23 @@ def test_sweep_draws_two_heat_maps(tmp_path):
     assert {"accuracy.png", "epochs_to_target.png", "result.json"} <= names
 
 
+def test_a_population_costs_less_than_its_settings(tmp_path):
+    numbers = sweep.main(sweep.Config(smoke=True, population=6, out=tmp_path / "run"))
+    assert (numbers["member_epochs"], numbers["member_epochs_of_the_grid"]) == (12, 14)
+    assert 0.1 <= numbers["learning_rate"] <= 1.2
+    assert numbers["validation/accuracy"] > 3 * numbers["majority/accuracy"]
+
+
+def test_a_grid_in_rounds_gives_the_same_numbers(tmp_path):
+    whole, parts = (
+        sweep.main(sweep.Config(smoke=True, at_once=n, vectorize="map", out=tmp_path / str(n)))
+        for n in (None, 3)
+    )
+    for numbers in (whole, parts):
+        numbers.pop("time/compile"), numbers.pop("time/run")
+    assert parts == whole
+
+
 def test_optimizers_are_drawn_side_by_side(tmp_path):
     numbers = optimizers.main(optimizers.Config(smoke=True, out=tmp_path / "run"))
     ways = {"SGD", "momentum 0.9", "Adam"}

@@ -1,12 +1,14 @@
 """A member of a sweep is the same run alone, whatever happens to the others."""
 
+import dataclasses
+
 import chex
 import jax
 import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, optim, train
+from jaxdl import data, optim, runs, train
 from tests.train.problems import Net, blobs, objective
 
 NET = Net()
@@ -195,8 +197,69 @@ def test_grid_is_the_product():
         (GRID, {"batch_size": 38}, "between 1 and 37"),
         (GRID, {"batch_size": 8, "vectorize": "loop"}, "vectorize"),
         (GRID, {"batch_size": 8, "epochs": 0}, "an epoch"),
+        (GRID, {"batch_size": 8, "at_once": 0}, "at_once must be at least 1, got 0"),
     ],
 )
 def test_sweeps_that_cannot_be_are_refused(hypers, options, message):
     with pytest.raises(ValueError, match=message):
         sweep(hypers, **options)
+
+
+def same_sweep(one, other):
+    chex.assert_trees_all_equal(one.history, other.history)
+    chex.assert_trees_all_equal(*(r.states.replace(key=None) for r in (one, other)))
+    assert np.array_equal(*(jax.random.key_data(r.states.key) for r in (one, other)))
+    np.testing.assert_array_equal(one.diverged, other.diverged)
+
+
+def test_rounds_and_devices_change_no_number():
+    whole = sweep(GRID, batch_size=8, vectorize="map")
+    for options in (
+        {"at_once": 4},  # 4 and 2 of 6, over four devices
+        {"at_once": 6, "devices": jax.devices()[:1]},
+        {"at_once": 5, "devices": jax.devices()[:2]},
+    ):
+        parts = sweep(GRID, batch_size=8, vectorize="map", **options)
+        same_sweep(parts, whole)
+        assert parts.member(4)[0] == whole.member(4)[0]
+    together = sweep(GRID, batch_size=8, vectorize="vmap", at_once=4)
+    for name, values in whole.history.items():
+        np.testing.assert_allclose(together.history[name], values, rtol=1e-5, atol=1e-6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    epochs: int = EPOCHS
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_sweep_killed_in_its_second_round_takes_up_those_members(tmp_path, monkeypatch):
+    folder, options = tmp_path / "run", {"batch_size": 8, "vectorize": "map"}
+
+    def until_killed():
+        with runs.open(Config(), name="rounds", out=folder, save_seconds=0, quiet=True) as run:
+            whole_part = run.part
+
+            def part(name):
+                found = whole_part(name)
+
+                def progress(done, total, text):
+                    if (name, done) == ("round1", 2):
+                        found.checkpoints.wait()
+                        raise Killed
+
+                found.progress = progress
+                return found
+
+            monkeypatch.setattr(run, "part", part)
+            sweep(GRID, at_once=4, run=run, **options)
+
+    with pytest.raises(Killed):
+        until_killed()
+    with runs.open(Config(), name="rounds", out=folder, quiet=True) as run:
+        latest = [run.part(f"round{i}").checkpoints.latest() for i in range(2)]
+        assert latest == [EPOCHS, 1]
+        same_sweep(sweep(GRID, at_once=4, run=run, **options), sweep(GRID, **options))
