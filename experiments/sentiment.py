@@ -1,4 +1,4 @@
-"""Is a film review good or bad? Read by a GRU, a bidirectional LSTM or convolutions.
+"""Is a film review good or bad? Read by a GRU, an LSTM both ways, convolutions or attention.
 
     python -m experiments.sentiment                                   # paragraphs of a manual
     python -m experiments.sentiment --data imdb --data-dir aclImdb --vectors-file glove.txt.gz
@@ -24,11 +24,11 @@ from jaxdl import cli, data, losses, metrics, models, objectives, plots, runs, t
 class Config:
     data: Literal["manual_paragraphs", "imdb"] = "manual_paragraphs"  # which texts
     data_dir: pathlib.Path | None = None  # folder of aclImdb, or of its tar.gz
-    model: Literal["textcnn", "bilstm", "gru"] = "textcnn"  # the reader
+    model: Literal["textcnn", "bilstm", "gru", "transformer"] = "textcnn"  # the reader
     vectors: Literal["tuned", "frozen", "both"] = "both"  # word vectors that are trained, or not
     vectors_file: pathlib.Path | None = None  # GloVe's text to start them from; random by default
     embed_dim: int = 100  # width of the vectors; that of the file if there is one
-    units: int = 100  # hidden units each way, or filters of each width
+    units: int = 100  # hidden units each way, or filters of each width; not the transformer's
     padded: bool = True  # textcnn's convolutions, so that every word is the middle of a window
     dropout: float = 0.5  # before the last layer
     length: int = 300  # words read of a text; the rest is cut off
@@ -70,6 +70,9 @@ def main(config: Config) -> dict[str, float]:
     model: Any
     if config.model == "textcnn":
         model = models.TextCNN(len(vocabulary), filters=units, padded=config.padded, **options)
+    elif config.model == "transformer":
+        options["dim"] = options.pop("embed_dim")
+        model = models.TransformerClassifier(len(vocabulary), **options)
     else:
         reader = {"bilstm": models.BiLSTMClassifier, "gru": models.GRUClassifier}[config.model]
         model = reader(len(vocabulary), hidden_size=units, **options)

@@ -2,11 +2,12 @@
 
     python -m experiments.translation                                  # dates, letter by letter
     python -m experiments.translation --attention none                 # the same without
+    python -m experiments.translation --model transformer --hidden-size 128 --learning-rate 1e-3
     python -m experiments.translation --data tatoeba --data-dir fra-eng.zip --limit 20000
 
 Held-out pairs are translated greedily and by beam search; BLEU is sacrebleu's, "exact" is the share
 of whole sentences that equal the reference, "d2l_bleu" the mean over sentences of the book's score,
-for its tables only. Bahdanau et al. 2015, arXiv:1409.0473.
+for its tables only. Bahdanau et al. 2015, arXiv:1409.0473; Vaswani et al. 2017, arXiv:1706.03762.
 """
 
 import dataclasses
@@ -26,16 +27,21 @@ class Config:
     data: Literal["dates", "tatoeba"] = "dates"  # which pairs
     data_dir: pathlib.Path | None = None  # file or folder of Tatoeba's pairs
     limit: int | None = None  # use the first, shortest pairs only
-    attention: Literal["additive", "dot", "none"] = "additive"  # score of the decoder's attention
+    model: Literal["gru", "transformer"] = "gru"  # of encoder and decoder
+    attention: Literal["additive", "dot", "none"] = "additive"  # score of the GRU's attention
     hidden_size: int = 64  # of the decoder, and of the encoder each way
-    embed_dim: int = 32  # width of the embeddings
+    embed_dim: int = 32  # width of the embeddings; a transformer's are as wide as its layers
+    layers: int = 2  # of each side of the transformer
+    heads: int = 4  # of its attention
     dropout: float = 0.0  # of embeddings and outputs
     sampling: float = 0.0  # share of its own tokens that the decoder reads in training
     min_count: int = 2  # words seen less often are unknown
     length: int = 0  # tokens of a sentence with its end; 0 takes 36 for dates, 12 for sentences
     epochs: int = 12  # passes over the training pairs
     batch_size: int = 64  # pairs per step
-    learning_rate: float = 5e-3  # of Adam, at the start of a cosine to zero
+    learning_rate: float = (
+        5e-3  # of Adam, at the start of a cosine to zero (warmed up: transformer)
+    )
     beam_size: int = 5  # of beam search
     penalty: Literal["power", "gnmt"] = "power"  # L^0.75, or ((5 + L) / 6)^0.6
     finished_only: bool = False  # the beam's result holds sentences that ended, and no other
@@ -67,30 +73,25 @@ def main(config: Config) -> dict[str, float]:
             some, (source, target), tokenize, length, length
         )
 
-    model = models.Seq2Seq(
-        len(source),
-        len(target),
-        embed_dim=8 if config.smoke else config.embed_dim,
-        hidden_size=8 if config.smoke else config.hidden_size,
-        attention=None if config.attention == "none" else config.attention,
-        dropout=config.dropout,
-        cell=nn.GRUCell(reset_after=config.reset_after),
-    )
+    model = make_model(config, len(source), len(target))
     bos, eos = target.id(data.text.BOS), target.id(data.text.EOS)
     epochs = min(config.epochs, 2) if config.smoke else config.epochs
     steps = data.num_steps(len(splits["train"]), config.batch_size, epochs)
-    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    warm_up = steps // 20 if config.model == "transformer" else 0
+    first = 0.0 if warm_up else config.learning_rate
+    schedule = optax.warmup_cosine_decay_schedule(first, config.learning_rate, warm_up, steps)
     objective = objectives.translation(model, bos_id=bos, sampling=config.sampling)
     trainer = train.make(objective, optax.adam(schedule), clip_norm=1.0)
 
     @jax.jit
     def translate(params: Any, source: jax.Array) -> dict[str, jax.Array]:
-        step, carry = models.seq2seq_step(model, params, source)
+        step, carry = models.seq2seq_step(model, params, source, length)
         start = jnp.full(len(source), bos)
         penalty = decode.power_penalty() if config.penalty == "power" else decode.gnmt_penalty()
         options: dict[str, Any] = {"num_steps": length, "end_id": eos, "penalty": penalty}
         greedy = decode.greedy(step, carry, start, **options)
         options |= {"beam_size": config.beam_size, "finished_only": config.finished_only}
+        options["carry_axis"] = model.carry_axis
         beam = decode.beam_search(step, carry, start, **options)
         return {"greedy": greedy.tokens, "beam": beam.tokens[:, 0]}
 
@@ -137,6 +138,28 @@ def main(config: Config) -> dict[str, float]:
             ]
             run.figure("attention", plots.attention_maps(list(maps), *texts))
         return run.finish(results)
+
+
+def make_model(config: Config, source_size: int, target_size: int) -> Any:
+    hidden_size = 8 if config.smoke else config.hidden_size
+    if config.model == "transformer":
+        return models.TransformerSeq2Seq(
+            source_size,
+            target_size,
+            dim=hidden_size,
+            num_layers=config.layers,
+            num_heads=config.heads,
+            dropout=config.dropout,
+        )
+    return models.Seq2Seq(
+        source_size,
+        target_size,
+        embed_dim=8 if config.smoke else config.embed_dim,
+        hidden_size=hidden_size,
+        attention=None if config.attention == "none" else config.attention,
+        dropout=config.dropout,
+        cell=nn.GRUCell(reset_after=config.reset_after),
+    )
 
 
 def references(pairs: data.Dataset) -> list[list[str]]:

@@ -115,7 +115,7 @@ def beam_search(
     end_id: int,
     penalty: Penalty | None = None,
     finished_only: bool = False,
-    carry_axis: int = 0,
+    carry_axis: Any = 0,
 ) -> Decoded:
     """Keeps the K best sequences at every step.
 
@@ -136,7 +136,8 @@ def beam_search(
         end_id: the token that ends a sequence.
         penalty: of length, see above; `power_penalty()` by default. It may give 0 to no length.
         finished_only: the result holds sequences that ended, and no other.
-        carry_axis: 1 for the state of `nn.Recurrent`, which has layers first.
+        carry_axis: 1 for the state of `nn.Recurrent`, which has layers first; or a tree of them, as
+            of `jax.vmap`, whose leaves stand for parts of the carry (`model.carry_axis`).
     Returns: `Decoded` with tokens `[B, K, N]`, best first.
     """
     _check(start, num_steps)
@@ -161,7 +162,7 @@ def beam_search(
 
     def follow(carry: Any, parent: jax.Array) -> Any:
         flat = (rows + parent).reshape(B * K)
-        return jax.tree.map(lambda x: jnp.take(x, flat, axis=carry_axis), carry)
+        return _each(lambda x, axis: jnp.take(x, flat, axis=axis), carry, carry_axis)
 
     def body(state: Any, n: jax.Array) -> tuple[Any, None]:
         carry, token, total, length, ended, tokens = state
@@ -204,7 +205,7 @@ def beam_search(
         total = jnp.where(ends, -jnp.inf, total)
         return (follow(carry, parent), token, total, tokens, (scores, length, done)), None
 
-    carry = jax.tree.map(lambda x: jnp.repeat(x, K, axis=carry_axis), carry)
+    carry = _each(lambda x, axis: jnp.repeat(x, K, axis=axis), carry, carry_axis)
     token = jnp.broadcast_to(start.astype(jnp.int32)[:, None], (B, K))
     # All beams begin alike, so at first only one of them counts.
     total = jnp.broadcast_to(jnp.where(jnp.arange(K) == 0, 0.0, -jnp.inf), (B, K))
@@ -235,7 +236,7 @@ def exhaustive(
     num_best: int,
     end_id: int,
     penalty: Penalty | None = None,
-    carry_axis: int = 0,
+    carry_axis: Any = 0,
 ) -> Decoded:
     """Scores all sequences there are and returns the best: what a beam is tested with.
 
@@ -268,7 +269,7 @@ def exhaustive(
         gain = jnp.take_along_axis(log_p, following[:, None], axis=1)[:, 0]
         return (carry, following, total + jnp.where(over, 0, gain)), None
 
-    carry = jax.tree.map(lambda x: jnp.repeat(x, M, axis=carry_axis), carry)
+    carry = _each(lambda x, axis: jnp.repeat(x, M, axis=axis), carry, carry_axis)
     first = (carry, jnp.repeat(start.astype(jnp.int32), M), jnp.zeros(B * M))
     tiled = (jnp.tile(jnp.asarray(every.T), (1, B)), jnp.tile(jnp.asarray(after_end.T), (1, B)))
     (_, _, total), _ = jax.lax.scan(body, first, tiled)
@@ -277,6 +278,13 @@ def exhaustive(
     scores, best = jax.lax.top_k(total.reshape(B, M) / scale, num_best)
     ended = jnp.asarray((every == end_id).any(axis=1))
     return Decoded(jnp.asarray(every)[best], scores, length[best], ended[best])
+
+
+def _each(function: Callable[[jax.Array, int], jax.Array], carry: Any, axes: Any) -> Any:
+    """A function of every leaf of a carry and the axis that its part has."""
+    return jax.tree.map(
+        lambda axis, part: jax.tree.map(lambda x: function(x, axis), part), axes, carry
+    )
 
 
 # The greatest of many: XLA's `top_k` sorts on CPUs, so it is asked for few candidates only.

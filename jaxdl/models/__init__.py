@@ -7,6 +7,12 @@ computes nothing; without it the same calls give arrays.
 
 from jaxdl.models import style, weights
 from jaxdl.models._images import features
+from jaxdl.models._transformer_weights import (
+    gpt2_from_torch,
+    gpt2_to_torch,
+    vit_from_torch,
+    vit_to_torch,
+)
 from jaxdl.models.alexnet import AlexNet, AlexNet2012
 from jaxdl.models.densenet import DenseNet, DenseNet121, DenseNetSmall
 from jaxdl.models.fcn import FCN, fcn8s, fcn16s, fcn32s
@@ -29,10 +35,8 @@ from jaxdl.models.transformer import (
     TransformerClassifier,
     ViT,
     ViT_S16,
-    gpt2_from_torch,
-    gpt2_to_torch,
-    vit_from_torch,
 )
+from jaxdl.models.transformer_translation import TransformerBase, TransformerSeq2Seq
 from jaxdl.models.translation import Seq2Seq, seq2seq_step
 from jaxdl.models.vgg import VGG, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
 
@@ -86,7 +90,9 @@ __all__ = [
     "TextCNN",
     "TinySSD",
     "Transformer",
+    "TransformerBase",
     "TransformerClassifier",
+    "TransformerSeq2Seq",
     "ViT",
     "ViT_S16",
     "fcn8s",
@@ -99,6 +105,7 @@ __all__ = [
     "style",
     "token_step",
     "vit_from_torch",
+    "vit_to_torch",
     "weights",
     "with_vectors",
 ]

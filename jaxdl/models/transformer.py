@@ -34,6 +34,16 @@ class Cache:
     lengths: jax.Array  # [B] int32, at most S
 
 
+CACHE_AXES: Any = Cache(1, 1, 0)  # type: ignore[arg-type]  # where B is, for `jaxdl.decode`
+
+
+_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "relu": jax.nn.relu,
+}
+
+
 class Block(linen.Module):
     """Attention and a layer of two (or, gated, three) products, each with its residual.
 
@@ -48,7 +58,7 @@ class Block(linen.Module):
     mlp_dim: int
     num_kv_heads: int | None = None  # K, which divides N; N by default
     norm: Literal["layer", "rms"] = "layer"
-    activation: Literal["gelu", "gelu_tanh", "swiglu"] = "gelu"
+    activation: Literal["gelu", "gelu_tanh", "relu", "swiglu"] = "gelu"
     rotary: float | None = None  # base of rotary positions (Su et al. 2021); None has none
     causal: bool = False
     window: int | None = None  # a token sees those less than so far away
@@ -67,9 +77,15 @@ class Block(linen.Module):
         positions: jax.Array | None = None,
         lengths: jax.Array | None = None,
         segments: jax.Array | None = None,
+        memory: Any = None,
+        memory_lengths: jax.Array | None = None,
         train: bool,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array] | None]:
-        """Maps `[B, T, D]` to its own shape; with a cache, `[B, S, K, H]` each, to a fuller one."""
+        """Maps `[B, T, D]` to its own shape; with a cache, `[B, S, K, H]` each, to a fuller one.
+
+        With a memory, `[M, S, D]` or its keys and values `[M, S, K, H]`, it is looked at in between
+        (Vaswani et al. 2017); B = M, or several rows of B ask the same one (beams).
+        """
         D = x.shape[-1]
         if D % self.num_heads:
             raise ValueError(f"{self.num_heads} heads do not divide a width of {D}")
@@ -105,12 +121,22 @@ class Block(linen.Module):
             segments=segments,
         )
         x = x + drop(dense(D, "out", small)(y.reshape(*y.shape[:-2], D)))
+        if memory is not None:
+            query = dense(D, "memory_query")(_norm(self, "memory_norm")(x))
+            if not isinstance(memory, tuple):
+                heads = (*memory.shape[:-1], K, H)
+                memory = tuple(
+                    dense(K * H, name)(memory).reshape(heads)
+                    for name in ("memory_key", "memory_value")
+                )
+            query = query.reshape(len(memory[0]), -1, self.num_heads, H)
+            y = ops.attention(query, *memory, lengths=memory_lengths)
+            x = x + drop(dense(D, "memory_out", small)(y.reshape(x.shape)))
         y = _norm(self, "norm2")(x)
         if self.activation == "swiglu":
             y = jax.nn.silu(dense(self.mlp_dim, "gate")(y)) * dense(self.mlp_dim, "up")(y)
         else:
-            approximate = self.activation == "gelu_tanh"
-            y = jax.nn.gelu(dense(self.mlp_dim, "up")(y), approximate=approximate)
+            y = _ACTIVATIONS[self.activation](dense(self.mlp_dim, "up")(y))
         return x + drop(dense(D, "down", small)(y)), cached
 
 
@@ -145,17 +171,24 @@ def rotated(x: jax.Array, positions: jax.Array | None, base: float) -> jax.Array
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
 
 
-class _Stack(linen.Module):
-    """L blocks, compiled once: their weights are stacked on a leading axis."""
+class Stack(linen.Module):
+    """L blocks, compiled once: their weights are stacked on a leading axis.
+
+    So are the caches, and the keys and values of memories, where there are any.
+    """
 
     make_block: Callable[..., Block]
     num_layers: int
     remat: bool = False
 
     @linen.compact
-    def __call__(self, x: jax.Array, caches: Any = None, *, train: bool, **sight: Any) -> Any:
-        def body(block: Block, x: jax.Array, cached: Any) -> tuple[jax.Array, Any]:
-            return block(x, cached, train=train, **sight)
+    def __call__(
+        self, x: jax.Array, caches: Any = None, memories: Any = None, *, train: bool, **sight: Any
+    ) -> Any:
+        def body(block: Block, x: jax.Array, of_layer: Any) -> tuple[jax.Array, Any]:
+            cached, memory = of_layer
+            own = {} if memory is None else {"memory": memory}
+            return block(x, cached, train=train, **{**sight, **own})
 
         if self.remat:
             body = linen.remat(body, prevent_cse=False)
@@ -165,7 +198,8 @@ class _Stack(linen.Module):
             split_rngs={"params": True, "dropout": True},
             length=self.num_layers,
         )
-        return scan(self.make_block(depth=self.num_layers, name="block"), x, caches)
+        block = self.make_block(depth=self.num_layers, name="block")
+        return scan(block, x, (caches, memories))
 
 
 class Transformer(linen.Module):
@@ -189,7 +223,7 @@ class Transformer(linen.Module):
     num_kv_heads: int | None = None
     mlp_dim: int | None = None  # 4 D by default
     norm: Literal["layer", "rms"] = "layer"
-    activation: Literal["gelu", "gelu_tanh", "swiglu"] = "gelu_tanh"
+    activation: Literal["gelu", "gelu_tanh", "relu", "swiglu"] = "gelu_tanh"
     rotary: float | None = None
     window: int | None = None
     soft_cap: float | None = None
@@ -259,7 +293,7 @@ class Transformer(linen.Module):
             dropout=self.dropout,
             epsilon=self.epsilon,
         )
-        stack = _Stack(block, self.num_layers, self.remat, name="stack")
+        stack = Stack(block, self.num_layers, self.remat, name="stack")
         before = None if cache is None else (cache.keys, cache.values)
         x, after = stack(
             x, before, train=train, positions=positions, lengths=lengths, segments=segments
@@ -272,6 +306,11 @@ class Transformer(linen.Module):
             return nn.contract_last(x, embed.embedding.T.astype(x.dtype)), cache
         head = nn.Dense(self.vocab_size, use_bias=False, kernel_init=init, name="head")
         return head(x), cache
+
+    @property
+    def carry_axis(self) -> Any:
+        """Where a cache has its rows; `jaxdl.decode` asks for it."""
+        return CACHE_AXES
 
     def initial_state(self, batch_size: int, size: int | None = None, dtype: Any = None) -> Cache:
         """An empty cache for `size` tokens, the context by default.
@@ -314,7 +353,7 @@ class TransformerClassifier(linen.Module):
             Block, self.num_heads, 4 * x.shape[-1], rotary=10_000.0, dropout=self.dropout
         )
         x = linen.Dropout(self.dropout, deterministic=not train)(x)
-        x, _ = _Stack(block, self.num_layers, name="stack")(x, lengths=lengths, train=train)
+        x, _ = Stack(block, self.num_layers, name="stack")(x, lengths=lengths, train=train)
         x = linen.LayerNorm(epsilon=1e-5, name="norm")(x)
         real = (jnp.arange(x.shape[1])[None] < lengths[:, None])[..., None]
         mean = jnp.sum(jnp.where(real, x, 0), axis=1) / jnp.maximum(lengths, 1)[:, None]
@@ -356,7 +395,7 @@ class ViT(linen.Module):
         x = linen.Dropout(self.dropout, deterministic=not train)(x)
         width = self.mlp_dim or 4 * self.dim
         block = functools.partial(Block, self.num_heads, width, dropout=self.dropout, epsilon=1e-6)
-        x, _ = _Stack(block, self.num_layers, self.remat, name="stack")(x, train=train)
+        x, _ = Stack(block, self.num_layers, self.remat, name="stack")(x, train=train)
         x = linen.LayerNorm(epsilon=1e-6, name="norm")(x)
         return nn.Dense(self.num_classes, name="head")(x[:, 0])
 
@@ -367,115 +406,3 @@ GPT_1300M = functools.partial(
     Transformer, 50257, context=2048, dim=2048, num_layers=24, num_heads=16
 )
 ViT_S16 = functools.partial(ViT, 1000)  # Steiner et al. 2021, arXiv:2106.10270
-
-_OF_GPT2 = {  # ours of a block: theirs
-    "norm1": "ln_1", "norm2": "ln_2", "out": "attn.c_proj", "up": "mlp.c_fc",
-    "down": "mlp.c_proj",
-}  # fmt: skip
-_OF_VIT = {"norm1": "norm1", "norm2": "norm2", "out": "attn.proj", "up": "mlp.fc1"}
-_OF_VIT["down"] = "mlp.fc2"
-
-
-def gpt2_from_torch(state: dict[str, np.ndarray], model: Transformer) -> dict[str, Any]:
-    """Parameters of `Transformer` from the published names of GPT-2 ("h.0.attn.c_attn.weight").
-
-    >>> model = Transformer(3, context=2, dim=2, num_layers=1, num_heads=1)
-    >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), int), train=False)["params"]
-    >>> back = gpt2_from_torch(gpt2_to_torch(params), model)
-    >>> jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), params, back))
-    True
-
-    Args:
-        state: arrays by name, from `weights.read_state_dict`; a leading "transformer." is ignored.
-        model: how many layers there are.
-    Raises: ValueError naming the first array that is missing.
-    """
-    arrays = {name.removeprefix("transformer."): x for name, x in state.items()}
-
-    def get(name: str) -> np.ndarray:
-        if name not in arrays:
-            raise ValueError(f"GPT-2's weights have no {name!r}; there are {sorted(arrays)[:4]}...")
-        return np.asarray(arrays[name])
-
-    def layer(i: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for ours, theirs in _OF_GPT2.items():
-            leaf = "scale" if ours.startswith("norm") else "kernel"
-            weight, offset = get(f"h.{i}.{theirs}.weight"), get(f"h.{i}.{theirs}.bias")
-            found[ours] = {leaf: weight, "bias": offset}
-        kernels = np.split(get(f"h.{i}.attn.c_attn.weight"), 3, axis=1)  # [in, out] there as here
-        biases = np.split(get(f"h.{i}.attn.c_attn.bias"), 3)
-        for name, kernel, bias in zip(("query", "key", "value"), kernels, biases, strict=True):
-            found[name] = {"kernel": kernel, "bias": bias}
-        return found
-
-    layers = [layer(i) for i in range(model.num_layers)]
-    params = {
-        "embed": {"embedding": get("wte.weight")},
-        "positions": get("wpe.weight"),
-        "norm": {"scale": get("ln_f.weight"), "bias": get("ln_f.bias")},
-        "stack": {"block": jax.tree.map(lambda *x: np.stack(x), *layers)},
-    }
-    return jax.tree.map(jnp.asarray, params)
-
-
-def gpt2_to_torch(params: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The published names of GPT-2 for the parameters of a `Transformer` of its form."""
-    block = jax.tree.map(np.asarray, params["stack"]["block"])
-    state: dict[str, Any] = {
-        "wte.weight": params["embed"]["embedding"],
-        "wpe.weight": params["positions"],
-        "ln_f.weight": params["norm"]["scale"],
-        "ln_f.bias": params["norm"]["bias"],
-    }
-    for i in range(len(block["norm1"]["bias"])):
-        for ours, theirs in _OF_GPT2.items():
-            kernel = "scale" if ours.startswith("norm") else "kernel"
-            state[f"h.{i}.{theirs}.weight"] = block[ours][kernel][i]
-            state[f"h.{i}.{theirs}.bias"] = block[ours]["bias"][i]
-        three = [block[name] for name in ("query", "key", "value")]
-        kernels = [x["kernel"][i] for x in three]
-        state[f"h.{i}.attn.c_attn.weight"] = np.concatenate(kernels, axis=1)
-        state[f"h.{i}.attn.c_attn.bias"] = np.concatenate([x["bias"][i] for x in three])
-    return {name: np.asarray(x) for name, x in state.items()}
-
-
-def vit_from_torch(state: dict[str, np.ndarray], model: ViT) -> dict[str, Any]:
-    """Parameters of `ViT` from the names of timm ("blocks.0.attn.qkv.weight").
-
-    Raises: ValueError naming the first array that is missing.
-    """
-
-    def get(name: str) -> np.ndarray:
-        if name not in state:
-            raise ValueError(f"ViT's weights have no {name!r}; there are {sorted(state)[:4]}...")
-        return np.asarray(state[name])
-
-    def dense(name: str) -> dict[str, np.ndarray]:
-        return {"kernel": get(f"{name}.weight").T, "bias": get(f"{name}.bias")}
-
-    def norm(name: str) -> dict[str, np.ndarray]:
-        return {"scale": get(f"{name}.weight"), "bias": get(f"{name}.bias")}
-
-    def layer(i: int) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            ours: (norm if ours.startswith("norm") else dense)(f"blocks.{i}.{theirs}")
-            for ours, theirs in _OF_VIT.items()
-        }
-        kernels = np.split(get(f"blocks.{i}.attn.qkv.weight"), 3)
-        biases = np.split(get(f"blocks.{i}.attn.qkv.bias"), 3)
-        for name, kernel, bias in zip(("query", "key", "value"), kernels, biases, strict=True):
-            found[name] = {"kernel": kernel.T, "bias": bias}
-        return found
-
-    layers = [layer(i) for i in range(model.num_layers)]
-    patches = get("patch_embed.proj.weight").transpose(2, 3, 1, 0)
-    params = {
-        "patches": {"kernel": patches, "bias": get("patch_embed.proj.bias")},
-        "class_token": get("cls_token"),
-        "positions": get("pos_embed")[0],
-        "norm": norm("norm"),
-        "head": dense("head"),
-        "stack": {"block": jax.tree.map(lambda *x: np.stack(x), *layers)},
-    }
-    return jax.tree.map(jnp.asarray, params)

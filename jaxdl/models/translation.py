@@ -114,6 +114,8 @@ class Seq2Seq(linen.Module):
         self.head = Dense(self.target_size)
         self.drop = Dropout(self.dropout)
 
+    carry_axis = 0  # of the decoder's state
+
     def encode(self, source: jax.Array, *, train: bool) -> tuple[Memory, jax.Array]:
         """Reads ids `[B, S]`; returns the memory and the decoder's first state `[B, H]`."""
         if source.ndim != 2 or not jnp.issubdtype(source.dtype, jnp.integer):
@@ -159,11 +161,13 @@ class Seq2Seq(linen.Module):
 
 
 def seq2seq_step(
-    model: Seq2Seq, params: Any, source: jax.Array
-) -> tuple[Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]], jax.Array]:
+    model: Any, params: Any, source: jax.Array, num_steps: int | None = None
+) -> tuple[Callable[[Any, jax.Array], tuple[Any, jax.Array]], Any]:
     """The `step` and the carry that `jaxdl.decode` asks for, for sources `[B, S]`.
 
-    The memory of the source is in the step's closure, not in the carry: beams share it.
+    Of a `Seq2Seq`, or of a `TransformerSeq2Seq`, whose carry is a cache for `num_steps` tokens and
+    has its rows at `model.carry_axis`. The memory of the source is in the step's closure, not in
+    the carry: beams share it.
 
     >>> model, source, token = Seq2Seq(50, 60), jnp.ones((2, 7), int), jnp.array([1, 1])
     >>> init = lambda: model.init(jax.random.key(0), source, token[:, None], train=False)["params"]
@@ -175,10 +179,13 @@ def seq2seq_step(
     ((2, 128), (2, 60))
     """
     variables = {"params": params}
-    encoded: Any = model.apply(variables, source, train=False, method="encode")
+    size = {} if isinstance(model, Seq2Seq) else {"num_steps": num_steps}
+    if size and num_steps is None:
+        raise ValueError("a transformer needs num_steps, the size of its cache")
+    encoded: Any = model.apply(variables, source, train=False, method="encode", **size)
     memory, h = encoded
 
-    def step(h: jax.Array, token: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def step(h: Any, token: jax.Array) -> tuple[Any, jax.Array]:
         stepped: Any = model.apply(variables, memory, h, token, method="step")
         return stepped
 

@@ -149,8 +149,8 @@ def population(
     ...     held_out={"validation": split}, choose_by="validation/loss", mode="min", batch_size=2)
     >>> result.parents.tolist()  # the slowest goes on from the fastest, then the next slowest
     [[0, 2, 0], [1, 1, 0], [2, 2, 2]]
-    >>> result.best, result.cost, result.grid_cost
-    (0, 9, 15)
+    >>> result.cost, result.grid_cost
+    (9, 15)
 
     Args:
         member, hypers, split, epochs, batch_size, seed, eval_batch_size, vectorize: as for

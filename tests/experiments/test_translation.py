@@ -15,8 +15,17 @@ def test_translation_leaves_a_record_with_attention_maps(tmp_path):
     assert (tmp_path / "run" / "attention.png").exists()
 
 
-def test_sentiment_of_the_embedded_paragraphs(tmp_path):
-    results = sentiment.main(sentiment.Config(smoke=True, out=tmp_path / "run"))
+def test_a_transformer_translates_too(tmp_path):
+    config = translation.Config(smoke=True, model="transformer", out=tmp_path / "run")
+    results = translation.main(config)
+    rows = runs.read_metrics(tmp_path / "run")
+    assert rows[-1]["train/loss"] < rows[0]["train/loss"] - 0.05
+    assert max(results.values()) < 5  # two epochs of 128
+
+
+@pytest.mark.parametrize("model", ["textcnn", "transformer"])
+def test_sentiment_of_the_embedded_paragraphs(tmp_path, model):
+    results = sentiment.main(sentiment.Config(smoke=True, model=model, out=tmp_path / "run"))
     assert results["test/accuracy"] > 0.7
     precision, recall, f1 = (
         results[f"test/positive/{name}"] for name in ("precision", "recall", "f1")

@@ -141,6 +141,11 @@ def test_greedy_and_beam_write_what_reading_anew_writes(small):
     step, start = models.token_step(model, params), jnp.asarray(prompt[:, -1])
     found = decode.greedy(step, cache, start, 4, end_id=V)  # never ends
     np.testing.assert_array_equal(found.tokens, anew(prompt, 4))
+    options = {"end_id": V, "carry_axis": model.carry_axis}
+    every = decode.exhaustive(step, cache, start, 2, vocab_size=V, num_best=2, **options)
+    beams = decode.beam_search(step, cache, start, 2, beam_size=V, **options)
+    np.testing.assert_array_equal(beams.tokens[:, :2], every.tokens)
+    np.testing.assert_allclose(beams.scores[:, :2], every.scores, rtol=1e-4, atol=1e-5)
 
 
 def test_texts_in_one_row_do_not_see_each_other():
@@ -217,6 +222,10 @@ def test_vit_agrees_with_torch_in_logits_and_gradients():
     np.testing.assert_allclose(logits, theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
     slopes = {name: p.grad.numpy() for name, p in twin.named_parameters()}
     want = models.vit_from_torch(slopes, model)
+    back = models.vit_to_torch(params)
+    assert back.keys() == state.keys()
+    for name, array in state.items():
+        np.testing.assert_array_equal(back[name], array)
     for ours, given in zip(jax.tree.leaves(grads), jax.tree.leaves(want), strict=True):
         np.testing.assert_allclose(ours, given, rtol=1e-3, atol=1e-5 * np.abs(given).max() + 1e-6)
 
