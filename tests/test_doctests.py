@@ -17,17 +17,17 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
 # What an example of another function returns, raises, takes or shows.
 SHOWN_ELSEWHERE = {
-    "AnchorTargets", "Association", "Bootstrap", "Cache", "CheckpointError", "Classes", "Collective",
-    "Comparison", "DataError", "Decoded", "Detections", "Difference", "diverge", "Divergence",
-    "Entry", "Estimate", "Folds", "following", "gpt2_to_torch", "Gradient", "GradientReport",
-    "HalvingResult", "Interrupted", "ItemLists", "keep_freed_memory", "KernelMachine", "Large",
-    "LeafCheck", "Ledger", "Letterbox", "main", "make_sweep", "MultiboxLoss", "NGram",
-    "NoiseScale", "NonfiniteError", "NonfiniteReport", "Observation", "Plan", "PlateauState",
-    "PopulationResult", "Predictions", "Program", "ReceptiveField", "Record", "record", "Recorder",
-    "RegionPredictions", "RegionSamples", "Report", "Result", "run", "Run", "Rung", "Scores",
-    "Search", "SeedComparison", "Side", "Spectrum", "Study", "SweepResult", "Trainer",
-    "Training", "TrainState", "use_compilation_cache", "Verdict", "vit_from_torch", "vit_to_torch",
-    "Work",
+    "AnchorTargets", "Association", "Bootstrap", "Cache", "CheckpointError", "Classes",
+    "Collective", "Comparison", "DataError", "Decoded", "Detections", "Difference", "diverge",
+    "Divergence", "Entry", "Estimate", "expected", "Folds", "following", "gpt2_to_torch",
+    "Gradient", "GradientReport", "HalvingResult", "Interrupted", "ItemLists",
+    "keep_freed_memory", "KernelMachine", "Large", "LeafCheck", "Ledger", "Letterbox", "main",
+    "make_sweep", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport",
+    "Observation", "Plan", "PlateauState", "PopulationResult", "Predictions", "Program",
+    "ReceptiveField", "record", "Record", "Recorder", "RegionPredictions", "RegionSamples",
+    "Report", "Result", "Run", "run", "Rung", "Scores", "Search", "SeedComparison", "Side",
+    "Spectrum", "Study", "SweepResult", "Trainer", "Training", "TrainState",
+    "use_compilation_cache", "Verdict", "vit_from_torch", "vit_to_torch", "Work",
 }  # fmt: skip
 
 
