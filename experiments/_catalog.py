@@ -34,7 +34,16 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         *("optimizers", "training_tricks", "network_size", "overfitting"),
     ),
     "Images and signals": (
-        *("convnets", "cifar", "finetune", "augmentation", "filters_learned", "ocr", "heartbeat"),
+        *(
+            "convnets",
+            "vit",
+            "cifar",
+            "finetune",
+            "augmentation",
+            "filters_learned",
+            "ocr",
+            "heartbeat",
+        ),
     ),
     "Detection, segmentation, style": ("anchors", "ssd", "fast_rcnn", "fcn", "style_transfer"),
     "Language": (

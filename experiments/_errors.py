@@ -18,6 +18,7 @@ def show(
     names: Sequence[str],
     *,
     count: int = 12,
+    figure: str = "worst",
 ) -> None:
     """Notes the pairs that are confused most and the rows of largest loss; draws these if images.
 
@@ -26,6 +27,7 @@ def show(
         split: with "label" `[N]`.
         names: of the classes; those without one are called by their numbers.
         count: how many of the worst examples.
+        figure: its name.
     """
 
     @jax.jit
@@ -52,4 +54,4 @@ def show(
         shown = {
             f"{names[label[i]]}, read {names[guess[i]]} (row {i})": split["image"][i] for i in worst
         }
-        run.figure("worst", plots.gallery(shown, columns=4))
+        run.figure(figure, plots.gallery(shown, columns=4))

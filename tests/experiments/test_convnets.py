@@ -1,10 +1,11 @@
 """Every experiment with convolutional networks runs, and leaves its figures."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import cifar, convnets, filters_learned, finetune
+from experiments import cifar, convnets, filters_learned, finetune, vit
 from jaxdl import models, runs
 from jaxdl.models import weights
 
@@ -65,3 +66,14 @@ def test_half_a_body_is_refused(tmp_path):
 def test_photographs_need_weights(tmp_path):
     with pytest.raises(ValueError, match="--weights"):
         finetune.main(finetune.Config(data="hymenoptera", out=tmp_path / "photos"))
+
+
+def test_a_vision_transformer_beside_a_residual_network(tmp_path):
+    results = vit.main(vit.Config(smoke=True, out=tmp_path / "run"))
+    for name in ("vit", "resnet"):
+        assert results[f"test/{name}_accuracy"] > 3 * results["majority/accuracy"]
+        for figure in ("curves", "worst"):
+            assert (tmp_path / "run" / f"{name}_{figure}.png").exists()
+    whole = vit.make_model(vit.Config(patch=3), "vit", 10)
+    with pytest.raises(ValueError, match="whole patches of 3"):
+        whole.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)), train=False)
