@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxdl.ops._activations import check_mask, masked_softmax, softmax
 from jaxdl.ops._fused_attention import Rules, Sight, fused, seen
+from jaxdl.ops._ring_attention import ring
 
 _DOT = functools.partial(jnp.einsum, "...td,...sd->...ts")
 _MEAN = functools.partial(jnp.einsum, "...ts,...sd->...td")
@@ -72,6 +73,7 @@ def attention(
     window: int | None = None,
     scale: float | None = None,
     soft_cap: float | None = None,
+    axis_name: str | None = None,
 ) -> jax.Array:
     """Attention of many heads, without its map: `softmax(scale q k^T + bias) v`.
 
@@ -97,9 +99,14 @@ def attention(
         window: a query sees keys less than so far away, itself included.
         scale: `D**-0.5` by default.
         soft_cap: `cap tanh(score / cap)` for scores, before the bias (arXiv:2408.00118).
+        axis_name: of a mesh, inside `jax.shard_map`: queries, keys, values and segments are this
+            device's part of sequences cut along it (context parallelism), while lengths count
+            whole ones. Keys and values go around the ring of devices (Liu et al. 2023,
+            arXiv:2310.01889); mask, bias and positions are for sequences that are not cut.
     Returns: `[B, T, N, E]` in the dtype of the values, added up in float32; zeros, with zero
         gradients, for a query that may look nowhere. What no query may look at may hold NaN.
-    Raises: ValueError for shapes that do not fit, or a window or soft cap that is not positive.
+    Raises: ValueError for shapes that do not fit, a window or soft cap that is not positive, or
+        what does not go with an axis.
     """
     _check_heads(queries, keys, values)
     (B, T, N, D), S = queries.shape, keys.shape[1]
@@ -119,6 +126,11 @@ def attention(
         raise ValueError(f"soft_cap must be positive, got {soft_cap}")
     sight = Sight(mask, bias, lengths, segments, segments, positions)
     rules = Rules(causal, window, D**-0.5 if scale is None else scale, soft_cap)
+    if axis_name is not None:
+        given = {"mask": mask, "bias": bias, "positions": positions}
+        for name in (name for name, array in given.items() if array is not None):
+            raise ValueError(f"{name} does not go with axis_name: sequences cut have none")
+        return ring(queries, keys, values, sight, rules, axis_name)
     looked_at = seen(sight, rules, T, S)
     if looked_at is not None:
         keys, values = (jnp.where(looked_at[..., None, None], x, 0) for x in (keys, values))

@@ -50,23 +50,32 @@ class Sight(NamedTuple):
 
 def plain(q: jax.Array, k: jax.Array, v: jax.Array, sight: Sight, rules: Rules) -> jax.Array:
     """Means `[B, T, N, E]` of values `[B, S, K, E]`."""
-    B, T, N, D = q.shape
+    B, T, N, _ = q.shape
     S, K = k.shape[1:3]
     allowed = visible(sight, rules, T, S)
     if allowed is not None and not _sees_itself(sight, rules):  # a blind query may hold NaN
         q = jnp.where(jnp.moveaxis(jnp.any(allowed, -1), 1, 2)[..., None], q, 0)
     wide = jnp.promote_types(q.dtype, jnp.float32)
-    grouped = q.reshape(B, T, K, N // K, D)
-    scores = jnp.einsum("btkgd,bskd->bkgts", grouped, k, preferred_element_type=wide)
-    scores = scores.reshape(B, N, T, S) * rules.scale
-    if rules.soft_cap is not None:
-        scores = rules.soft_cap * jnp.tanh(scores / rules.soft_cap)
+    found = scores(q, k, rules)
     if sight.bias is not None:
-        scores = scores + jnp.broadcast_to(sight.bias, scores.shape).astype(wide)
-    weights = softmax(scores) if allowed is None else masked_softmax(scores, allowed)
+        found = found + jnp.broadcast_to(sight.bias, found.shape).astype(wide)
+    weights = softmax(found) if allowed is None else masked_softmax(found, allowed)
     weights = weights.astype(v.dtype).reshape(B, K, N // K, T, S)
     means = jnp.einsum("bkgts,bske->btkge", weights, v, preferred_element_type=wide)
     return means.reshape(B, T, N, -1).astype(v.dtype)
+
+
+def scores(q: jax.Array, k: jax.Array, rules: Rules) -> jax.Array:
+    """Scaled and capped products `[B, N, T, S]` of queries `[B, T, N, D]` and keys `[B, S, K, D]`.
+
+    In float32 or wider.
+    """
+    (B, T, N, D), (S, K) = q.shape, k.shape[1:3]
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    grouped = q.reshape(B, T, K, N // K, D)
+    found = jnp.einsum("btkgd,bskd->bkgts", grouped, k, preferred_element_type=wide)
+    found = found.reshape(B, N, T, S) * rules.scale
+    return found if rules.soft_cap is None else rules.soft_cap * jnp.tanh(found / rules.soft_cap)
 
 
 def chunked(q: jax.Array, k: jax.Array, v: jax.Array, sight: Sight, rules: Rules) -> jax.Array:
