@@ -5,19 +5,39 @@ gradient over devices in the dtype it was computed in, and takes one all-reduce 
 waits for another. Where the mesh is known while tracing (inside `jax.set_mesh`, as `train.fit`
 traces), a layer can say it better: it runs under `shard_map` over the axes of the batch alone.
 Without a mesh, or where the rows do not split over it, nothing changes.
+
+Where a layout cuts parameters over those axes as well, a layer gathers its own just before it
+computes, and what it finds of their gradient is added up and cut in one go (a reduce-scatter):
+`Cut` says which axis of an array lies so. A compiler left alone sums whole gradients everywhere.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import jax
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from jaxdl._checks import wide
+from jaxdl.ops._linear import linear_map
 
 AXES = ("replica", "data")  # over which examples are spread
+
+
+class Cut(Protocol):
+    """What a layout tells its layers while they are traced."""
+
+    def gathered_axis(self, path: str, shape: tuple[int, ...]) -> tuple[int, str] | None:
+        """Axis along which an array is cut over a mesh axis of `AXES`, and that one; or None.
+
+        A path may lack what is not known, its front or all of it.
+        """
+
+    __hash__: Callable[..., int]
+
+
+cut = jax.make_user_context(None)  # a part of what is traced: programs of one are not another's
 
 
 def batch_axes(rows: int) -> tuple[str, ...]:
@@ -37,7 +57,12 @@ def batch_axes(rows: int) -> tuple[str, ...]:
 
 
 def by_rows(
-    function: Callable[..., Any], x: Any, *shared: Any, axis: Any = 0, out_axis: Any = None
+    function: Callable[..., Any],
+    x: Any,
+    *shared: Any,
+    axis: Any = 0,
+    out_axis: Any = None,
+    paths: Sequence[Any] | None = None,
 ) -> Any:
     """`function(x, *shared)`, each device on its rows of x and of the result.
 
@@ -53,20 +78,31 @@ def by_rows(
         shared: trees of arrays that every row needs.
         axis: along which the rows of x lie; for a tuple x a tuple.
         out_axis: the same for the result; `axis` by default.
+        paths: of `shared`, trees of its form: where its arrays stand in the state.
     """
     first, place = jax.tree.leaves(x)[0], jax.tree.leaves(axis)[0]
     axes = batch_axes(first.shape[place]) if first.ndim > place else ()
     if not axes:
         return function(x, *shared)
+    flat, tree = jax.tree.flatten(shared)
+    named = [""] * len(flat) if paths is None else jax.tree.leaves(tuple(paths))
+    cuts = [_cut(path, leaf.shape, axes) for path, leaf in zip(named, flat, strict=True)]
 
-    def local(x: Any, *shared: Any) -> Any:
-        return function(x, *jax.tree.map(lambda leaf: vary(leaf, axes), shared))
+    def local(x: Any, *flat: Any) -> Any:
+        whole = [_whole(leaf, axes, cut) for leaf, cut in zip(flat, cuts, strict=True)]
+        return function(x, *jax.tree.unflatten(tree, whole))
 
     def rows(axis: Any) -> Any:
         return jax.tree.map(lambda a: P(*(None,) * a, axes), axis)
 
     out_specs = rows(axis if out_axis is None else out_axis)
-    return mapped(local, axes, (rows(axis), *(P() for _ in shared)), out_specs)(x, *shared)
+    pieces = (P() if cut is None else P(*(None,) * cut[0], cut[1]) for cut in cuts)
+    return mapped(local, axes, (rows(axis), *pieces), out_specs)(x, *flat)
+
+
+def path_of(module: Any, name: str) -> str:
+    """Where a parameter of a Flax module stands: "stack/block/up/kernel"."""
+    return "/".join((*module.path, name))
 
 
 def mapped(
@@ -81,3 +117,29 @@ def mapped(
 def vary(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """A copy for each device, whose gradients are added up in float32 or wider."""
     return jax.lax.pcast(wide(leaf), axes, to="varying").astype(leaf.dtype)
+
+
+def _cut(path: str, shape: tuple[int, ...], axes: tuple[str, ...]) -> tuple[int, str] | None:
+    layout = cut.value
+    found = None if layout is None else layout.gathered_axis(path, shape)
+    return found if found is not None and found[1] in axes else None
+
+
+def _whole(leaf: jax.Array, axes: tuple[str, ...], piece: tuple[int, str] | None) -> jax.Array:
+    """All of an array on every device; gradients are added up in float32 or wider."""
+    if piece is None:
+        return vary(leaf, axes)
+    others = tuple(name for name in axes if name != piece[1])
+    return _gather(vary(leaf, others) if others else leaf, *piece)
+
+
+def _gather(leaf: jax.Array, axis: int, name: str) -> jax.Array:
+    # Gathered as it is, added up in float32: the transpose of a gather would add in its dtype.
+    def forth(_: Any, leaf: jax.Array) -> jax.Array:
+        return jax.lax.all_gather(leaf, name, axis=axis, tiled=True)
+
+    def back(_: Any, gradient: jax.Array) -> jax.Array:
+        summed = jax.lax.psum_scatter(wide(gradient), name, scatter_dimension=axis, tiled=True)
+        return summed.astype(gradient.dtype)
+
+    return linear_map(forth, back, (), leaf)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from jaxdl import ops
-from jaxdl._rows import by_rows
+from jaxdl._rows import by_rows, path_of
 from jaxdl.nn._initializers import Initializer, constant
 from jaxdl.ops._convolution import Padding, add_bias, channels_first_hint, per_axis
 
@@ -53,7 +53,8 @@ class Conv(linen.Module):
             ops.conv, strides=self.strides, padding=self.padding,
             dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
-        return checkpoint_name(by_rows(conv, x, kernel, bias), "conv")
+        paths = (path_of(self, "kernel"), None if bias is None else path_of(self, "bias"))
+        return checkpoint_name(by_rows(conv, x, kernel, bias, paths=paths), "conv")
 
 
 class ConvTranspose(linen.Module):
@@ -87,7 +88,8 @@ class ConvTranspose(linen.Module):
             ops.conv_transpose, strides=self.strides, padding=self.padding,
             output_padding=self.output_padding, dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
-        y = by_rows(lambda x, k, b: add_bias(conv(x, k), b), x, kernel, bias)
+        paths = (path_of(self, "kernel"), None if bias is None else path_of(self, "bias"))
+        y = by_rows(lambda x, k, b: add_bias(conv(x, k), b), x, kernel, bias, paths=paths)
         return checkpoint_name(y, "conv")
 
 

@@ -6,7 +6,7 @@ import flax.linen as linen
 import jax
 from jax import lax
 
-from jaxdl._rows import by_rows
+from jaxdl._rows import by_rows, path_of
 from jaxdl.ops._convolution import add_bias
 
 
@@ -76,4 +76,5 @@ class Dense(linen.Dense):
 
         if x.ndim <= self.batch_axis + 1:  # no examples, features alone
             return product(x, kernel, bias)
-        return by_rows(product, x, kernel, bias, axis=self.batch_axis)
+        paths = (path_of(self, "kernel"), None if bias is None else path_of(self, "bias"))
+        return by_rows(product, x, kernel, bias, axis=self.batch_axis, paths=paths)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl._checks import wide
-from jaxdl._rows import by_rows
+from jaxdl._rows import by_rows, path_of
 
 
 class Embed(linen.Embed):
@@ -34,4 +34,5 @@ class Embed(linen.Embed):
         def look_up(ids: jax.Array, table: jax.Array) -> jax.Array:
             return jnp.take(wide(table), ids, axis=0).astype(table.dtype)
 
-        return by_rows(look_up, inputs, table, axis=self.batch_axis)
+        paths = (path_of(self, "embedding"),)
+        return by_rows(look_up, inputs, table, axis=self.batch_axis, paths=paths)

@@ -22,7 +22,7 @@ from flax.linen.dtypes import promote_dtype
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike
 
-from jaxdl._rows import by_rows
+from jaxdl._rows import by_rows, path_of
 from jaxdl.nn._cells import Cell, GRUCell, LSTMCell, RNNCell, State, Weights, outer_sum
 from jaxdl.nn._initializers import uniform
 from jaxdl.ops._linear import bilinear_jvp, linear_map, vary_with
@@ -215,7 +215,8 @@ class _Layer(linen.Module):
 
         # No example sees another, which the compiler does not find out from the loop.
         rows = (x, state, mask)
-        return by_rows(run, rows, kernel_ih, weights, axis=(1, 0, 1), out_axis=(1, 0))
+        paths = (path_of(self, "kernel_ih"), {name: path_of(self, name) for name in weights})
+        return by_rows(run, rows, kernel_ih, weights, axis=(1, 0, 1), out_axis=(1, 0), paths=paths)
 
     def _init_bias(self, key: jax.Array, shape: Any) -> jax.Array:
         bias, H = self.bias_init(key, shape, jnp.float32), self.hidden_size

@@ -9,6 +9,7 @@ from jaxdl.parallel._elastic import supervise
 from jaxdl.parallel._mesh import Layout, auto_layout, make_mesh
 from jaxdl.parallel._per_device import all_reduce, per_device, pmap, psum_objective
 from jaxdl.parallel._processes import Launch, agree, end_together, initialize, is_peer_failure
+from jaxdl.parallel._rules import model_rules
 
 __all__ = [
     "Launch",
@@ -20,6 +21,7 @@ __all__ = [
     "initialize",
     "is_peer_failure",
     "make_mesh",
+    "model_rules",
     "per_device",
     "pmap",
     "psum_objective",

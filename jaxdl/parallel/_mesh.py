@@ -17,6 +17,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxdl._rows import cut
+
 AXES = ("replica", "data", "model")
 Axis = str | tuple[str, ...] | None
 Rules = Sequence[tuple[str, Sequence[Axis]]]
@@ -82,6 +84,8 @@ class Layout:
     rules: Rules = ()
 
     def __post_init__(self) -> None:
+        rules = tuple((pattern, tuple(axes)) for pattern, axes in self.rules)
+        object.__setattr__(self, "rules", rules)  # layouts are compared and hashed
         known = tuple(self.mesh.axis_names)
         for pattern, axes in self.rules:
             for name in (name for entry in axes for name in _names(entry)):
@@ -104,7 +108,9 @@ class Layout:
         """A context to trace steps in, where layers know the mesh: `jax.set_mesh`, devices apart.
 
         Batch norm then takes one small gather forward and one all-reduce backward, and the layers
-        of `jaxdl.nn` sum their gradients over devices in float32 under `compute_dtype`.
+        of `jaxdl.nn` sum their gradients over devices in float32 under `compute_dtype`. Parameters
+        that are cut over "data" are gathered by the layer that reads them, and their gradients
+        reduce-scattered.
         `train.fit` and `bench.plan` trace in it.
 
         >>> layout = Layout(jax.sharding.AbstractMesh((1, 4, 1), AXES))
@@ -112,7 +118,37 @@ class Layout:
         ...     jax.sharding.get_abstract_mesh().shape["data"]
         4
         """
-        return jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
+        stack = contextlib.ExitStack()
+        stack.enter_context(jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh))
+        stack.enter_context(cut(self if self._cuts() else None))
+        return stack
+
+    def gathered_axis(self, path: str, shape: tuple[int, ...]) -> tuple[int, str] | None:
+        """Axis of one layer's array that is cut over "data", which a layer gathers; or None.
+
+        A stack of layers adds an axis in front, which the array of one layer lacks. Without a path
+        the shape has to do.
+
+        >>> layout = Layout(jax.sharding.AbstractMesh((1, 4, 1), AXES), shard_above=10)
+        >>> layout.gathered_axis("head/kernel", (3, 8))
+        (1, 'data')
+        """
+        spec = self._named(path, shape)
+        for number, entry in enumerate(spec):
+            if "data" in _names(entry) and shape[number] % self.mesh.shape["data"] == 0:
+                return number, "data"
+        return None
+
+    def _cuts(self) -> bool:
+        by_name = any("data" in _names(entry) for _, axes in self.rules for entry in axes)
+        return self.mesh.shape["data"] > 1 and (self.shard_above is not None or by_name)
+
+    def _named(self, path: str, shape: tuple[int, ...]) -> Sequence[Axis]:
+        for pattern, axes in self.rules:
+            # a path without its front: "params/" or the optimizer's
+            if path and fnmatch.fnmatchcase(f"/params/{path}", f"*/{pattern}"):
+                return tuple(axes)[max(len(axes) - len(shape), 0) :]
+        return tuple(self._spec(jax.ShapeDtypeStruct(shape, np.float32)))
 
     def check_batch(self, batch_size: int) -> None:
         """Raises ValueError unless every device gets the same number of examples."""

@@ -110,6 +110,37 @@ def test_devices_exchange_gradients_and_statistics_alone(name):
     assert made.flops > 0
 
 
+@pytest.mark.parametrize(
+    ("make", "layers", "least"),
+    [
+        pytest.param(transformer, 3, 3 * 6, id="transformer"),
+        pytest.param(small("lstm_lm"), 1, 6, id="lstm"),
+        pytest.param(SLOW["resnet"][0], 1, 20, id="resnet", marks=pytest.mark.slow),
+    ],
+)
+def test_fully_sharded_layers_gather_their_own_and_scatter_gradients(make, layers, least):
+    """No device holds all parameters at once, nor sums gradients of what is another's."""
+    step = make(B)
+    plan = functools.partial(bench.plan, step.function, batch_argnums=step.batch_argnums)
+    mesh = jax.sharding.AbstractMesh((1, 8, 1), ("replica", "data", "model"))
+    layout = parallel.Layout(mesh, shard_above=64)
+    made = plan(*step.args, layout=layout, target="cpu-8", cache=False)
+    gathers = [
+        one for one in made.collectives if one.kind == "all-gather" and "bn" not in one.scope
+    ]
+    scatters = [one for one in made.collectives if one.kind == "reduce-scatter"]
+    assert sum(one.times for one in gathers) >= least
+    assert sum(one.times for one in scatters) >= least
+    assert {one.dtype for one in scatters} == {"f32"}
+    largest = max(leaf.size for leaf in jax.tree.leaves(step.args[0].params)) // layers
+    for one in made.collectives:
+        if one.kind == "all-reduce":  # of biases, scales and sums of metrics
+            assert one.bytes <= 4 * 64 * 4, one
+        assert one.kind in ("all-gather", "all-reduce", "reduce-scatter"), one
+        assert one.bytes <= 4 * largest or layers == 1, one
+    assert made.executed_flops <= 1.001 * made.flops
+
+
 def on_eight(function, *args):
     layout = parallel.Layout(parallel.make_mesh())
     args = jax.device_put(args, layout.copied)

@@ -263,9 +263,22 @@ def resnet_problem(rules=(), shard_above=None, **mesh):
     return one_step(trainer, state, batch, rules, shard_above, **mesh)
 
 
+def transformer_problem(rules=(), shard_above=None, **mesh):
+    """The same of a small transformer, whose layers are stacked."""
+    net = models.Transformer(32, context=8, dim=16, num_layers=3, num_heads=4, tied=False)
+    trainer = train.make(objectives.language_model(net), optax.sgd(0.1, momentum=0.9))
+    tokens = np.random.default_rng(0).integers(0, 32, (16, 8)).astype(np.int32)
+    batch = {"tokens": tokens, "targets": tokens[:, ::-1].copy(), "valid": tokens > 3}
+    batch["mask"] = np.arange(16) < 13
+    state = trainer.init(jax.random.key(0), batch)
+    return one_step(trainer, state, batch, rules, shard_above, **mesh)
+
+
 def one_step(trainer, state, batch, rules, shard_above, **mesh):
     devices = jax.devices()[: 1 if not mesh else None]
-    layout = parallel.Layout(parallel.make_mesh(devices=devices, **mesh), shard_above, rules)
+    made = parallel.make_mesh(devices=devices, **mesh)
+    rules = parallel.model_rules(state.params, made) if rules == "by name" else rules
+    layout = parallel.Layout(made, shard_above, rules)
     state, shardings = layout.put_state(state), layout.state(state)
     batch = jax.device_put(batch, layout.batch)
     with layout.known():
@@ -285,13 +298,19 @@ TWO_AXES = (
 
 @pytest.mark.parametrize(
     "problem, rules",
-    [(lstm_problem, TWO_AXES), (resnet_problem, (("head/kernel", (None, "model")),))],
-    ids=["lstm", "resnet"],
+    [
+        (lstm_problem, TWO_AXES),
+        (lstm_problem, "by name"),
+        (resnet_problem, (("head/kernel", (None, "model")),)),
+        (transformer_problem, "by name"),
+    ],
+    ids=["lstm", "lstm-named", "resnet", "transformer"],
 )
 def test_sharded_states_take_the_step_of_one_device(problem, rules):
     """Fully sharded, and over two axes by named rules, moments with their parameters."""
     alone, loss, _ = problem()
-    for layout in ({"shard_above": 32, "data": 8}, {"rules": rules, "data": 4, "model": 2}):
+    both = {"rules": rules, "data": 4, "model": 2}
+    for layout in ({"shard_above": 32, "data": 8}, both, {**both, "shard_above": 32}):
         state, got, text = problem(**layout)
         np.testing.assert_allclose(got, loss, atol=1e-6)
         chex.assert_trees_all_close(state.model_state, alone.model_state, atol=1e-6)
@@ -301,6 +320,24 @@ def test_sharded_states_take_the_step_of_one_device(problem, rules):
         assert not head.sharding.is_fully_replicated
         moments = jax.tree.leaves(state.opt_state)
         assert any(m.shape == head.shape and m.sharding == head.sharding for m in moments)
+
+
+def test_an_axis_that_does_not_divide_leaves_its_place_to_the_other():
+    mesh = parallel.make_mesh(data=2, model=4)
+    shapes = {"odd": (7, 16), "small": (7, 4), "none": (7, 9), "fits": (8, 6)}
+    params = {name: {"embedding": np.zeros(shape)} for name, shape in shapes.items()}
+    params = {f"{name}_embed": one for name, one in params.items()}
+    made = dict(parallel.model_rules(params, mesh))
+    assert made["odd_embed/embedding"] == (None, ("data", "model"))
+    assert made["small_embed/embedding"] == (None, "data")
+    assert made["none_embed/embedding"] == (None, None)
+    assert made["fits_embed/embedding"] == ("model", "data")
+    of_stack = {"block": {"out": {"kernel": np.zeros((3, 8, 8))}}}
+    (rule,) = parallel.model_rules(of_stack, mesh, fully_sharded=False)
+    assert rule == ("block/out/kernel", (None, "model", None))
+    parallel.Layout(mesh, rules=[rule]).state(of_stack)
+    with pytest.raises(ValueError, match="no parameter is a matrix of"):
+        parallel.model_rules({"kernel": np.zeros((2, 2))}, mesh)
 
 
 def test_rules_that_cannot_be_followed_are_named():
