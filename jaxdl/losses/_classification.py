@@ -14,6 +14,7 @@ def softmax_cross_entropy(
     labels: ArrayLike,
     *,
     label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
 ) -> jax.Array:
     """Categorical cross entropy, `-sum_k q_k log softmax(z)_k`, in nats.
 
@@ -25,17 +26,24 @@ def softmax_cross_entropy(
         labels: integers `[...]` in 0..K-1, or probabilities `[..., K]` (one-hot, say).
         label_smoothing: s in [0, 1): the target becomes `(1 - s) q + s / K`, as in Szegedy et al.
             2016, sec. 7.
+        z_loss: c, which adds `c log(sum_k exp z_k)^2` and so keeps logits from drifting together
+            (Chowdhery et al. 2022, PaLM, sec. 5: 1e-4).
     Returns: `[...]`, >= 0. An integer outside 0..K-1 gives NaN with a gradient of zero: masks hide
         it, a mean shows it.
-    Raises: ValueError if the shapes do not fit, `label_smoothing` is outside [0, 1), or labels on
-        the host (NumPy) are out of range.
+    Raises: ValueError if the shapes do not fit, `label_smoothing` is outside [0, 1), `z_loss` is
+        negative, or labels on the host (NumPy) are out of range.
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
-    log_p = jax.nn.log_softmax(_scores(logits), axis=-1)
+    if z_loss < 0:
+        raise ValueError(f"z_loss must not be negative, got {z_loss}")
+    scores = _scores(logits)
+    log_p = jax.nn.log_softmax(scores, axis=-1)
     nll = -_select(log_p, labels)
     if label_smoothing:
         nll = (1 - label_smoothing) * nll - label_smoothing * jnp.mean(log_p, axis=-1)
+    if z_loss:
+        nll = nll + z_loss * jax.nn.logsumexp(scores, axis=-1) ** 2
     return nll
 
 

@@ -250,7 +250,7 @@ class Transformer(linen.Module):
             cache: from `initial_state` or the call before; the tokens then follow what it holds.
             lengths: `[B]`, how many of the tokens are real; T by default.
             segments: `[B, T]`, several texts in a row that do not see each other; 0 is padding.
-                Positions go on over all of them.
+                Positions begin anew in each, so that a text reads as it does alone.
             train: whether dropout is applied.
         Returns: logits, and the cache with these tokens in it, or None.
         Raises: ValueError for shapes that do not fit, and for more tokens than the context or the
@@ -269,6 +269,8 @@ class Transformer(linen.Module):
             raise ValueError("segments are for training; a cache holds one text a row")
         start = jnp.zeros((B, 1), jnp.int32) if cache is None else cache.lengths[:, None]
         positions = start + jnp.arange(T, dtype=jnp.int32)[None]
+        if segments is not None:
+            positions = _since_change(segments)
         init = linen.initializers.normal(0.02)
         embed = nn.Embed(self.vocab_size, self.dim, embedding_init=init, name="embed")
         x = embed(tokens)
@@ -324,6 +326,13 @@ class Transformer(linen.Module):
         shape = (self.num_layers, batch_size, size, kv_heads, self.dim // self.num_heads)
         zeros = jnp.zeros(shape, dtype or jnp.float32)
         return Cache(zeros, zeros, jnp.zeros(batch_size, jnp.int32))
+
+
+def _since_change(segments: jax.Array) -> jax.Array:
+    """How many places of a row `[B, T]` lie before each one in its own segment."""
+    at = jnp.arange(segments.shape[1], dtype=jnp.int32)[None]
+    before = jnp.pad(segments[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+    return at - jax.lax.cummax(jnp.where(segments != before, at, 0), axis=1)
 
 
 class TransformerClassifier(linen.Module):

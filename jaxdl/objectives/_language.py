@@ -12,11 +12,13 @@ from jaxdl.objectives._core import Aux, Batch, Objective, build
 from jaxdl.objectives._expected import expect_classes
 
 
-def language_model(module: Any, *, stateful: bool = False) -> Objective:
+def language_model(
+    module: Any, *, stateful: bool = False, z_loss: float = 0.0, label_smoothing: float = 0.0
+) -> Objective:
     """The objective of next-token prediction with teacher forcing.
 
     The batch has "tokens", "targets" and "valid" `[B, T]` (`data.text.windows`,
-    `data.text.streams`).
+    `data.text.streams`), and for modules that take them "segments" (`data.text.packed`).
 
     >>> import numpy as np
     >>> from jaxdl import data, models
@@ -36,15 +38,24 @@ def language_model(module: Any, *, stateful: bool = False) -> Objective:
             `initial_state(batch_size)`. Without it every window begins from zeros. Over devices the
             rule `("carry/*", (None, ("replica", "data")))` of a `parallel.Layout` keeps each
             example's state where the example is.
-    Returns: an objective; its loss is nats per token, its metric "perplexity".
+        z_loss, label_smoothing: of `losses.softmax_cross_entropy`, in training alone.
+    Returns: an objective; its loss is nats per token, its metric "perplexity", which neither option
+        has a part in.
     """
 
     def score(forward: Callable, batch: Batch, *, key: Any, train: bool) -> tuple[Mean, Any]:
-        logits, carry = forward(batch["tokens"], batch.get("carry"))
+        apart = {"segments": batch["segments"]} if "segments" in batch else {}
+        logits, carry = forward(batch["tokens"], batch.get("carry"), **apart)
         expect_classes("targets", logits.shape[-1], where=lambda columns: columns["valid"])
         nll = losses.softmax_cross_entropy(logits, batch["targets"])
-        mean = Mean.from_values(nll, batch["valid"] & batch["mask"][:, None])
-        return mean, {"perplexity": Perplexity(mean), "carry": carry}
+        counts = batch["valid"] & batch["mask"][:, None]
+        mean = Mean.from_values(nll, counts)
+        found = {"perplexity": Perplexity(mean), "carry": carry}
+        if train and (z_loss or label_smoothing):
+            options = {"z_loss": z_loss, "label_smoothing": label_smoothing}
+            nll = losses.softmax_cross_entropy(logits, batch["targets"], **options)
+            mean = Mean.from_values(nll, counts)
+        return mean, found
 
     plain = build(module, score, inputs=lambda batch: (batch["tokens"],))
 

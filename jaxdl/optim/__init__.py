@@ -48,6 +48,7 @@ from jaxdl.optim._schedules import (
     step_decay,
     warmup_cosine_decay,
     warmup_linear_decay,
+    warmup_stable_decay,
 )
 
 __all__ = [
@@ -80,5 +81,6 @@ __all__ = [
     "step_decay",
     "warmup_cosine_decay",
     "warmup_linear_decay",
+    "warmup_stable_decay",
     "weights_only",
 ]

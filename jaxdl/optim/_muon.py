@@ -18,6 +18,7 @@ def muon(
     *,
     adam_learning_rate: Rate,
     adam: Sequence[str] = (),
+    stacked: Sequence[str] = (),
     decay: float = 0.95,
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
@@ -39,6 +40,8 @@ def muon(
     Args:
         learning_rate, adam_learning_rate: numbers or schedules, for kernels and for the rest.
         adam: patterns of paths, as in `groups`.
+        stacked: patterns of leaves `[L, ..., in, out]` that hold a kernel for each of L layers, as
+            those of `models.Transformer` do ("stack/*").
         decay: of the momentum, `v = decay v + g`.
         weight_decay: decoupled, of kernels; multiplied by their rate.
     Raises: ValueError for a decay outside [0, 1) or a negative weight decay; at `init`, if a
@@ -60,9 +63,17 @@ def muon(
             rest,
         )
 
+    def orthogonal(updates: Any, params: Any) -> Any:
+        several = path_mask(params, *stacked)
+        return jax.tree.map(
+            lambda kernel, each: jax.vmap(_orthogonal)(kernel) if each else _orthogonal(kernel),
+            updates,
+            several,
+        )
+
     kernels = optax.chain(
         optax.trace(decay, nesterov=True),
-        optax.stateless(lambda updates, _: jax.tree.map(_orthogonal, updates)),
+        optax.stateless(orthogonal),
         optax.add_decayed_weights(weight_decay),
         inject_rate(optax.scale_by_learning_rate, learning_rate),
     )

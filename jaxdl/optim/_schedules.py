@@ -134,6 +134,34 @@ def warmup_linear_decay(
     return _after_warmup(decay, peak, warmup_steps, linear_steps, start)
 
 
+def warmup_stable_decay(
+    peak: ArrayLike,
+    *,
+    warmup_steps: int,
+    stable_steps: int,
+    decay_steps: int,
+    start: float = 0.0,
+    end: float = 0.0,
+) -> Schedule:
+    """A line up to `peak`, which stays, then a line to `end` (Hu et al. 2024, arXiv:2404.06395).
+
+    A run can be prolonged from the last checkpoint before the decay, whose length alone is chosen.
+
+    >>> schedule = warmup_stable_decay(1.0, warmup_steps=2, stable_steps=5, decay_steps=4)
+    >>> [round(float(schedule(step)), 3) for step in (0, 1, 2, 7, 8, 11)]
+    [0.0, 0.5, 1.0, 1.0, 0.75, 0.0]
+
+    Args:
+        warmup_steps, stable_steps, decay_steps: of the parts; the first two may be 0.
+    Raises: ValueError for negative lengths, or no step of decay.
+    """
+    _positive(decay_steps=decay_steps)
+    if stable_steps < 0:
+        raise ValueError(f"stable_steps must not be negative, got {stable_steps}")
+    line = optax.linear_schedule(peak, end, decay_steps, transition_begin=stable_steps)
+    return _after_warmup(line, peak, warmup_steps, stable_steps + decay_steps, start)
+
+
 def momentum_ramp(*, ramp_steps: int, start: float = 0.5, end: float = 0.9) -> Schedule:
     """A line from `start` to `end`, which then stays: momentum while training settles.
 

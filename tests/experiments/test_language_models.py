@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import bptt, char_lm, ngram, transformer_lm, word_lm
+from jaxdl import data
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,20 @@ def test_language_model_learns_and_leaves_a_record(experiment, tmp_path):
         assert (folder / name).exists()
     if experiment is char_lm:  # what greedy search misses a wider beam finds
         assert 0 < results["beam_1/finds_best"] < results["beam_4/finds_best"] <= 1
+
+
+@pytest.mark.parametrize("unit, optimizer", [("word", "muon"), ("bpe", "adamw"), ("byte", "muon")])
+def test_a_transformer_over_other_units(unit, optimizer, tmp_path):
+    folder = tmp_path / "run"
+    options = {"optimizer": optimizer, "schedule": "stable", "z_loss": 1e-4, "accumulate": 2}
+    config = transformer_lm.Config(smoke=True, unit=unit, out=folder, **options)
+    results = transformer_lm.main(config)
+    size = {"word": 200, "bpe": 300, "byte": 256}[unit]
+    assert 1 < results["test/perplexity"] < size  # better than taking all for alike
+    if unit != "word":
+        assert 1 < results["test/bits_per_byte"] < 8
+        pairs = data.text.BytePairs.load(folder / "vocabulary.json")
+        assert pairs.decode(pairs.encode("é")) == "é"
 
 
 def test_ngrams_orders_and_figure(tmp_path):

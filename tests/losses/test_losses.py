@@ -344,3 +344,18 @@ def test_bad_input_is_named(call, message):
 def test_empty_batches_give_empty_losses():
     assert losses.softmax_cross_entropy(jnp.ones((0, 3)), jnp.ones(0, int)).shape == (0,)
     assert losses.squared_error(jnp.ones(0), jnp.ones(0)).shape == (0,)
+
+
+def test_z_loss_is_the_square_of_the_log_normalizer():
+    z = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32) * 3
+    labels = np.array([0, 3, 2, 1])
+    squares = jax.nn.logsumexp(z, axis=1) ** 2
+    plain = losses.softmax_cross_entropy(z, labels)
+    got = losses.softmax_cross_entropy(z, labels, z_loss=0.1)
+    np.testing.assert_allclose(got, plain + 0.1 * squares, rtol=1e-5)
+    theirs = torch.tensor(z, requires_grad=True)
+    (F.cross_entropy(theirs, t(labels)) + 0.1 * (theirs.logsumexp(1) ** 2).mean()).backward()
+    grad = jax.grad(lambda z: losses.softmax_cross_entropy(z, labels, z_loss=0.1).mean())(z)
+    np.testing.assert_allclose(grad, theirs.grad, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="z_loss must not be negative, got -1"):
+        losses.softmax_cross_entropy(z, labels, z_loss=-1)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import decode, models
+from jaxdl import data, decode, models, objectives
 from tests.references import reference
 
 torch = reference("torch")
@@ -148,16 +148,41 @@ def test_greedy_and_beam_write_what_reading_anew_writes(small):
     np.testing.assert_allclose(beams.scores[:, :2], every.scores, rtol=1e-4, atol=1e-5)
 
 
-def test_texts_in_one_row_do_not_see_each_other():
-    model = models.Transformer(V, **{**SMALL, **FORMS["llama"]})
+@pytest.mark.parametrize("form", ["gpt2", "llama"])
+def test_texts_in_one_row_do_not_see_each_other(form):
+    model = models.Transformer(V, **{**SMALL, **FORMS[form]})
     x, y = tokens(1, 4), tokens(1, 3, seed=1)
     params = model.init(jax.random.key(0), x, train=False)
     packed = np.concatenate([x, y, np.zeros((1, 2), int)], axis=1)
     segments = jnp.array([[1, 1, 1, 1, 2, 2, 2, 0, 0]])
     logits, _ = model.apply(params, packed, segments=segments, train=False)
-    for part, at in ((x, slice(0, 4)), (y, slice(4, 7))):  # distances are all that rotary shows
+    for part, at in ((x, slice(0, 4)), (y, slice(4, 7))):
         want, _ = model.apply(params, part, train=False)
         np.testing.assert_allclose(logits[:, at], want, rtol=1e-4, atol=1e-5)
+
+
+def test_packed_texts_are_trained_on_as_each_alone(small):
+    """Loss and every gradient, of texts of several lengths, one of them longer than a row."""
+    model, params, _ = small
+    texts = [tokens(1, n, seed=n)[0] for n in (4, 9, 3, 2, 6, 19)]
+    split = data.text.packed(texts, 10)
+    assert split["valid"].sum() == sum(len(text) - 1 for text in texts)
+    objective = objectives.language_model(model)
+
+    def total(params, columns):
+        batch = {**columns, "mask": np.ones(len(columns["tokens"]), bool)}
+        return objective(params, {}, batch, jax.random.key(0), train=True)[0].total
+
+    pieces = [text[at : at + 11] for text in texts for at in range(0, len(text) - 1, 10)]
+    alone, lengths = data.text.pad_sequences([piece[:-1] for piece in pieces], 10)
+    after, _ = data.text.pad_sequences([piece[1:] for piece in pieces], 10)
+    valid = np.arange(10) < lengths[:, None]
+    columns = {"tokens": alone, "targets": after, "valid": valid}
+    slope = jax.jit(jax.value_and_grad(total))
+    (got, grads), (want, wanted) = slope(params, dict(split.columns)), slope(params, columns)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    for ours, given in zip(jax.tree.leaves(grads), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(ours, given, rtol=1e-3, atol=1e-5 * np.abs(given).max() + 1e-6)
 
 
 def test_a_later_token_changes_nothing_before_it(small):

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import data, models, nn, objectives, train
+from jaxdl import data, losses, models, nn, objectives, train
 
 V, T, B = 6, 4, 3
 MODEL = models.LanguageModel(V, nn.GRUCell(), hidden_size=5)
@@ -89,3 +89,19 @@ def test_fit_carries_the_state_in_both_drivers():
     first, second = (result.history[-1]["train/perplexity"] for result in results)
     np.testing.assert_allclose(first, second, rtol=1e-5)
     assert first < results[0].history[0]["train/perplexity"] < 2 * V
+
+
+def test_options_of_the_loss_are_for_training_and_perplexity_knows_none_of_them():
+    options = {"z_loss": 0.01, "label_smoothing": 0.1}
+    objective = objectives.language_model(MODEL, **options)
+    one = data.host_batch(data.text.windows(TOKENS, T), 0, batch_size=B)
+    plain, of_plain = WINDOWS(params(), {}, one, jax.random.key(0), train=True)
+    mean, aux = objective(params(), {}, one, jax.random.key(0), train=True)
+    logits, _ = MODEL.apply({"params": params()}, one["tokens"], train=True)
+    want = losses.softmax_cross_entropy(logits, one["targets"], **options)
+    np.testing.assert_allclose(mean.compute(), want.mean(), rtol=1e-5)
+    assert mean.compute() > plain.compute()
+    perplexity = (x.metrics["perplexity"].compute() for x in (aux, of_plain))
+    np.testing.assert_allclose(next(perplexity), next(perplexity), rtol=1e-6)
+    held_out, _ = objective(params(), {}, one, jax.random.key(0), train=False)
+    np.testing.assert_allclose(held_out.compute(), plain.compute(), rtol=1e-6)

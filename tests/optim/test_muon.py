@@ -90,6 +90,23 @@ def test_a_convolution_is_its_matrix_and_the_rest_is_adams():
     )
 
 
+def test_kernels_of_several_layers_in_one_leaf_are_made_orthogonal_each():
+    g = {"stack": {"kernel": normal(0, 3, 4, 5), "bias": normal(1, 3, 5)}}
+    tx = optim.muon(0.1, adam_learning_rate=0.01, stacked=("stack/*",))
+    moved = steps(tx, jax.tree.map(jnp.ones_like, g), [g, g])["stack"]
+    for i in range(3):
+        one = {"kernel": g["stack"]["kernel"][i]}
+        want = steps(
+            optim.muon(0.1, adam_learning_rate=0.0), {"kernel": jnp.ones((4, 5))}, [one] * 2
+        )
+        np.testing.assert_allclose(moved["kernel"][i], want["kernel"], rtol=1e-4, atol=1e-5)
+    bias = {"b": g["stack"]["bias"]}
+    want = steps(optax.adam(0.01), {"b": jnp.ones((3, 5))}, [bias, bias])
+    np.testing.assert_allclose(moved["bias"], want["b"], rtol=1e-5)
+    with pytest.raises(ValueError, match="layers"):
+        steps(optim.muon(0.1, adam_learning_rate=0.1, stacked=("layers/*",)), g, [g])
+
+
 def test_no_gradient_no_step():
     moved = steps(
         optim.muon(0.1, adam_learning_rate=0.1), {"k": jnp.ones((3, 2))}, [{"k": jnp.zeros((3, 2))}]

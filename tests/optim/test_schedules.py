@@ -141,3 +141,18 @@ def test_steps_are_counted_past_a_float32(every):
         )
     assert schedule(k * every - 1) != schedule(k * every) or at(k * every - 1) == at(k * every)
     assert schedule(k * every) == schedule(k * every + every - 1)
+
+
+def test_warmup_stable_decay_is_three_lines():
+    schedule = optim.warmup_stable_decay(
+        0.4, warmup_steps=4, stable_steps=10, decay_steps=5, start=0.1, end=0.05
+    )
+    want = np.interp(np.arange(25), [0, 4, 14, 19], [0.1, 0.4, 0.4, 0.05])
+    np.testing.assert_allclose([float(schedule(s)) for s in range(25)], want, rtol=1e-5)
+    optim.check_length(schedule, 19)
+    with pytest.raises(ValueError, match="ends after 19 steps"):
+        optim.check_length(schedule, 20)
+    short = optim.warmup_stable_decay(1.0, warmup_steps=0, stable_steps=0, decay_steps=2)
+    assert [float(short(s)) for s in range(3)] == [1.0, 0.5, 0.0]
+    with pytest.raises(ValueError, match="stable_steps must not be negative"):
+        optim.warmup_stable_decay(1.0, warmup_steps=0, stable_steps=-1, decay_steps=2)
