@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.ad_checkpoint import checkpoint_name
 
 from jaxdl import nn, ops
 from jaxdl.models.sentiment import Vectors, Words
@@ -86,6 +87,7 @@ class Block(linen.Module):
         With a memory, `[M, S, D]` or its keys and values `[M, S, K, H]`, it is looked at in between
         (Vaswani et al. 2017); B = M, or several rows of B ask the same one (beams).
         """
+        x = checkpoint_name(x, "block")  # what `train.make(remat="block")` keeps
         D = x.shape[-1]
         if D % self.num_heads:
             raise ValueError(f"{self.num_heads} heads do not divide a width of {D}")
@@ -120,6 +122,7 @@ class Block(linen.Module):
             lengths=lengths if cached is None else None,
             segments=segments,
         )
+        y = checkpoint_name(y, "attention")
         x = x + drop(dense(D, "out", small)(y.reshape(*y.shape[:-2], D)))
         if memory is not None:
             query = dense(D, "memory_query")(_norm(self, "memory_norm")(x))

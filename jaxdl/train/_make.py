@@ -98,9 +98,11 @@ def make(
             narrowest, and computes the others again (Chen et al. 2016, arXiv:1604.06174). On
             accelerators it is less memory for about a third more arithmetic, on a CPU only the
             latter. A name or several keep what `jax.ad_checkpoint.checkpoint_name` calls so: of
-            jaxdl's networks "block" (outputs of residual blocks, dense layers and recurrent
-            layers) or "conv" (outputs of convolutions: no product is computed again). A policy
-            of `jax.checkpoint_policies` is taken as it is.
+            jaxdl's networks "block" (what goes between residual blocks, dense layers, recurrent
+            layers and blocks of transformers), "attention" (what it gives in a transformer) or
+            "conv" (outputs of convolutions: no product is computed again). So is a policy of
+            `jax.checkpoint_policies`, itself or as "dots_saveable" (no product is computed again),
+            "dots_with_no_batch_dims_saveable" (none of weights) or "nothing_saveable".
         grad_norm: adds the metric "grad_norm", the norm before clipping.
     Raises: ValueError for options out of range.
     """

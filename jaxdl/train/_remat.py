@@ -16,6 +16,7 @@ import numpy as np
 from jax.extend import core
 
 Kept = str | Sequence[str] | Callable[..., Any]
+POLICIES = ("dots_saveable", "dots_with_no_batch_dims_saveable", "nothing_saveable")
 _MOST_PLACES = 200
 _FUSED = frozenset(
     [
@@ -55,12 +56,12 @@ def rematerialized(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, whose backward pass keeps about the square root of its activations.
 
     The jaxpr is cut where few bytes are alive, and each piece is computed again when its gradient
-    is.
+    is; of a loop over blocks that have names, each turn.
     """
 
     def cut(*args: Any) -> Any:
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-        values = _run(closed, jax.tree.leaves(args))
+        values = _run(closed, jax.tree.leaves(args), _cuts(closed.jaxpr), None)
         return jax.tree.unflatten(jax.tree.structure(shape), values)
 
     return cut
@@ -69,27 +70,34 @@ def rematerialized(function: Callable[..., Any]) -> Callable[..., Any]:
 def keeping(function: Callable[..., Any], kept: Kept) -> Callable[..., Any]:
     """`function`, whose backward pass keeps what is named, or what a policy says.
 
-    The statistics of batch norm are kept as well: they are small, and devices would have to
-    exchange them again.
+    Where "block" is kept, each block is computed again by itself, and so is each turn of a loop
+    over blocks: all at once they would be held together. The statistics of batch norm are kept as
+    well: they are small, and devices would have to exchange them again.
 
     Args:
         function: of pytrees of arrays.
-        kept: names given by `jax.ad_checkpoint.checkpoint_name`, or a policy such as those of
-            `jax.checkpoint_policies`.
+        kept: names given by `jax.ad_checkpoint.checkpoint_name`, a policy such as those of
+            `jax.checkpoint_policies`, or the name of one of `POLICIES`.
     """
-    if callable(kept):
-        return jax.checkpoint(function, policy=kept)
-    names = (kept,) if isinstance(kept, str) else tuple(kept)
-    policy = jax.checkpoint_policies.save_only_these_names(*names, "batch_statistics")
-    again = jax.checkpoint(function, policy=policy)
+    if isinstance(kept, str) and kept in POLICIES:
+        kept = getattr(jax.checkpoint_policies, kept)
+    names = () if callable(kept) else (kept,) if isinstance(kept, str) else tuple(kept)
+    of_names = jax.checkpoint_policies.save_only_these_names(*names, "batch_statistics")
+    policy = kept if callable(kept) else of_names
 
     def checked(*args: Any) -> Any:
-        there = set(_names(jax.make_jaxpr(function)(*args).jaxpr))
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+        there = set(_names(closed.jaxpr))
         for name in names:
             if name not in there:
                 known = ", ".join(sorted(there)) or "no names"
-                raise ValueError(f"remat={name!r} names no block, the objective has {known}")
-        return again(*args)
+                raise ValueError(
+                    f"remat={name!r} names no block, the objective has {known}; "
+                    f"policies are {', '.join(POLICIES)}"
+                )
+        cuts = _cuts_at(closed.jaxpr, "block") if "block" in names else [0, len(closed.jaxpr.eqns)]
+        values = _run(closed, jax.tree.leaves(args), cuts, policy)
+        return jax.tree.unflatten(jax.tree.structure(shape), values)
 
     return checked
 
@@ -103,12 +111,28 @@ def _names(jaxpr: Any) -> Iterator[str]:
             yield from _names(inner)
 
 
-def _run(closed: Any, args: list) -> list:
+def _is_stack(eqn: Any) -> bool:
+    """Whether an equation is a loop over blocks that have names."""
+    return eqn.primitive.name == "scan" and any(_names(eqn.params["jaxpr"].jaxpr))
+
+
+def _cuts_at(jaxpr: Any, name: str) -> list[int]:
+    """Numbers of the equations before which to cut: after each of a name."""
+    named = [
+        number + 1
+        for number, eqn in enumerate(jaxpr.eqns)
+        if eqn.primitive.name == "name" and eqn.params["name"] == name
+    ]
+    return [0, *named, len(jaxpr.eqns)]
+
+
+def _run(closed: Any, args: list, cuts: list[int], policy: Callable[..., Any] | None) -> list:
     """Evaluates the pieces one after the other, each under `jax.checkpoint`."""
     jaxpr = closed.jaxpr
     known = dict(zip(jaxpr.constvars, closed.consts, strict=True))
     known |= dict(zip(jaxpr.invars, args, strict=True))
-    cuts = _cuts(jaxpr)
+    stacks = [number for number, eqn in enumerate(jaxpr.eqns) if _is_stack(eqn)]
+    cuts = sorted({*cuts, *stacks, *(number + 1 for number in stacks)})
     needed_after = _needed_after(jaxpr, cuts)
     for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
         equations = jaxpr.eqns[start:stop]
@@ -120,9 +144,38 @@ def _run(closed: Any, args: list) -> list:
         piece = core.Jaxpr((), inputs, outputs, equations, jaxpr.effects, names)
         whole = core.jaxpr_as_fun(core.ClosedJaxpr(piece, ()))
         # The last piece's activations are used at once; computing them again would be for nothing.
-        run = whole if stop == len(jaxpr.eqns) else jax.checkpoint(whole)
+        last = stop == len(jaxpr.eqns) and len(cuts) > 2
+        run = whole if last else jax.checkpoint(whole, policy=policy)
+        if start in stacks:
+            run = _turn_by_turn(jaxpr.eqns[start], inputs, outputs, policy)
         known |= dict(zip(outputs, run(*[known[v] for v in inputs]), strict=True))
     return [v.val if isinstance(v, core.Literal) else known[v] for v in jaxpr.outvars]
+
+
+def _turn_by_turn(
+    eqn: Any, inputs: list, outputs: list, policy: Callable[..., Any] | None
+) -> Callable[..., list]:
+    """A loop whose turns are computed again one by one."""
+    params = eqn.params
+    body = core.jaxpr_as_fun(params["jaxpr"])
+    turn = jax.checkpoint(body, policy=policy, prevent_cse=False)
+    first, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
+
+    def run(*args: Any) -> list:
+        there = dict(zip(inputs, args, strict=True))
+        values = [v.val if isinstance(v, core.Literal) else there[v] for v in eqn.invars]
+
+        def step(carry: list, x: list) -> tuple[list, list]:
+            made = turn(*values[:first], *carry, *x)
+            return made[: params["num_carry"]], made[params["num_carry"] :]
+
+        carry, stacked = jax.lax.scan(
+            step, values[first:carried], values[carried:], params["length"], params["reverse"]
+        )
+        made = dict(zip(eqn.outvars, [*carry, *stacked], strict=True))
+        return [made[v] for v in outputs]
+
+    return run
 
 
 def _needed_after(jaxpr: Any, cuts: list[int]) -> list[set]:
