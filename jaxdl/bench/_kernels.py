@@ -4,6 +4,8 @@ import dataclasses
 import math
 import re
 
+import numpy as np
+
 from jaxdl.bench._hlo import BYTES, Array, Instruction, Module, scope
 
 
@@ -58,8 +60,30 @@ def _flops(one: Instruction, known: dict[str, Instruction]) -> tuple[float, list
     flops /= max(kernel.dims[labels[2].index("o")], 1)
     for axis in re.findall(r"\d", labels[3]):
         before, after = inputs.dims[labels[1].index(axis)], out.dims[labels[3].index(axis)]
-        flops *= min(1.0, before / max(after, 1))  # the rest are zeros of the padding
+        share = _met(one.rest, int(axis), before, after)
+        # What it does not meet are zeros, of the padding or of the dilation.
+        flops *= min(1.0, before / max(after, 1)) if share is None else share
     return flops, operands
+
+
+def _met(rest: str, axis: int, before: int, after: int) -> float | None:
+    """Share of outputs times taps that meet an entry of a dilated input; None where none is.
+
+    A TPU's compiler writes a batch of B products as a convolution over B entries: dilated by B, in
+    steps of B - 1, so that each output meets one entry of the B under its window.
+    """
+    window = dict(re.findall(r"(\w+)=(-?\d[-\dx_]*)", rest[rest.find("window={") :].split("}")[0]))
+    sizes = {name: text.split("x") for name, text in window.items()}
+    dilation = int(sizes["lhs_dilate"][axis]) if "lhs_dilate" in sizes else 1
+    if dilation == 1:
+        return None
+    stride, taps, apart = (
+        int(sizes[name][axis]) if name in sizes else 1 for name in ("stride", "size", "rhs_dilate")
+    )
+    low = int(sizes["pad"][axis].split("_")[0]) if "pad" in sizes else 0
+    places = np.arange(after)[:, None] * stride + np.arange(taps)[None] * apart - low
+    inside = (places >= 0) & (places <= (before - 1) * dilation) & (places % dilation == 0)
+    return float(np.mean(inside))
 
 
 def _precision(rest: str) -> str:

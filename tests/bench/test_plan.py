@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jaxdl import bench, losses, models, objectives, parallel, train
 from jaxdl.bench._collectives import collectives
 from jaxdl.bench._hlo import Module
+from jaxdl.bench._kernels import computed
 from jaxdl.bench._memory import held_at_peak, traffic
 
 needs_gpu_compiler = pytest.mark.skipif(
@@ -398,3 +399,35 @@ def test_the_peak_is_no_less_than_what_is_allocated():
     program = bench.analyze(lambda x: jnp.sum(jnp.sin(x @ x) @ x), jnp.ones((256, 256)))
     assert program.peak_bytes >= program.argument_bytes + program.temp_bytes
     assert program.peak_bytes >= program.heap_bytes
+
+
+@needs_tpu_compiler
+def test_a_batch_of_products_counts_each_once_on_a_tpu():
+    """Which compiles it as a convolution over dilated entries, most of which are zeros."""
+
+    def scores(q, k):
+        return jnp.einsum("btnd,bsnd->bnts", q, k)
+
+    x = shape(16, 128, 4, 64, dtype="bfloat16")
+    made = bench.plan(scores, x, x, target="v5e-1", cache=False)
+    assert made.executed_flops == made.flops == 2 * 16 * 4 * 128 * 128 * 64
+
+
+def test_taps_of_a_dilated_convolution_are_those_that_meet_an_entry():
+    """Of a batch one, of a gradient over strides half of them; borders of padding meet none."""
+    text = """HloModule taps, is_scheduled=true
+
+ENTRY %main (x: bf16[16,12,8,4], y: bf16[16,12,4,8]) -> f32[16,12,8,8] {
+  %x = bf16[16,12,8,4]{3,2,1,0} parameter(0)
+  %y = bf16[16,12,4,8]{3,2,1,0} parameter(1)
+  ROOT %c = f32[16,12,8,8]{3,2,1,0} convolution(%x, %y), WINDOW, dim_labels=01bf_01io->01bf
+}
+"""
+    window = "window={size=16x12 stride=15x11 lhs_dilate=16x12}"
+    (one,) = computed(Module.parse(text.replace("WINDOW", window)), "tpu")
+    assert one.flops == 2 * 16 * 12 * 8 * 8 * 4
+    padded = "window={size=16x12 pad=7_8x0_0 stride=1x11 lhs_dilate=2x12}"
+    (one,) = computed(Module.parse(text.replace("WINDOW", padded)), "tpu")
+    places = np.arange(16)[:, None] + np.arange(16) - 7
+    met = np.sum((places >= 0) & (places <= 30) & (places % 2 == 0))
+    assert one.flops == 2 * met * 12 * 8 * 8 * 4
