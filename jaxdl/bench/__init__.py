@@ -19,6 +19,7 @@ Rules the measurements of this library taught:
 from jaxdl._flops import count_flops
 from jaxdl.bench._collectives import Collective
 from jaxdl.bench._device import Peaks, device_bytes, energy_joules, make_probe, measure_peaks
+from jaxdl.bench._links import LinkRate, measure_collectives
 from jaxdl.bench._plan import Large, Plan, plan
 from jaxdl.bench._plan_report import describe
 from jaxdl.bench._plan_search import (
@@ -52,6 +53,7 @@ __all__ = [
     "Collective",
     "Comparison",
     "Large",
+    "LinkRate",
     "Peaks",
     "Plan",
     "Program",
@@ -75,6 +77,7 @@ __all__ = [
     "layout_search",
     "make_probe",
     "measure",
+    "measure_collectives",
     "measure_peaks",
     "median_interval",
     "median_seconds",

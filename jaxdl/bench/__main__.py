@@ -1,7 +1,8 @@
-"""Compares two reports of benchmarks, or plans an experiment for a machine that is not there.
+"""Compares two reports, plans an experiment for a machine that is not there, or measures links.
 
 python -m jaxdl.bench compare A.json B.json
 python -m jaxdl.bench plan lenet --batch-size 256 --target h100-8
+python -m jaxdl.bench collectives --sizes 4096 1048576
 """
 
 import argparse
@@ -12,6 +13,7 @@ import runpy
 import sys
 
 from jaxdl import bench
+from jaxdl.bench import _links
 
 
 def main(args: list[str] | None = None) -> int:
@@ -23,11 +25,15 @@ def main(args: list[str] | None = None) -> int:
     planning = commands.add_parser("plan", help="say what an experiment needs on a target")
     planning.add_argument("experiment", help="lenet, or a module or a file of your own")
     planning.add_argument("--target", required=True, help="v5e-256, h100-8; several: a,b,c")
+    links = commands.add_parser("collectives", help="time what the devices here exchange")
+    links.add_argument("--sizes", nargs="+", type=int, metavar="BYTES", help="of whole arrays")
     options, rest = parser.parse_known_args(args)
     if options.command == "plan":
         return _plan(options.experiment, [*rest, "--plan", options.target])
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if options.command == "collectives":
+        return _collectives(options.sizes)
     try:
         (before, first), (after, second) = map(bench.read_report, options.reports)
     except (OSError, ValueError) as error:
@@ -42,6 +48,20 @@ def main(args: list[str] | None = None) -> int:
         noisy = " (noisy)" if found.noisy else ""
         what = f"{name:16} {precision:9} batch {batch:6} on {devices}"
         print(f"{what}: {speedup}{found.verdict}{noisy}")
+    return 0
+
+
+def _collectives(sizes: list[int] | None) -> int:
+    """Prints microseconds and bus bandwidth of every kind and size."""
+    try:
+        seen = bench.measure_collectives(sizes=sizes or _links.SIZES)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for one in seen:
+        noisy = " (noisy)" if one.timing.noisy else ""
+        size = f"{one.bytes:14,.0f} bytes {one.timing.median * 1e6:10,.1f} us"
+        print(f"{one.kind:18} {size} {one.rate / 1e9:8.2f} GB/s a device{noisy}")
     return 0
 
 
