@@ -19,9 +19,9 @@ def packed(
 
     >>> split = packed([[1, 2, 3], [4, 5, 6, 7], [8, 9]], num_steps=4)
     >>> split["tokens"].tolist(), split["segments"].tolist()
-    ([[1, 2, 8, 0], [4, 5, 6, 0]], [[1, 1, 2, 0], [1, 1, 1, 0]])
+    ([[1, 2, 0, 0], [4, 5, 6, 8]], [[1, 1, 0, 0], [1, 1, 1, 2]])
     >>> split["targets"].tolist(), split["valid"].tolist()[0]
-    ([[2, 3, 9, 0], [5, 6, 7, 0]], [True, True, True, False])
+    ([[2, 3, 0, 0], [5, 6, 7, 9]], [True, True, False, False])
 
     Args:
         texts: ids of each; one of fewer than two tokens has nothing to predict and is left out.
