@@ -10,6 +10,7 @@ from experiments.peers._side import Row, Side
 FILES = (
     "networks",
     "recurrent",
+    "transformers",
     "vectors",
     "recommenders",
     "decoding",

@@ -49,7 +49,7 @@ def test_compare_peers_lets_processes_take_turns(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["softmax", "lenet", "gru_32", "rnn_32", "beam", "matching", "nms"]
+    "name", ["softmax", "lenet", "gru_32", "rnn_32", "transformer", "beam", "matching", "nms"]
 )
 def test_both_sides_compute_the_same(name):
     """The figure of speed means nothing unless the work is the same: losses, scores, answers."""
