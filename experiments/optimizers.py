@@ -1,22 +1,26 @@
-"""Every optimizer on one problem, each at its best learning rate, side by side.
+"""Every optimizer on several networks: at its best rate side by side, and raced to a target.
 
     python -m experiments.optimizers
 
-A 64-128-10 perceptron on digits. For each optimizer all rates and seeds are one sweep; the rate
-with the least mean training loss is shown, so that the test set chooses nothing.
+Perceptrons on digits. For each optimizer all rates and trials are one sweep. The figures of losses
+show the rate with the least mean training loss, so that the test set chooses nothing. The race is
+judged as AlgoPerf judges: the time until the validation accuracy of a network reaches a target, its
+compilation included, at the best of as many rates for everyone; of five trials the median counts,
+one that never gets there as endless; performance profiles put the networks together.
+Dahl et al., Benchmarking neural network training algorithms, 2023; Dolan & More 2002.
 """
 
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import jax
 import numpy as np
 import optax
 
-from jaxdl import cli, data, losses, metrics, models, objectives, optim, plots, runs, train
+from jaxdl import cli, data, losses, metrics, models, objectives, ops, optim, plots, runs, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +29,31 @@ class Config:
     data_dir: pathlib.Path | None = None  # folder of the original files (MNIST, Fashion-MNIST)
     hidden: int = 128  # units of the hidden layer
     learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # to choose from
-    seeds: int = 3  # runs at each rate
-    epochs: int = 30  # passes over the training set
+    seeds: int = 5  # trials at each rate
+    epochs: int = 30  # passes over the training set, and the end of a trial
     batch_size: int = 64  # examples per step
+    validation: float = 0.2  # share of the training set that targets are reached on
+    most: float = 4.0  # times the best time at which a profile ends
     smoke: bool = False  # a few seconds: little data, two epochs, two rates, three optimizers
     out: pathlib.Path | None = None  # run folder; runs/optimizers/DATE-TIME if not given
     resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
+
+
+# Validation accuracies to be reached: of softmax regression, of perceptrons with a hidden layer and
+# with five.
+TARGETS = {
+    "digits": (0.94, 0.96, 0.96),
+    "mnist": (0.91, 0.97, 0.97),
+    "fashion_mnist": (0.82, 0.86, 0.86),
+}
+
+
+def networks(config: Config, classes: int) -> dict[str, models.MLP]:
+    return {
+        "softmax": models.MLP(features=(classes,)),
+        "perceptron": models.MLP(features=(config.hidden, classes)),
+        "deep": models.MLP(features=(config.hidden // 2,) * 5 + (classes,), activation=ops.tanh),
+    }
 
 
 def optimizers(steps: int) -> dict[str, Callable[[Any], optax.GradientTransformation]]:
@@ -66,12 +89,58 @@ def main(config: Config) -> dict[str, float]:
         raise ValueError(f"seeds must be at least 1, got {config.seeds}")
     if not all(0 < rate < float("inf") for rate in config.learning_rates):
         raise ValueError(f"learning_rates must be positive, got {config.learning_rates}")
-    splits = data.load(config.data, config.data_dir, limit=256 if config.smoke else None)
+    limit = 256 if config.smoke else None
+    splits = data.load(config.data, config.data_dir, limit=limit, validation=config.validation)
     if config.smoke:
         config = dataclasses.replace(config, learning_rates=(0.01, 0.1), seeds=2, epochs=2)
+    results: dict[str, float] = {}
+    steps: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
+    with runs.open(
+        config, name="optimizers", out=config.out, resume=config.resume, data=splits
+    ) as run:
+        targets = (0.3, 0.3, 0.3) if config.smoke else TARGETS[config.data]
+        for (network, model), target in zip(
+            networks(config, len(splits.info.class_names)).items(), targets, strict=True
+        ):
+            shown: dict[str, list] = {}
+            for name, result in sweeps(config, model, splits, run, network):
+                best = best_rate(config, result)
+                members = range(best * config.seeds, (best + 1) * config.seeds)
+                shown[f"{name}, {config.learning_rates[best]:g}"] = list(map(result.rows, members))
+                row = {f"{network}/{name}/rate": config.learning_rates[best]}
+                for what in ("train/loss", "test/accuracy"):
+                    mean = float(result.final(what)[list(members)].mean())
+                    row[f"{network}/{name}/{what}"] = mean
+                took = to_target(config, result, target, len(splits["train"]))
+                for kind, numbers in (("steps", steps), ("seconds", seconds)):
+                    numbers.setdefault(name, []).append(took[kind])
+                    row[f"{network}/{name}/{kind}"] = took[kind]
+                run.write(len(results) + 1, row)
+                results |= row
+            run.figure(f"{network}_loss", plots.side_by_side(shown, "train/loss", log=True))
+            run.figure(f"{network}_accuracy", plots.side_by_side(shown, "test/accuracy"))
+        for kind, numbers in (("steps", steps), ("seconds", seconds)):
+            profile = train.performance_profile(list(numbers.values()), most=config.most)
+            figure = plots.performance_profiles(
+                dict(zip(numbers, profile.ratios, strict=True)),
+                most=config.most,
+                title=f"{kind} to the target, {len(targets)} networks, n = {config.seeds} trials",
+            )
+            run.figure(f"profile_{kind}", figure)
+            results |= {
+                f"{name}/score_{kind}": float(score)
+                for name, score in zip(numbers, profile.scores, strict=True)
+            }
+        labels = (splits[part]["label"] for part in ("train", "test"))
+        return run.finish({**results, "majority/accuracy": data.majority_share(*labels)})
+
+
+def sweeps(
+    config: Config, model: models.MLP, splits: data.DatasetDict, run: runs.Run, prefix: str
+) -> Iterator[tuple[str, train.SweepResult]]:
+    """Each optimizer by name, all its rates and trials trained."""
     steps = config.epochs * data.num_batches(len(splits["train"]), config.batch_size)
-    chosen = list(optimizers(steps).items())[: 3 if config.smoke else None]
-    model = models.MLP(features=(config.hidden, len(splits.info.class_names)))
     objective = objectives.supervised(
         model,
         losses.softmax_cross_entropy,
@@ -79,39 +148,42 @@ def main(config: Config) -> dict[str, float]:
         preprocess=data.images.to_unit,
     )
     hypers = train.grid(learning_rate=config.learning_rates, seed=range(config.seeds))
-    results: dict[str, float] = {}
-    shown: dict[str, list] = {}
-    with runs.open(
-        config, name="optimizers", out=config.out, resume=config.resume, data=splits
-    ) as run:
-        for number, (name, make) in enumerate(chosen, 1):
+    chosen = list(optimizers(steps).items())[: 3 if config.smoke else None]
+    for number, (name, make) in enumerate(chosen, 1):
 
-            def member(hyper: train.Hyper, make: Any = make) -> train.Trainer:
-                return train.make(objective, make(hyper["learning_rate"]))
+        def member(hyper: train.Hyper, make: Any = make) -> train.Trainer:
+            return train.make(objective, make(hyper["learning_rate"]))
 
-            result = train.sweep(
-                member,
-                hypers,
-                splits["train"],
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                held_out={"test": splits["test"]},
-                run=run.part(f"sweep-{number}"),
-            )
-            # A rate at which a seed diverged is out: its mean is NaN, which no minimum is.
-            losses_at = result.final("train/loss").reshape(-1, config.seeds).mean(axis=1)
-            best = int(np.nanargmin(losses_at))
-            members = range(best * config.seeds, (best + 1) * config.seeds)
-            shown[f"{name}, {config.learning_rates[best]:g}"] = [result.rows(i) for i in members]
-            results[f"{name}/rate"] = config.learning_rates[best]
-            for what in ("train/loss", "test/accuracy"):
-                results[f"{name}/{what}"] = float(result.final(what)[list(members)].mean())
-            run.note(name)
-            run.write(number, {k: v for k, v in results.items() if k.startswith(f"{name}/")})
-        run.figure("loss", plots.side_by_side(shown, "train/loss", log=True))
-        run.figure("accuracy", plots.side_by_side(shown, "test/accuracy"))
-        labels = (splits[part]["label"] for part in ("train", "test"))
-        return run.finish({**results, "majority/accuracy": data.majority_share(*labels)})
+        result = train.sweep(
+            member,
+            hypers,
+            splits["train"],
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            held_out={part: splits[part] for part in ("validation", "test")},
+            run=run.part(f"{prefix}-{number}"),
+        )
+        yield name, result
+
+
+def best_rate(config: Config, result: train.SweepResult) -> int:
+    """Of the least mean training loss; one at which a trial diverged is out: its mean is NaN."""
+    losses_at = result.final("train/loss").reshape(-1, config.seeds).mean(axis=1)
+    return int(np.nanargmin(losses_at))
+
+
+def to_target(
+    config: Config, result: train.SweepResult, target: float, examples: int
+) -> dict[str, float]:
+    """Steps and seconds of the median trial, each trial at its best rate; endless for a miss."""
+    epochs = result.epochs_to("validation/accuracy", target).reshape(-1, config.seeds)
+    median = float(np.median(epochs.min(axis=0)))
+    # Members take turns, spread over the devices: the share of one.
+    an_epoch = result.run_seconds * jax.local_device_count() / (len(result) * config.epochs)
+    return {
+        "steps": median * data.num_batches(examples, config.batch_size),
+        "seconds": result.compile_seconds + median * an_epoch,
+    }
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from jaxdl.plots._plan import plan_scaling, plans
 from jaxdl.plots._recommender import by_popularity
 from jaxdl.plots._scaling import scaling
 from jaxdl.plots._segmentation import segmentation_colors, segmentations
-from jaxdl.plots._sweeps import heat_maps, side_by_side
+from jaxdl.plots._sweeps import heat_maps, performance_profiles, side_by_side
 from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
 from jaxdl.plots._vectors import word_map
 
@@ -35,6 +35,7 @@ __all__ = [
     "growth",
     "heat_maps",
     "ledger",
+    "performance_profiles",
     "plan_scaling",
     "plans",
     "precision_recall",

@@ -119,6 +119,45 @@ def side_by_side(
     return figure
 
 
+def performance_profiles(
+    ratios: Mapping[str, ArrayLike], *, most: float = 4.0, title: str = ""
+) -> Any:
+    """Draws, for each way, the share of problems that it solves within a multiple of the best cost.
+
+    >>> figure = performance_profiles({"adam": [1.0, 3.0], "sgd": [2.0, np.inf]}, most=4)
+    >>> [line.get_ydata().tolist() for line in figure.axes[0].lines]
+    [[0.5, 1.0, 1.0], [0.0, 0.5, 0.5]]
+
+    Args:
+        ratios: by label, `[P]` as `train.performance_profile` has them; inf for a miss.
+        most: where the axis ends. Those first in the legend have most below their curve.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes = add_panel(figure, 1, 1, 1)
+    arrays = {name: np.asarray(values, float) for name, values in ratios.items()}
+    area = {name: -np.clip(most - v, 0, None).sum() for name, v in arrays.items()}
+    for place, name in enumerate(sorted(arrays, key=lambda name: area[name])):
+        values = arrays[name]
+        steps = np.unique(np.append(values[(values > 1) & (values < most)], [1.0, most]))
+        share = [np.mean(values <= step) for step in steps]
+        lift = 0.004 * (place - len(arrays) / 2)  # so that curves that coincide are all seen
+        (line,) = axes.step(steps, share, where="post", lw=1.8, label=name)
+        line.set_transform(ScaledTranslation(0, 8 * lift, figure.dpi_scale_trans) + axes.transData)
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(1, most)
+    axes.set_ylim(-0.05, 1.05)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("times the least cost of any")
+    axes.set_ylabel("share of problems")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
 def _lightness(image: Any, value: float) -> float:
     """Of the color of a cell, so that its number can be read on it."""
     red, green, blue, _ = image.cmap(image.norm(value))

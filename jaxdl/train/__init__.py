@@ -11,7 +11,12 @@
 
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._checkpoint import CheckpointError, Checkpoints
-from jaxdl.train._compare import SeedComparison, compare
+from jaxdl.train._compare import (
+    PerformanceProfile,
+    SeedComparison,
+    compare,
+    performance_profile,
+)
 from jaxdl.train._fit import NonfiniteError, Recorder, Result, evaluate, fit, scalars
 from jaxdl.train._halving import HalvingResult, Rung, random_grid, successive_halving
 from jaxdl.train._load_pretrained import load_pretrained
@@ -44,6 +49,7 @@ __all__ = [
     "Member",
     "Metrics",
     "NonfiniteError",
+    "PerformanceProfile",
     "PopulationResult",
     "Recorder",
     "Result",
@@ -67,6 +73,7 @@ __all__ = [
     "merge_metrics",
     "offer_plan",
     "per_example_gradients",
+    "performance_profile",
     "planning",
     "population",
     "profiling",

@@ -108,3 +108,44 @@ def compare(first: ArrayLike, second: ArrayLike, *, paired: bool = False) -> See
         deviations=(float(spread[0]), float(spread[1])),
         counts=(n, m),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class PerformanceProfile:
+    """How near S ways come to the best of them on P problems; made by `performance_profile`."""
+
+    ratios: np.ndarray  # [S, P] times the least cost of the problem; inf for a miss
+    scores: np.ndarray  # [S] area under the profile up to `most`, 1 for the best on every problem
+    most: float
+
+    def share(self, ratio: float) -> np.ndarray:
+        """Problems that each way solves at no more than so many times the least cost, `[S]`."""
+        return np.mean(self.ratios <= ratio, axis=1)
+
+
+def performance_profile(costs: ArrayLike, *, most: float = 4.0) -> PerformanceProfile:
+    """Puts times to a target on several problems together, as AlgoPerf scores optimizers.
+
+    A way's profile is the share of problems that it solves at no more than r times the least cost
+    of any way; its score is the mean of that over r from 1 to `most`.
+
+    >>> found = performance_profile([[2.0, 9.0], [4.0, 3.0], [np.inf, 3.0]])
+    >>> found.ratios.tolist(), found.scores.round(3).tolist()
+    ([[1.0, 3.0], [2.0, 1.0], [inf, 1.0]], [0.667, 0.833, 0.5])
+
+    Args:
+        costs: `[S, P]`, positive; inf where a target was not reached.
+        most: greatest ratio that counts for something, above 1.
+    Raises: ValueError for another shape, costs that are no times, or `most` of 1 or less.
+    Reference: Dolan & More, Benchmarking optimization software with performance profiles, 2002;
+        Dahl et al., Benchmarking neural network training algorithms, 2023, sec. 4.
+    """
+    costs = np.asarray(costs, float)
+    if costs.ndim != 2 or not costs.size or not (costs > 0).all():
+        raise ValueError(f"costs need a shape [S, P] and positive numbers, got {costs.shape}")
+    if not most > 1:
+        raise ValueError(f"most must be above 1, got {most}")
+    least = costs.min(axis=0)
+    ratios = np.where(np.isinf(costs), np.inf, costs / np.where(np.isinf(least), 1.0, least))
+    scores = np.mean(np.clip((most - ratios) / (most - 1), 0, None), axis=1)
+    return PerformanceProfile(ratios, scores, most)

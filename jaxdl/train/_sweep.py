@@ -17,12 +17,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, OneMember, check, over_devices
+from jaxdl.train._members import Member, OneMember, check, mesh_of, over_devices
 from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
 
@@ -41,7 +42,7 @@ class SweepResult:
     diverged: np.ndarray  # [M] bool
     vectorize: str  # "map" or "vmap"
     compile_seconds: float
-    run_seconds: float
+    run_seconds: float  # of the epochs of all members, those before a kill too
 
     def __len__(self) -> int:
         return len(self.diverged)
@@ -213,17 +214,21 @@ def make_sweep(
     compile_seconds = time.perf_counter() - start_time
     form = {name: (column.shape, column.dtype) for name, column in columns.items()}
 
-    def train_round(columns: Mapping[str, np.ndarray], run: Recorder | None) -> Any:
+    def train_round(columns: Mapping[str, np.ndarray], run: Recorder | None) -> tuple[Any, float]:
         # Without a run all epochs are one call; with one each epoch can be saved.
         per_block = epochs if run is None else 1
 
-        def block(carry: Any, k: int) -> tuple[Any, None]:
-            begin = k * per_block
-            return advance.compiled((columns, carry), (begin, begin + per_block, *shared)), None
+        def block(timed: Any, k: int) -> tuple[Any, None]:
+            (carry, seconds), started, begin = timed, time.perf_counter(), k * per_block
+            limits = (begin, begin + per_block)
+            carry = jax.block_until_ready(advance.compiled((columns, carry), (*limits, *shared)))
+            return (carry, seconds + (time.perf_counter() - started)), None
 
-        carry = first.compiled((columns,), shared)
-        carry, _ = run_blocks(block, carry, epochs // per_block, run=run)
-        return jax.block_until_ready(carry)
+        # Seconds are saved with the members: those of a run that went on are of all its parts.
+        nothing = jax.device_put(jnp.zeros(()), NamedSharding(mesh_of(devices), PartitionSpec()))
+        timed = first.compiled((columns,), shared), nothing
+        (carry, seconds), _ = run_blocks(block, timed, epochs // per_block, run=run)
+        return carry, float(seconds)
 
     def train_members(hypers: Mapping[str, ArrayLike], run: Recorder | None = None) -> SweepResult:
         columns = {name: np.asarray(values) for name, values in hypers.items()}
@@ -233,17 +238,18 @@ def make_sweep(
         check(columns, batch_size, len(split), epochs)
         if batch_size is None and columns["batch_size"].max() > rows:
             raise ValueError(f"this sweep was compiled for batches of up to {rows} examples")
-        start = time.perf_counter()
         if width == num_members:
-            states, alive, history = train_round(columns, run)
+            (states, alive, history), seconds = train_round(columns, run)
         else:
-            rounds = []
+            rounds, seconds = [], 0.0
             for number, begin in enumerate(range(0, num_members, width)):
                 part = None if run is None else run.part(f"round{number}")  # type: ignore[attr-defined]
                 # The last round is filled up by copies of the last member.
                 members = np.minimum(np.arange(begin, begin + width), num_members - 1)
                 chosen = {name: column[members] for name, column in columns.items()}
-                rounds.append(_on_host(train_round(chosen, part)))
+                carry, took = train_round(chosen, part)
+                rounds.append(_on_host(carry))
+                seconds += took
             states, alive, history = jax.tree.map(
                 lambda *parts: _joined(parts)[:num_members], *rounds
             )
@@ -254,7 +260,7 @@ def make_sweep(
             diverged=~np.asarray(alive),
             vectorize=vectorize,
             compile_seconds=compile_seconds,
-            run_seconds=time.perf_counter() - start,
+            run_seconds=seconds,
         )
 
     return train_members

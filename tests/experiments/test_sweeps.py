@@ -1,9 +1,11 @@
 """Sweeps and optimizers, small."""
 
+import numpy as np
 import pytest
 
 from experiments import optimizers, sweep
 from jaxdl import plots, runs
+from tests.figures import ink
 
 
 def test_sweep_draws_two_heat_maps(tmp_path):
@@ -38,15 +40,22 @@ def test_a_grid_in_rounds_gives_the_same_numbers(tmp_path):
     assert parts == whole
 
 
-def test_optimizers_are_drawn_side_by_side(tmp_path):
+def test_optimizers_are_drawn_side_by_side_and_raced(tmp_path):
     numbers = optimizers.main(optimizers.Config(smoke=True, out=tmp_path / "run"))
-    ways = {"SGD", "momentum 0.9", "Adam"}
-    assert {name.split("/")[0] for name in numbers} == ways | {"majority"}
-    assert numbers["Adam/test/accuracy"] > 3 * numbers["majority/accuracy"]
-    assert numbers["momentum 0.9/train/loss"] < numbers["SGD/train/loss"]
-    assert numbers["Adam/rate"] in (0.01, 0.1)
+    ways, raced = {"SGD", "momentum 0.9", "Adam"}, {"softmax", "perceptron", "deep"}
+    assert {name.split("/")[0] for name in numbers} == ways | raced | {"majority"}
+    assert {name.split("/")[1] for name in numbers if name.split("/")[0] in raced} == ways
+    assert numbers["perceptron/Adam/test/accuracy"] > 3 * numbers["majority/accuracy"]
+    losses = [numbers[f"perceptron/{way}/train/loss"] for way in ("momentum 0.9", "SGD")]
+    assert losses[0] < losses[1]
+    assert numbers["perceptron/Adam/rate"] in (0.01, 0.1)
+    assert numbers["perceptron/Adam/steps"] in (4, 8)  # a multiple of the steps of an epoch
+    assert np.isinf(numbers["deep/SGD/steps"]) == np.isinf(numbers["deep/SGD/seconds"])
+    for kind in ("steps", "seconds"):
+        assert max(numbers[f"{way}/score_{kind}"] for way in ways) > 0.3
+        assert ink(tmp_path / "run" / f"profile_{kind}.png") > 0.03
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"loss.png", "accuracy.png"} <= names
+    assert {f"{name}_{what}.png" for name in raced for what in ("loss", "accuracy")} <= names
 
 
 @pytest.mark.parametrize("experiment", [sweep, optimizers])

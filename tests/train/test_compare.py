@@ -62,3 +62,29 @@ def test_mistakes_are_named(a, b, paired, message):
         train.compare(a, b, paired=paired)
     with pytest.raises(ValueError, match="difference > 0"):
         train.compare([0.1, 0.2], [0.1, 0.2]).seeds_for(0)
+
+
+def test_profiles_against_a_count_over_a_grid():
+    costs = np.random.default_rng(0).lognormal(size=(4, 6))
+    costs[0, 2] = costs[3, :] = np.inf
+    costs[:, 5] = np.inf  # nobody gets there
+    found = train.performance_profile(costs, most=3.0)
+    ratios = np.linspace(1, 3, 20_001)
+    for s in range(4):
+        shares = [
+            sum(costs[s, p] <= r * costs[:, p].min() for p in range(5)) / 6 for r in ratios[::500]
+        ]
+        np.testing.assert_allclose([found.share(r)[s] for r in ratios[::500]], shares)
+        area = np.mean([found.share(r)[s] for r in ratios])
+        assert found.scores[s] == pytest.approx(area, abs=1e-3)
+    assert found.scores[3] == 0
+    assert np.isinf(found.ratios[:, 5]).all()
+
+
+@pytest.mark.parametrize(
+    "costs, most, message",
+    [([1.0], 4.0, "costs need a shape"), ([[0.0]], 4.0, "positive"), ([[1.0]], 1.0, "above 1")],
+)
+def test_profiles_that_cannot_be_are_refused(costs, most, message):
+    with pytest.raises(ValueError, match=message):
+        train.performance_profile(costs, most=most)

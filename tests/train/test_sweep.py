@@ -262,4 +262,8 @@ def test_a_sweep_killed_in_its_second_round_takes_up_those_members(tmp_path, mon
     with runs.open(Config(), name="rounds", out=folder, quiet=True) as run:
         latest = [run.part(f"round{i}").checkpoints.latest() for i in range(2)]
         assert latest == [EPOCHS, 1]
-        same_sweep(sweep(GRID, at_once=4, run=run, **options), sweep(GRID, **options))
+        resumed = sweep(GRID, at_once=4, run=run, **options)
+        same_sweep(resumed, sweep(GRID, **options))
+    with runs.open(Config(), name="rounds", out=folder, quiet=True) as run:
+        again = sweep(GRID, at_once=4, run=run, **options)  # nothing is left to be trained
+        assert again.run_seconds == resumed.run_seconds > 0
