@@ -31,7 +31,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "How networks learn": (
         *("activations", "layers_by_hand", "backprop", "bptt", "long_memory", "forecasting"),
-        *("optimizers", "training_tricks", "network_size", "overfitting"),
+        *("optimizers", "training_tricks", "network_size", "overfitting", "calibration"),
     ),
     "Images and signals": (
         *(

@@ -14,8 +14,8 @@ from tests import uses as source
 ROOT = pathlib.Path(__file__).parents[1]
 LINES = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8").splitlines()
 ROWS = [line.strip("| ").split(" | ") for line in LINES if re.match(r"\| 00\d ", line)]
-# Speed, sizes and how the library is used.
-NOT_IN_THE_NOTES = {"scaling", "benchmark", "growth", "compare_peers", "notebook"}
+# Speed, sizes, how the library is used, and how sure a probability is.
+NOT_IN_THE_NOTES = {"scaling", "benchmark", "growth", "compare_peers", "notebook", "calibration"}
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
 OPEN = " (open)"  # after a block that no experiment uses yet
 MOST_OPEN = 1  # goes down only

@@ -3,6 +3,7 @@
 from jaxdl.plots._attention import attention_maps
 from jaxdl.plots._backprop import gradient_flow, with_derivatives
 from jaxdl.plots._bench import growth, roofline
+from jaxdl.plots._calibration import reliability
 from jaxdl.plots._curves import compare, confusion, curves, forecasts
 from jaxdl.plots._detection import detected, framed, precision_recall
 from jaxdl.plots._images import gallery, tiles
@@ -42,6 +43,7 @@ __all__ = [
     "predicted",
     "rank_frequency",
     "regions",
+    "reliability",
     "roofline",
     "scaling",
     "score_curves",

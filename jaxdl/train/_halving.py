@@ -186,7 +186,8 @@ def successive_halving(
         if rungs:
             ranked = _ranked(history[choose_by][:, start - 1], group, members, mode)
             stay = np.isin(group[members], ranked[:width])
-            carry = jax.tree.map(lambda x, stay=stay: x[np.flatnonzero(stay)], carry)
+            device, places = jax.local_devices()[0], np.flatnonzero(stay)
+            carry = jax.tree.map(lambda x, d=device, p=places: jax.device_put(x, d)[p], carry)
             members = members[stay]
         part = None if run is None else run.part(f"rung{number}")  # type: ignore[attr-defined]
         chosen = {name: column[members] for name, column in columns.items()}

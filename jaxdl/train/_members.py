@@ -162,10 +162,13 @@ def over_devices(
     compiled = program.lower(*shapes, *shared).compile()
 
     def call(members: tuple, shared: tuple) -> Any:
-        result = compiled(
-            *jax.device_put(filled(members), NamedSharding(mesh, PartitionSpec("member"))), *shared
-        )
-        return jax.tree.map(lambda x: x[:num_members], result)
+        given = jax.device_put(filled(members), NamedSharding(mesh, PartitionSpec("member")))
+        result = compiled(*given, *shared)
+        if num_members % len(devices) == 0:
+            return result
+        # Cut on one device: slices of arrays that lie over several exchange data, each a program of
+        # its own, and a CPU with as few threads as devices can wait in two of them for ever.
+        return jax.tree.map(lambda x: jax.device_put(x, devices[0])[:num_members], result)
 
     return Spread(_all_members(function, count, vectorize), call)
 

@@ -192,11 +192,12 @@ def population(
     per_block = count if run is None else 1  # with a run each round can be saved
 
     def block(carry: Any, k: int) -> tuple[Any, None]:
-        return advance(carry, k * per_block, (k + 1) * per_block, *shared), None
+        # One program at a time: each exchanges data between the devices.
+        limits = (k * per_block, (k + 1) * per_block)
+        return jax.block_until_ready(advance(carry, *limits, *shared)), None
 
     began = time.perf_counter()
     carry, _ = run_blocks(block, first(columns, *shared), count // per_block, run=run)
-    jax.block_until_ready(carry)
     final = SweepResult(
         hypers={name: np.asarray(values) for name, values in carry["hypers"].items()},
         states=carry["states"],

@@ -17,13 +17,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, OneMember, check, mesh_of, over_devices
+from jaxdl.train._members import Member, OneMember, check, over_devices
 from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
 
@@ -50,7 +49,7 @@ class SweepResult:
     def member(self, index: int) -> tuple[dict[str, Any], TrainState]:
         """Hyperparameters and state of one member, to be evaluated or trained on."""
         device = jax.local_devices()[0]
-        state = jax.tree.map(lambda x: jax.device_put(x[index], device), self.states)
+        state = jax.tree.map(lambda x: jax.device_put(_row(x, index), device), self.states)
         return {name: values[index].item() for name, values in self.hypers.items()}, state
 
     def rows(self, index: int) -> list[dict[str, float]]:
@@ -224,11 +223,12 @@ def make_sweep(
             carry = jax.block_until_ready(advance.compiled((columns, carry), (*limits, *shared)))
             return (carry, seconds + (time.perf_counter() - started)), None
 
-        # Seconds are saved with the members: those of a run that went on are of all its parts.
-        nothing = jax.device_put(jnp.zeros(()), NamedSharding(mesh_of(devices), PartitionSpec()))
-        timed = first.compiled((columns,), shared), nothing
+        # Seconds, one for each member to lie where it does, are saved with them: those of a run
+        # that went on are of all its parts.
+        carry = first.compiled((columns,), shared)
+        timed = carry, carry[1] * jnp.float32(0)
         (carry, seconds), _ = run_blocks(block, timed, epochs // per_block, run=run)
-        return carry, float(seconds)
+        return carry, float(np.asarray(seconds)[0])
 
     def train_members(hypers: Mapping[str, ArrayLike], run: Recorder | None = None) -> SweepResult:
         columns = {name: np.asarray(values) for name, values in hypers.items()}
@@ -264,6 +264,17 @@ def make_sweep(
         )
 
     return train_members
+
+
+def _row(x: Any, index: int) -> Any:
+    """A row of an array that may lie over devices, from the device that has it."""
+    if isinstance(x, np.ndarray):
+        return x[index]
+    for shard in x.addressable_shards:
+        rows = range(len(x))[shard.index[0]]
+        if range(len(x))[index] in rows:
+            return shard.data[range(len(x))[index] - rows.start]
+    raise ValueError(f"member {index} lies in another process")
 
 
 def _on_host(tree: Any) -> Any:

@@ -44,6 +44,18 @@ def test_mlp_digits(task, tmp_path):
     assert (tmp_path / "run" / "confusion.png").exists() == (task == "ten")
 
 
+def test_calibration(tmp_path):
+    results = run("calibration", tmp_path / "run", epochs=5)
+    assert results["test/accuracy"] > 3 * results["majority/accuracy"]
+    names = ("as trained", "with a temperature")
+    before, after = (results[f"{name}/test/loss"] for name in names)
+    assert after < before  # on the test set, which did not choose it
+    assert results["as trained/low"] < results["as trained/calibration"]
+    assert 0.8 < results["sets/coverage"] < 0.98
+    assert 0.8 < results["sets/classes"] < 5
+    assert ink(tmp_path / "run" / "reliability.png") > 0.03
+
+
 def test_information(tmp_path, capsys):
     results = run("information", tmp_path / "run", min_count=5)
     assert 3.5 < results["bits/letter"] < 4.7  # English has 4.1 to 4.2
