@@ -19,6 +19,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import optax
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxdl import cli, data, losses, metrics, models, objectives, ops, optim, plots, runs, train
 
@@ -100,6 +101,7 @@ def main(config: Config) -> dict[str, float]:
         config, name="optimizers", out=config.out, resume=config.resume, data=splits
     ) as run:
         targets = (0.3, 0.3, 0.3) if config.smoke else TARGETS[config.data]
+        run.note("programs are compiled anew, none comes from a cache: it counts")
         for (network, model), target in zip(
             networks(config, len(splits.info.class_names)).items(), targets, strict=True
         ):
@@ -154,7 +156,8 @@ def sweeps(
         def member(hyper: train.Hyper, make: Any = make) -> train.Trainer:
             return train.make(objective, make(hyper["learning_rate"]))
 
-        result = train.sweep(
+        result = compiled_anew(
+            train.sweep,
             member,
             hypers,
             splits["train"],
@@ -164,6 +167,18 @@ def sweeps(
             run=run.part(f"{prefix}-{number}"),
         )
         yield name, result
+
+
+def compiled_anew(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Calls a function while no program is read from JAX's cache on disk."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # it looks at the setting once
+    try:
+        return function(*args, **options)
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
 
 
 def best_rate(config: Config, result: train.SweepResult) -> int:

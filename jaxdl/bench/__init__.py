@@ -34,7 +34,7 @@ from jaxdl.bench._processes import Side, alternate, serve
 from jaxdl.bench._program import Program, analyze
 from jaxdl.bench._report import Comparison, Row, compare, drift, read_report, write_report
 from jaxdl.bench._target import Study, median_seconds, time_to_target
-from jaxdl.bench._targets import CHIPS, Chip, Target
+from jaxdl.bench._targets import CHIPS, Chip, Target, chip_of
 from jaxdl.bench._timing import (
     NOISY,
     Ratio,
@@ -66,6 +66,7 @@ __all__ = [
     "Timing",
     "alternate",
     "analyze",
+    "chip_of",
     "compare",
     "count_flops",
     "describe",

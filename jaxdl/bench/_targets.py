@@ -245,6 +245,29 @@ class Target:
         return found[: self.num_devices]
 
 
+_KINDS = {"v4": "v4", "v5 lite": "v5e", "v5e": "v5e", "v5": "v5p", "v5p": "v5p"} | {
+    "v6 lite": "v6e", "v6e": "v6e", "7x": "7x",
+}  # fmt: skip
+
+
+def chip_of(device_kind: str) -> Chip | None:
+    """The chip that JAX calls so; None for one whose peaks are not in the table.
+
+    >>> chip_of("NVIDIA H100 80GB HBM3").name, chip_of("TPU v5 lite").name, chip_of("cpu")
+    ('h100', 'v5e', None)
+
+    Args:
+        device_kind: `jax.devices()[0].device_kind`. Cards for PCIe have peaks of their own, which
+            are not in the table.
+    """
+    kind = device_kind.lower()
+    if kind.startswith("tpu"):
+        name = _KINDS.get(kind.removeprefix("tpu").strip())
+        return None if name is None else CHIPS[name]
+    found = re.search(r"\b(a100|h100|h200|b200)\b", kind)
+    return None if found is None or "pcie" in kind else CHIPS[found[1]]
+
+
 def this_cpu() -> Chip:
     """The machine at hand: its memory is known, its peaks are not.
 

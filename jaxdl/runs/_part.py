@@ -1,6 +1,6 @@
 """A part of a run: one of several trainings that are one experiment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class Part:
             for row in history
         ]
         self._run._rewind(step, named, self._name)
+
+    def expect(self, examples: int, flops: Callable[[], float]) -> None:
+        """Tells the progress bar of the run what a step of this part works through."""
+        self._run.expect(examples, flops)
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar of the run."""

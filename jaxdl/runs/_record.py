@@ -191,6 +191,10 @@ class Run:
             self._events.add(step, numbers)
             self._events.add_histograms(step, {f"watch/{n}": h for n, h in seen.histograms.items()})
 
+    def expect(self, examples: int, flops: Callable[[], float]) -> None:
+        """Tells the progress bar what a step works through, for the rates that it shows."""
+        self._bar.expect(examples, flops)
+
     def progress(self, done: int, total: int, text: str) -> None:
         """Moves the progress bar, where there is a terminal to show one."""
         self._bar.update(done, total, text)

@@ -31,7 +31,7 @@ from jaxdl.train._make import (
 from jaxdl.train._members import Hyper, Member
 from jaxdl.train._planning import Training, intercepting, offer_plan, planning
 from jaxdl.train._population import PopulationResult, exploit, explore, population
-from jaxdl.train._profile import profiling
+from jaxdl.train._profile import profiling, time_split
 from jaxdl.train._signals import Interrupted
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver
@@ -82,4 +82,5 @@ __all__ = [
     "scalars",
     "successive_halving",
     "sweep",
+    "time_split",
 ]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import data, parallel
+from jaxdl._flops import count_flops
 from jaxdl.metrics import Collection
 from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
@@ -155,6 +157,7 @@ def fit(
         layout=layout,
         held_out=held_out,
     )
+    _tell(run, trainer, state, split, batch_size)
     # All that changes: three pytrees of arrays, and a record of plain numbers.
     best = _copy(_weights(state)) if keeps_best else None
     state, metrics, best, record = _continued(run, state, steps.metrics, best, steps_per_epoch)
@@ -213,6 +216,7 @@ def fit(
             if position == epoch_end:
                 row = {"epoch": float(epoch_end // steps_per_epoch), **scalars(metrics, "train/")}
                 row |= _speed(steps.times, (position - epoch_start) * batch_size, started)
+                row |= profile.taken()
                 state, row = _held_out(trainer, state, row, held_out, batch_size, after_epoch)
                 if stopping is not None and _improved(stopping, row, record):
                     best = _copy(_weights(state))
@@ -388,6 +392,13 @@ def _memory() -> dict[str, float]:
     memory = jax.local_devices()[0].memory_stats() or {}
     peak = "peak_bytes_in_use"
     return {"memory/peak_bytes": float(memory[peak])} if peak in memory else {}
+
+
+def _tell(run: Any, trainer: Trainer, state: Any, split: Any, examples: int) -> None:
+    """Tells a run that shows rates what a step works through; it counts only where it shows."""
+    if hasattr(run, "expect"):
+        batch = functools.partial(data.host_batch, split, 0, batch_size=examples)
+        run.expect(examples, lambda: count_flops(trainer.step, state, batch()))
 
 
 def _note(run: Recorder | None, text: str) -> None:

@@ -8,6 +8,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxdl import inspect, train
+from jaxdl.metrics import Mean
+from jaxdl.objectives import Aux
+from tests.models.test_derivatives import ZOO
 from tests.train.problems import Net, blobs, objective
 
 
@@ -79,3 +82,62 @@ def test_noise_scale_against_the_examples_gradients(problem):
     one = {name: column[:1] for name, column in batch.items()}
     with pytest.raises(ValueError, match="two examples"):
         inspect.gradient_noise_scale(objective(Net()), state, one)
+
+
+QUICK = {"mlp", "factors"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in ZOO]
+)
+def test_every_network_has_a_curvature(name):
+    """Ritz values and the trace against products by reverse mode over reverse mode."""
+    model, *inputs = ZOO[name]
+    inputs = [jnp.asarray(x) for x in inputs]
+    variables = dict(model.init(jax.random.key(0), *inputs, train=False))
+    params = jax.tree.map(lambda p: p + 0.01, variables.pop("params"))  # biases off zero
+
+    def outputs(params, inputs):
+        out = model.apply({"params": params, **variables}, *inputs, train=False)
+        floats = [y for y in jax.tree.leaves(out) if jnp.issubdtype(y.dtype, jnp.floating)]
+        return sum(jnp.mean(jnp.sin(y)) for y in floats)
+
+    def loss(params):
+        return outputs(params, inputs)
+
+    flat, unravel = ravel_pytree(params)
+
+    @jax.jit
+    def product(vector):
+        def slope(w):
+            return jnp.vdot(jax.grad(lambda w: loss(unravel(w)))(w), vector)
+
+        return jax.grad(slope)(flat)
+
+    found = inspect.lanczos(loss, params, steps=3)
+    top = ravel_pytree(found.top)[0]
+    scale = float(np.abs(found.values).max())
+    assert float(top @ product(top)) == pytest.approx(found.values[-1], abs=2e-3 * scale)
+    rest = product(top) - found.values[-1] * top
+    assert float(jnp.linalg.norm(rest)) == pytest.approx(found.residual, abs=5e-3 * scale)
+    trace = inspect.hessian_trace(loss, params, samples=2)
+    signs = [
+        jax.random.rademacher(key, flat.shape, flat.dtype)
+        for key in jax.random.split(jax.random.key(0), 2)
+    ]
+    each = [float(sign @ product(sign)) for sign in signs]
+    size = sum(float(jnp.abs(sign) @ jnp.abs(product(sign))) for sign in signs)
+    assert float(trace.value) == pytest.approx(np.mean(each), abs=1e-3 * size)
+    assert float(inspect.sharpness(loss, params, radius=1e-2)) > 0
+
+    # Of the examples: every input has their axis.
+    def of_examples(params, model_state, batch, key, *, train):
+        each = jax.vmap(lambda row: outputs(params, [x[None] for x in row]))
+        return Mean.from_values(each(batch["x"]), batch["mask"]), Aux({}, model_state)
+
+    rows = [x for x in inputs if len(x) == len(inputs[0])]
+    batch = {"x": rows, "mask": np.ones(len(inputs[0]), bool)}
+    state = train.TrainState(jnp.int32(0), params, {}, None, key=jax.random.key(0))
+    noise = jax.jit(lambda s, b: inspect.gradient_noise_scale(of_examples, s, b))(state, batch)
+    assert float(noise.variance) > 0
+    assert np.isfinite(float(noise.square))

@@ -44,17 +44,32 @@ def resnet50_flops():
     return 2 * (flops + 2048 * 1000)
 
 
-def test_a_language_model():
+def windows(rows, length):
+    kinds = {"tokens": jnp.int32, "targets": jnp.int32, "valid": bool}
+    batch = {name: jax.ShapeDtypeStruct((rows, length), kind) for name, kind in kinds.items()}
+    return {**batch, "mask": jax.ShapeDtypeStruct((rows,), bool)}
+
+
+def test_a_recurrent_language_model():
+    """The medium one of Zaremba et al. 2014: 2 layers of 650 units, one bias a gate."""
     V, H = 10_000, 650
-    model = models.language.LSTMMedium(V)
-    objective = objectives.language_model(model)
-    shapes = {"tokens": (B, T), "targets": (B, T), "valid": (B, T), "mask": (B,)}
-    kinds = {"tokens": jnp.int32, "targets": jnp.int32, "valid": bool, "mask": bool}
-    batch = {name: jax.ShapeDtypeStruct(shape, kinds[name]) for name, shape in shapes.items()}
-    total = inspect.ledger(objective, batch).total
-    cells = 2 * 4 * H * (H + H + 1)
-    assert total.parameters in (V * H + cells + H * V + V, V * H + cells + 8 * H + H * V + V)
+    objective = objectives.language_model(models.language.LSTMMedium(V))
+    total = inspect.ledger(objective, windows(B, T)).total
+    assert total.parameters == V * H + 2 * 4 * H * (H + H + 1) + H * V + V == 19_775_200
     assert total.forward == B * T * 2 * (2 * 4 * H * 2 * H + H * V)
+    assert total.backward == 2 * total.forward
+
+
+def test_gpt2():
+    """Radford et al. 2019, 12 blocks of 768: every product by hand, in shapes alone."""
+    V, T, D, blocks = 50_257, 256, 768, 12
+    total = inspect.ledger(objectives.language_model(models.GPT2()), windows(B, T)).total
+    block = (D * 3 * D + 3 * D) + (D * D + D) + (D * 4 * D + 4 * D) + (4 * D * D + D) + 4 * D
+    assert total.parameters == V * D + 1024 * D + blocks * block + 2 * D == 124_439_808
+    weights = 3 * D * D + D * D + 2 * 4 * D * D
+    attention = 2 * T * D  # scores and their sums, the hidden half of the triangle included
+    assert total.forward == B * T * 2 * (blocks * (weights + attention) + D * V)
+    assert total.backward == 2 * total.forward
 
 
 def modules():

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from jaxdl import inspect, losses, objectives, runs, train
+from jaxdl.train import _profile
 from tests.references import reference
 from tests.train.problems import blobs
 
@@ -69,13 +70,61 @@ def test_a_watched_run_is_the_same_run(trainer, tmp_path):
     assert [e.step for e in events.Scalars("watch/update/last/kernel")] == [0, 4, 8]
 
 
+def test_a_run_that_is_not_watched_has_the_programs_of_one_without_a_folder(
+    trainer, tmp_path, monkeypatch
+):
+    """Off costs nothing: not an operation more is compiled, and on adds programs of its own."""
+    texts = []
+    compile_it = jax.stages.Lowered.compile
+
+    def compiled(self, *args, **options):
+        texts.append(self.as_text())
+        return compile_it(self, *args, **options)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compiled)
+
+    def programs(name):
+        texts.clear()
+        with runs.open(train.EarlyStopping("loss", 1), name=name, out=tmp_path / name) as run:
+            train.fit(trainer, blobs(), epochs=1, batch_size=8, driver="scan", run=run)
+        return list(texts)
+
+    train.fit(trainer, blobs(), epochs=1, batch_size=8, driver="scan")
+    alone = list(texts)
+    with runs.watching(4):
+        watched = programs("watched")
+    assert len(alone) == 1
+    assert programs("plain") == alone == watched  # what is seen of a step is a program by itself
+
+
+def test_operations_inside_others_count_once():
+    events = [(0.0, 10.0, "while"), (1.0, 4.0, "dot.1"), (2.0, 3.0, "add"), (5.0, 6.0, "dot.2")]
+    own = [(name, seconds) for seconds, name in _profile._own_times(events)]
+    assert sorted(own) == [("add", 1), ("dot.1", 2), ("dot.2", 1), ("while", 6)]
+    assert _profile._covered([(0, 2), (1, 3), (5, 6)]) == 4
+    names = ("all-reduce.3", "ynn_fusion", "convert_fusion", "copy.1", "while.2", "convolution")
+    kinds = ("collectives", "products", "elementwise", "copies", "control", "products")
+    assert tuple(map(_profile._kind, names)) == kinds
+
+
 def test_a_trace_of_annotated_steps(trainer, tmp_path):
     config = train.EarlyStopping("loss", 1)
     with (
         train.profiling(2),
         runs.open(config, name="traced", out=tmp_path / "run", quiet=True) as run,
     ):
-        train.fit(trainer, blobs(), epochs=1, batch_size=8, run=run)
+        result = train.fit(trainer, blobs(), epochs=2, batch_size=8, run=run)
+    kinds = {"collectives", "control", "copies", "elementwise", "idle", "products", "step"}
+    split, later = (
+        {n.removeprefix("time/profile/"): v for n, v in row.items() if n.startswith("time/profile")}
+        for row in result.history
+    )
+    assert (set(split), later) == (kinds, {})
+    assert min(split.values()) >= 0
+    assert split["step"] < 60
+    assert split["products"] > 0
+    parts = sum(split.values()) - split["step"]
+    assert parts == pytest.approx(split["step"], rel=0.5)  # but for operations side by side
     traces = list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
     assert len(traces) == 1
     assert list((tmp_path / "run" / "profile").rglob("perfetto_trace.json.gz"))
