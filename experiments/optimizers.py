@@ -171,7 +171,7 @@ def sweeps(
 
 def compiled_anew(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Calls a function while no program is read from JAX's cache on disk."""
-    before = jax.config.jax_enable_compilation_cache
+    before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # it looks at the setting once
     try:

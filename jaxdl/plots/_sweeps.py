@@ -143,9 +143,10 @@ def performance_profiles(
         values = arrays[name]
         steps = np.unique(np.append(values[(values > 1) & (values < most)], [1.0, most]))
         share = [np.mean(values <= step) for step in steps]
-        lift = 0.004 * (place - len(arrays) / 2)  # so that curves that coincide are all seen
         (line,) = axes.step(steps, share, where="post", lw=1.8, label=name)
-        line.set_transform(ScaledTranslation(0, 8 * lift, figure.dpi_scale_trans) + axes.transData)
+        lift = 0.014 * (len(arrays) / 2 - place)  # inches: curves that coincide are all seen
+        apart = ScaledTranslation(0, lift, figure.dpi_scale_trans)
+        line.set_transform(axes.transData + apart)
     axes.set_xscale("log", base=2)
     axes.set_xlim(1, most)
     axes.set_ylim(-0.05, 1.05)

@@ -69,3 +69,16 @@ def test_no_seeds_and_no_rates_are_refused(experiment):
 def test_a_panel_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"panel 'a' needs \(1, 2\), got \(2, 1\)"):
         plots.heat_maps({"a": [[1.0], [2.0]]}, rows=[1], columns=[1, 2])
+
+
+def test_every_profile_is_drawn_inside_its_axes():
+    ratios = {"a": [1.0, 1.0], "b": [1.5, np.inf], "c": [1.0, 1.0]}
+    figure = plots.performance_profiles(ratios, most=4)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    assert [line.get_label() for line in axes.lines] == ["a", "c", "b"]
+    places = [line.get_window_extent() for line in axes.lines]
+    for place in places:
+        assert axes.bbox.x0 - 1 <= place.x0 < place.x1 <= axes.bbox.x1 + 1
+        assert axes.bbox.y0 <= place.y0 <= place.y1 <= axes.bbox.y1
+    assert places[0].y0 != places[1].y0  # those that coincide are drawn beside each other
