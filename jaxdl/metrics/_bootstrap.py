@@ -102,7 +102,9 @@ class Bootstrap:
     def compute(self) -> Any:
         """An `Interval` for every number of the metric: percentiles of the resampled ones.
 
-        Resamples in which the number is undefined (an area with one class) are left out.
+        Resamples in which the number is undefined (an area with one class) are left out. A number
+        that few examples bias (a calibration error, a maximum) is biased anew in every resample:
+        its interval then leans to that side, and may leave out the number itself.
         """
         return jax.tree.map(
             lambda value, drawn: Interval(float(value), *_spread(drawn, self.level)),
