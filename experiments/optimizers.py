@@ -35,9 +35,7 @@ class Config:
     batch_size: int = 64  # examples per step
     validation: float = 0.2  # share of the training set that targets are reached on
     most: float = 4.0  # times the best time at which a profile ends
-    smoke: bool = (
-        False  # a few seconds: two epochs, rates and networks, three optimizers
-    )
+    smoke: bool = False  # a few seconds: two epochs, rates and networks, three optimizers
     out: pathlib.Path | None = None  # run folder; runs/optimizers/DATE-TIME if not given
     resume: bool = True  # continue an unfinished run of these options; --no-resume begins anew
 
