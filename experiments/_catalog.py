@@ -107,7 +107,7 @@ def measured(entry: Mapping[str, Any]) -> str:
 
 def seconds(entry: Mapping[str, Any]) -> str:
     """How long a run of an entry takes, and what of it two cores worked for it."""
-    runs = entry["runs"]
+    runs = [run for run in entry["runs"] if "seconds" in run]
     if not runs:
         return entry["seconds"]
     wall = f"{np.mean([run['seconds'] for run in runs]):,.0f}"

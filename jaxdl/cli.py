@@ -144,18 +144,19 @@ def _record(main: Callable[[Any], Any], config: Any, args: Sequence[str]) -> Any
 
     path = pathlib.Path(main.__globals__["__file__"]).with_name("results.json")
     start, cpu = time.monotonic(), sum(os.times()[:4])  # children's are counted as well
-    with runs.following() as folders:
+    with runs.following() as opened:
         numbers = main(config)
     doc = (main.__globals__.get("__doc__") or "").strip()
     if jax.process_index() == 0:
+        whole = not any(run.continued for run in opened)  # else it took longer than this part
         runs.record(
             path,
             _name(main),
             args,
             numbers,
-            seconds=time.monotonic() - start,
-            cpu_seconds=sum(os.times()[:4]) - cpu,
-            folders=folders,
+            seconds=time.monotonic() - start if whole else None,
+            cpu_seconds=sum(os.times()[:4]) - cpu if whole else None,
+            folders=[run.folder for run in opened],
             shows=doc.split("\n")[0].rstrip("."),
         )
         print(f"recorded in {path}")

@@ -329,7 +329,7 @@ def open(
 
         _in_first_process(prepare, f"cannot write the run folder {folder}")
         run = Run(folder, wanted, quiet, save_seconds)
-        note_opened(folder)
+        note_opened(folder, has_checkpoints(folder))
         for line in lines:
             run.note(line)
         if run._path.stat().st_size and not has_own_checkpoints(folder):

@@ -7,7 +7,7 @@ import os
 import pathlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxdl.runs._environment import environment
 from jaxdl.runs._read import read_json
@@ -17,28 +17,36 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_OPENED: contextvars.ContextVar[list[pathlib.Path] | None] = contextvars.ContextVar(
+
+class Opened(NamedTuple):
+    """The folder of a run that was opened, and whether it goes on from a checkpoint."""
+
+    folder: pathlib.Path
+    continued: bool
+
+
+_OPENED: contextvars.ContextVar[list[Opened] | None] = contextvars.ContextVar(
     "opened", default=None
 )
 _NOT_KEPT = ("--out", "--data-dir", "--seed")  # where things lie on this machine; which repetition
 
 
 @contextlib.contextmanager
-def following() -> Iterator[list[pathlib.Path]]:
-    """The folders of the runs that are opened inside, in their order."""
-    folders: list[pathlib.Path] = []
-    token = _OPENED.set(folders)
+def following() -> Iterator[list[Opened]]:
+    """The runs that are opened inside, in their order."""
+    found: list[Opened] = []
+    token = _OPENED.set(found)
     try:
-        yield folders
+        yield found
     finally:
         _OPENED.reset(token)
 
 
-def note_opened(folder: pathlib.Path) -> None:
+def note_opened(folder: pathlib.Path, continued: bool) -> None:
     """Tells whoever follows that a run was opened."""
     opened = _OPENED.get()
     if opened is not None:
-        opened.append(folder)
+        opened.append(Opened(folder, continued))
 
 
 def record(
@@ -47,7 +55,7 @@ def record(
     args: Sequence[str],
     numbers: Mapping[str, float],
     *,
-    seconds: float,
+    seconds: float | None,
     cpu_seconds: float | None = None,
     folders: Sequence[pathlib.Path] = (),
     shows: str = "",
@@ -60,7 +68,7 @@ def record(
         args: of the command line. Where files lie and the seed are no part of an entry's command:
             a file is kept by its name.
         numbers: what the run returned; those that are no finite number are kept as JSON has them.
-        seconds: from the command to its end.
+        seconds: from the command to its end; None for a run that was continued, and took longer.
         cpu_seconds: that all cores worked for it, which other work beside it does not change much.
         folders: of the runs it opened; their checksums of the data are kept.
         shows: what a new entry is said to be there for.
@@ -78,8 +86,7 @@ def record(
     run = {
         "seed": seed,
         "numbers": {name: float(value) for name, value in numbers.items()},
-        "seconds": round(seconds, 1),
-        **({} if cpu_seconds is None else {"cpu_seconds": round(cpu_seconds, 1)}),
+        **_rounded(seconds=seconds, cpu_seconds=cpu_seconds),
         "data": checksums,
         **{name: where[name] for name in ("time", "commit", "python", "packages", "platform")},
         **{name: where[name] for name in ("cpu_count", "devices", "variables")},
@@ -99,6 +106,10 @@ def record(
         whole = path.with_name(path.name + ".part")
         whole.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(whole, path)
+
+
+def _rounded(**seconds: float | None) -> dict[str, float]:
+    return {name: round(value, 1) for name, value in seconds.items() if value is not None}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from experiments import __main__ as command
-from experiments import _catalog
+from experiments import _catalog, lenet
 from jaxdl import cli, data, runs
 
 FIELDS = [
@@ -76,6 +76,25 @@ def test_a_run_is_recorded_and_repeated_seeds_give_an_interval(tmp_path):
     runs.record(path, "lenet", args, {"test/accuracy": 0.9}, seconds=30, cpu_seconds=21)
     (entry,) = json.loads(path.read_text())
     assert _catalog.seconds(entry) == "17 (CPU 21)"
+
+
+BROKEN_OFF = """
+def main(config):
+    with runs.open(config, name="broken_off", out=config.out):
+        return {"test/accuracy": 0.5}
+"""
+
+
+def test_a_run_that_was_continued_tells_no_seconds(tmp_path):
+    folder, names = tmp_path / "run", {"__file__": str(tmp_path / "broken_off.py"), "runs": runs}
+    exec(BROKEN_OFF, names)
+    for times in (1, 2):  # anew, then where the first one stopped
+        cli._record(names["main"], lenet.Config(out=folder), [])
+        (entry,) = json.loads((tmp_path / "results.json").read_text())
+        (run,) = entry["runs"]
+        assert ("seconds" in run, "cpu_seconds" in run) == (times == 1, times == 1)
+        (folder / "checkpoints" / "3").mkdir(parents=True, exist_ok=True)
+    assert _catalog.seconds(entry) == ""
 
 
 def test_one_seed_stands_alone_and_what_was_entered_by_hand_stays(tmp_path):
