@@ -135,7 +135,9 @@ def _repeats(equation: Any) -> float:
     if name == "scan":
         return params["length"]
     if name == "shard_map":
-        return params["mesh"].size
+        # Over other axes the compiler cuts what is written for all of them.
+        axes = params.get("newly_manual_axes", params["mesh"].axis_names)
+        return math.prod(params["mesh"].shape[axis] for axis in axes)
     if name == "while":
         return _trips(equation) or 1
     if name == "pallas_call":

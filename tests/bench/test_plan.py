@@ -139,6 +139,11 @@ def test_a_sharded_map_is_counted_for_each_device():
     mesh = parallel.make_mesh(devices=jax.devices()[:4])
     mapped = jax.shard_map(lambda x: x @ x.T, mesh=mesh, in_specs=P("data"), out_specs=P("data"))
     assert bench.count_flops(mapped, jnp.ones((16, 8))) == 4 * 2 * 4 * 4 * 8
+    mesh, axes = parallel.make_mesh(data=4, model=2), frozenset(["data"])
+    mapped = jax.shard_map(
+        lambda x: x @ x.T, mesh=mesh, in_specs=P("data"), out_specs=P("data"), axis_names=axes
+    )  # along "model" the product is cut, not made again
+    assert bench.count_flops(jax.jit(mapped), jnp.ones((16, 8))) == 4 * 2 * 4 * 4 * 8
 
 
 def test_a_state_is_split_into_its_parts():
