@@ -28,8 +28,8 @@ AXES = ("replica", "data")  # over which examples are spread
 class Cut(Protocol):
     """What a layout tells its layers while they are traced."""
 
-    def gathered_axis(self, path: str, shape: tuple[int, ...]) -> tuple[int, str] | None:
-        """Axis along which an array is cut over a mesh axis of `AXES`, and that one; or None.
+    def placed(self, path: str, shape: tuple[int, ...]) -> tuple[Any, ...]:
+        """Mesh axes over which the axes of an array are cut, as of `PartitionSpec`.
 
         A path may lack what is not known, its front or all of it.
         """
@@ -84,19 +84,30 @@ def by_rows(
     axes = batch_axes(first.shape[place]) if first.ndim > place else ()
     if not axes:
         return function(x, *shared)
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(x)):
+        # Rows that are constants: where a gradient needs nothing else, no argument of the program
+        # would be left to say which devices it is for, and it would be compiled for one alone.
+        x, shared = jax.lax.optimization_barrier((x, shared))
     flat, tree = jax.tree.flatten(shared)
     named = [""] * len(flat) if paths is None else jax.tree.leaves(tuple(paths))
     cuts = [_cut(path, leaf.shape, axes) for path, leaf in zip(named, flat, strict=True)]
+    flat = [
+        leaf if spec is None else _copies(leaf, spec, axes)
+        for leaf, spec in zip(flat, cuts, strict=True)
+    ]
 
     def local(x: Any, *flat: Any) -> Any:
-        whole = [_whole(leaf, axes, cut) for leaf, cut in zip(flat, cuts, strict=True)]
+        whole = [
+            vary(leaf, axes) if spec is None else leaf[0]
+            for leaf, spec in zip(flat, cuts, strict=True)
+        ]
         return function(x, *jax.tree.unflatten(tree, whole))
 
     def rows(axis: Any) -> Any:
         return jax.tree.map(lambda a: P(*(None,) * a, axes), axis)
 
     out_specs = rows(axis if out_axis is None else out_axis)
-    pieces = (P() if cut is None else P(*(None,) * cut[0], cut[1]) for cut in cuts)
+    pieces = (P() if spec is None else P(axes) for spec in cuts)
     return mapped(local, axes, (rows(axis), *pieces), out_specs)(x, *flat)
 
 
@@ -119,27 +130,52 @@ def vary(leaf: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     return jax.lax.pcast(wide(leaf), axes, to="varying").astype(leaf.dtype)
 
 
-def _cut(path: str, shape: tuple[int, ...], axes: tuple[str, ...]) -> tuple[int, str] | None:
+def _cut(path: str, shape: tuple[int, ...], axes: tuple[str, ...]) -> tuple[Any, ...] | None:
+    """How an array is cut if an axis of the batch has a part in it, else None."""
     layout = cut.value
-    found = None if layout is None else layout.gathered_axis(path, shape)
-    return found if found is not None and found[1] in axes else None
+    spec = () if layout is None else layout.placed(path, shape)
+    sizes = jax.sharding.get_abstract_mesh().shape
+    for length, entry in zip(shape, spec, strict=False):
+        names = _names(entry)
+        if length % math.prod(sizes[name] for name in names):
+            return None  # a layer's array, of a stack that is cut elsewhere
+        if [name in axes for name in names] != sorted(name in axes for name in names):
+            return None  # what is left of a gathered axis would not lie in a row
+    return tuple(spec) if {n for entry in spec for n in _names(entry)} & set(axes) else None
 
 
-def _whole(leaf: jax.Array, axes: tuple[str, ...], piece: tuple[int, str] | None) -> jax.Array:
-    """All of an array on every device; gradients are added up in float32 or wider."""
-    if piece is None:
-        return vary(leaf, axes)
-    others = tuple(name for name in axes if name != piece[1])
-    return _gather(vary(leaf, others) if others else leaf, *piece)
+def _names(entry: Any) -> tuple[str, ...]:
+    return () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)
 
 
-def _gather(leaf: jax.Array, axis: int, name: str) -> jax.Array:
+def _copies(leaf: jax.Array, spec: tuple[Any, ...], axes: tuple[str, ...]) -> jax.Array:
+    """An array `[devices, ...]` that has a copy for each device along the axes of the batch.
+
+    What is cut over other axes stays so, for which these collectives must see all of them: a
+    compiler that is left some gathers over those as well.
+    """
+    here = [tuple(n for n in _names(entry) if n in axes) for entry in spec]
+    rest = tuple(tuple(n for n in _names(entry) if n not in axes) or None for entry in spec)
+    others = tuple(name for name in axes if not any(name in names for names in here))
+
+    def gather(leaf: jax.Array) -> jax.Array:
+        leaf = vary(leaf, others) if others else leaf
+        for axis, names in enumerate(here):
+            leaf = _gather(leaf, axis, names) if names else leaf
+        return leaf[None]
+
+    every = {*axes, *(name for entry in spec for name in _names(entry))}
+    return mapped(gather, tuple(sorted(every)), P(*spec), P(axes, *rest))(leaf)
+
+
+def _gather(leaf: jax.Array, axis: int, names: tuple[str, ...]) -> jax.Array:
     # Gathered as it is, added up in float32: the transpose of a gather would add in its dtype.
     def forth(_: Any, leaf: jax.Array) -> jax.Array:
-        return jax.lax.all_gather(leaf, name, axis=axis, tiled=True)
+        return jax.lax.all_gather(leaf, names, axis=axis, tiled=True)
 
     def back(_: Any, gradient: jax.Array) -> jax.Array:
-        summed = jax.lax.psum_scatter(wide(gradient), name, scatter_dimension=axis, tiled=True)
+        whole = wide(gradient)
+        summed = jax.lax.psum_scatter(whole, names, scatter_dimension=axis, tiled=True)
         return summed.astype(gradient.dtype)
 
     return linear_map(forth, back, (), leaf)

@@ -123,32 +123,25 @@ class Layout:
         stack.enter_context(cut(self if self._cuts() else None))
         return stack
 
-    def gathered_axis(self, path: str, shape: tuple[int, ...]) -> tuple[int, str] | None:
-        """Axis of one layer's array that is cut over "data", which a layer gathers; or None.
-
-        A stack of layers adds an axis in front, which the array of one layer lacks. Without a path
-        the shape has to do.
+    def placed(self, path: str, shape: tuple[int, ...]) -> tuple[Axis, ...]:
+        """Mesh axes of the array of one layer, which a stack of layers holds with an axis in front.
 
         >>> layout = Layout(jax.sharding.AbstractMesh((1, 4, 1), AXES), shard_above=10)
-        >>> layout.gathered_axis("head/kernel", (3, 8))
-        (1, 'data')
+        >>> layout.placed("head/kernel", (3, 8))
+        (None, ('model', 'data'))
+
+        Args:
+            path: in the parameters; "" if it is not known, and the shape has to do.
+            shape: of the array.
         """
-        spec = self._named(path, shape)
-        for number, entry in enumerate(spec):
-            if "data" in _names(entry) and shape[number] % self.mesh.shape["data"] == 0:
-                return number, "data"
-        return None
+        for pattern, axes in self.rules:
+            if path and fnmatch.fnmatchcase(f"/params/{path}", f"*/{pattern}"):
+                return tuple(axes)[max(len(axes) - len(shape), 0) :]
+        return tuple(self._spec(jax.ShapeDtypeStruct(shape, np.float32)))
 
     def _cuts(self) -> bool:
         by_name = any("data" in _names(entry) for _, axes in self.rules for entry in axes)
         return self.mesh.shape["data"] > 1 and (self.shard_above is not None or by_name)
-
-    def _named(self, path: str, shape: tuple[int, ...]) -> Sequence[Axis]:
-        for pattern, axes in self.rules:
-            # a path without its front: "params/" or the optimizer's
-            if path and fnmatch.fnmatchcase(f"/params/{path}", f"*/{pattern}"):
-                return tuple(axes)[max(len(axes) - len(shape), 0) :]
-        return tuple(self._spec(jax.ShapeDtypeStruct(shape, np.float32)))
 
     def check_batch(self, batch_size: int) -> None:
         """Raises ValueError unless every device gets the same number of examples."""

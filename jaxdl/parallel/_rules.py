@@ -74,7 +74,9 @@ def _placed(shape: Sequence[int], wanted: Sequence[str], sizes: dict[str, int]) 
     """Mesh axes for the axes of an array: the wanted place, else any other, else none."""
     parts = list(shape)  # what is left to cut
     places: list[tuple[str, ...]] = [() for _ in shape]
-    for number, name in sorted(enumerate(wanted), key=lambda one: one[1]):  # "data" outermost
+    # "model" first, which makes it the outer one where both go over one axis: what is left when
+    # "data" is gathered lies in a row
+    for number, name in sorted(enumerate(wanted), key=lambda one: one[1] != "model"):
         for axis in (number, *(n for n in range(len(shape)) if n != number)):
             if sizes[name] > 1 and parts[axis] % sizes[name] == 0:
                 parts[axis] //= sizes[name]

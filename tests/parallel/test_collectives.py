@@ -185,6 +185,17 @@ def test_a_row_read_often_counts_every_time_in_half_precision():
         layer.apply({"params": params}, ids.astype(jnp.float32))
 
 
+def test_rows_that_are_constants_of_the_program():
+    """A sum's gradient reads nothing else: no argument says which devices the program is for."""
+    layer, ids = nn.Embed(3, 2), np.array([0, 1, 1, 1, 0, 0, 1, 1])
+
+    def loss(params):
+        return jnp.sum(layer.apply({"params": params}, ids))
+
+    got = on_eight(jax.grad(loss), {"embedding": jnp.ones((3, 2))})
+    assert got["embedding"].tolist() == [[3, 3], [5, 5], [0, 0]]
+
+
 def test_one_example_of_features_alone_is_not_cut():
     params = {"kernel": jnp.ones((8, 2)), "bias": jnp.zeros(2)}
     got = on_eight(lambda x, params: nn.Dense(2).apply({"params": params}, x), jnp.ones(8), params)

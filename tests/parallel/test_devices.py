@@ -328,8 +328,8 @@ def test_an_axis_that_does_not_divide_leaves_its_place_to_the_other():
     params = {name: {"embedding": np.zeros(shape)} for name, shape in shapes.items()}
     params = {f"{name}_embed": one for name, one in params.items()}
     made = dict(parallel.model_rules(params, mesh))
-    assert made["odd_embed/embedding"] == (None, ("data", "model"))
-    assert made["small_embed/embedding"] == (None, "data")
+    assert made["odd_embed/embedding"] == (None, ("model", "data"))
+    assert made["small_embed/embedding"] == (None, "model")
     assert made["none_embed/embedding"] == (None, None)
     assert made["fits_embed/embedding"] == ("model", "data")
     of_stack = {"block": {"out": {"kernel": np.zeros((3, 8, 8))}}}
