@@ -23,6 +23,11 @@ from jaxdl.bench._memory import Held, held_at_peak
 from jaxdl.bench._plan_cache import key_of, write
 from jaxdl.bench._targets import Target, lay_out
 
+_SLOW = (
+    ": {} convolutions, for which libtpu may take minutes; with "
+    "JAX_EXEC_TIME_OPTIMIZATION_EFFORT=-1 far fewer, for a program that is worse"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Large:
@@ -188,10 +193,13 @@ def plan(
     trace_seconds = time.perf_counter() - start
     platform = {"gpu": "cuda"}.get(machine.chip.kind, machine.chip.kind)
     found = products(needed(traced.jaxpr), platform=platform)
-    key = key_of(lowered.as_text(), machine, mesh, arguments)
+    text = lowered.as_text()
+    key = key_of(text, machine, mesh, arguments)
     if cache and (kept := _kept(key)) is not None:
         return dataclasses.replace(kept, trace_seconds=trace_seconds, cached=True)
-    say(f"compiling for {target}")
+    convolutions = text.count("stablehlo.convolution")
+    slow = machine.chip.kind == "tpu" and convolutions > 0
+    say(f"compiling for {target}" + _SLOW.format(convolutions) * slow)
     made = _planned(lowered, machine, mesh, arguments, found, trace_seconds)
     if cache:
         write(key, made.to_json())

@@ -7,6 +7,8 @@ import os
 import pathlib
 from typing import Any
 
+import jax
+
 from jaxdl.bench._arguments import Argument
 from jaxdl.bench._targets import Target
 
@@ -25,6 +27,7 @@ def key_of(text: str, machine: Target, mesh: dict[str, int], arguments: list[Arg
         name: os.environ.get(name, "")
         for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "XLA_PYTHON_CLIENT_MEM_FRACTION")
     }
+    flags["effort"] = str(getattr(jax.config, "jax_exec_time_optimization_effort", ""))
     names = [(one.name, one.kind, one.bytes) for one in arguments]
     parts = json.dumps([_FORMAT, machine.name, mesh, versions, flags, names, _source()])
     return hashlib.sha256(f"{parts}\n{text}".encode()).hexdigest()

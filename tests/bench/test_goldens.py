@@ -2,10 +2,11 @@
 
 import copy
 import importlib.util
+import json
 
 import pytest
 
-from tests.bench import goldens
+from tests.bench import goldens, plan_table
 
 QUICK = {("lstm_lm", "h100-8"), ("word2vec", "h100-1"), ("neumf", "h100-8")}
 MODULES = {"h100": ("jax_plugins.xla_cuda12", "plan-gpu"), "v5e": ("libtpu", "plan-tpu")}
@@ -67,3 +68,16 @@ def test_a_new_collective_is_found(kept):
     key = next(iter(after["collectives"]))
     after["collectives"][key][0] += 1
     assert len(goldens.worse(kept, after)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["factorization", "neumf", "gpt_1300m"])
+def test_rows_of_the_table_of_published_sizes_are_those_of_today(name):
+    target = "h100-8"
+    skip_without_compiler(target)
+    kept = json.loads(plan_table.PATH.read_text())[f"{name} {target}"]
+    made = plan_table.row(name, target)
+    assert made["fits"] == kept["fits"]
+    assert made["peak_gib"] <= goldens.MOST * kept["peak_gib"]
+    assert made["tflop"] <= 1.001 * kept["tflop"]
+    assert made["sent_mb"] <= goldens.MOST * kept["sent_mb"]

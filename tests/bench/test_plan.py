@@ -436,3 +436,17 @@ ENTRY %main (x: bf16[16,12,8,4], y: bf16[16,12,4,8]) -> f32[16,12,8,8] {
     places = np.arange(16)[:, None] + np.arange(16) - 7
     met = np.sum((places >= 0) & (places <= 30) & (places % 2 == 0))
     assert one.flops == 2 * met * 12 * 8 * 8 * 4
+
+
+@needs_tpu_compiler
+def test_who_waits_for_a_tpu_compiler_is_told_of_what_takes_it_long():
+    said = []
+
+    def blur(x, kernel):
+        return jax.lax.conv(x, kernel, (1, 1), "SAME")
+
+    for function, args in ((blur, [shape(1, 1, 8, 8), shape(1, 1, 3, 3)]), (jnp.sin, [shape(8)])):
+        bench.plan(function, *args, target="v5e-1", batch_argnums=(), progress=said.append)
+    slow, quick = (one for one in said if one.startswith("compiling"))
+    assert slow.startswith("compiling for v5e-1: 1 convolutions, for which libtpu may take minutes")
+    assert quick == "compiling for v5e-1"
