@@ -18,6 +18,7 @@ Rules the measurements of this library taught:
 
 from jaxdl._flops import count_flops
 from jaxdl.bench._collectives import Collective
+from jaxdl.bench._curves import Point, bandwidth_curves
 from jaxdl.bench._device import Peaks, device_bytes, energy_joules, make_probe, measure_peaks
 from jaxdl.bench._links import LinkRate, measure_collectives
 from jaxdl.bench._plan import Large, Plan, plan
@@ -56,6 +57,7 @@ __all__ = [
     "LinkRate",
     "Peaks",
     "Plan",
+    "Point",
     "Program",
     "Ratio",
     "Row",
@@ -66,6 +68,7 @@ __all__ = [
     "Timing",
     "alternate",
     "analyze",
+    "bandwidth_curves",
     "chip_of",
     "compare",
     "count_flops",
