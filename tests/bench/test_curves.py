@@ -8,14 +8,14 @@ from jax.sharding import PartitionSpec as P
 from jaxdl import bench, parallel
 from jaxdl.bench import _curves
 
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all")
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 
 
 def test_a_point_for_every_kind_and_size():
     mesh = parallel.make_mesh(data=8)
     curves = bench.bandwidth_curves(mesh, sizes=[100, 4096], repeats=1)
     assert list(curves) == ["copy", *COLLECTIVES]
-    moved = {"copy": 2, "all-reduce": 2 * 7 / 8}
+    moved = {"copy": 2, "all-reduce": 2 * 7 / 8, "collective-permute": 1}
     for kind, points in curves.items():
         assert [one.bytes for one in points] == [128, 4096]  # 25 numbers do not split over 8
         assert all(one.rate > 0 for one in points)
@@ -36,7 +36,8 @@ def test_what_is_timed_is_one_collective_of_so_many_bytes(kind):
     layout = parallel.Layout(mesh)
     made = bench.plan(step, x, target="cpu-8", layout=layout, cache=False)
     (found,) = made.collectives
-    assert (found.kind, found.devices, found.times) == (kind, 4, 1)
+    partners = 2 if kind == "collective-permute" else 4
+    assert (found.kind, found.devices, found.times) == (kind, partners, 1)
     assert found.bytes == 4 * 256
 
 
