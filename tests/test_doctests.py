@@ -23,11 +23,12 @@ SHOWN_ELSEWHERE = {
     "Gradient", "GradientReport", "HalvingResult", "Interrupted", "ItemLists",
     "keep_freed_memory", "KernelMachine", "Large", "LeafCheck", "Ledger", "Letterbox", "main",
     "make_sweep", "MultiboxLoss", "NGram", "NoiseScale", "NonfiniteError", "NonfiniteReport",
-    "Observation", "Plan", "PlateauState", "PopulationResult", "Predictions", "Program",
-    "ReceptiveField", "record", "Record", "Recorder", "RegionPredictions", "RegionSamples",
-    "Report", "Result", "Run", "run", "Rung", "Scores", "Search", "SeedComparison", "Side",
-    "Spectrum", "Study", "SweepResult", "Trainer", "Training", "TrainState",
-    "use_compilation_cache", "Verdict", "vit_from_torch", "vit_to_torch", "Work",
+    "Observation", "PerformanceProfile", "Plan", "PlateauState", "PopulationResult",
+    "Predictions", "Program", "ReceptiveField", "Record", "record", "Recorder",
+    "RegionPredictions", "RegionSamples", "Report", "Result", "run", "Run", "Rung", "Scores",
+    "Search", "SeedComparison", "Side", "Spectrum", "Study", "SweepResult", "time_split",
+    "Trainer", "Training", "TrainState", "use_compilation_cache", "Verdict", "vit_from_torch",
+    "vit_to_torch", "Work",
 }  # fmt: skip
 
 

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
+from jaxdl.objectives import expected
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
 from jaxdl.train._members import Member, OneMember, check, over_devices
 from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
+from jaxdl.train._steps import check_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +209,10 @@ def make_sweep(
     devices = (jax.local_devices() if devices is None else devices)[:width]
     start_time = time.perf_counter()
     few = {name: column[:width] for name, column in columns.items()}
-    first = over_devices(one.first, devices, vectorize, (few,), shared)
+    with expected() as classes:
+        first = over_devices(one.first, devices, vectorize, (few,), shared)
+    for name, part in {"train": split, **(held_out or {})}.items():
+        check_classes(classes, part, name)
     carry = jax.eval_shape(first.function, few, *shared)
     advance = over_devices(one.advance, devices, vectorize, (few, carry), (0, 0, *shared), (1,))
     compile_seconds = time.perf_counter() - start_time
