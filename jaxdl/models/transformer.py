@@ -45,6 +45,15 @@ _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
+def nan_where_full(x: jax.Array, cache: Cache) -> jax.Array:
+    """NaN in the rows of x `[B, T, D]` whose tokens found no room; an error where that is known."""
+    size = cache.keys.shape[2]
+    over = cache.lengths > size
+    if not isinstance(over, jax.core.Tracer) and over.any():
+        raise ValueError(f"a cache of {size} is full: {int(cache.lengths.max())} tokens were read")
+    return jnp.where(over[:, None, None], jnp.nan, x)
+
+
 class Block(linen.Module):
     """Attention and a layer of two (or, gated, three) products, each with its residual.
 
@@ -257,7 +266,8 @@ class Transformer(linen.Module):
             train: whether dropout is applied.
         Returns: logits, and the cache with these tokens in it, or None.
         Raises: ValueError for shapes that do not fit, and for more tokens than the context or the
-            cache has room for, as far as shapes tell.
+            cache has room for. While tracing shapes alone tell; logits of rows that overflow a
+            cache there are NaN.
         """
         if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise ValueError(f"tokens need shape [B, T] and integers, got {tokens.shape}")
@@ -303,10 +313,11 @@ class Transformer(linen.Module):
         x, after = stack(
             x, before, train=train, positions=positions, lengths=lengths, segments=segments
         )
+        x = _norm(self, "norm")(x)
         if cache is not None and after is not None:
             read = jnp.full((B,), T, jnp.int32) if lengths is None else lengths
             cache = Cache(after[0], after[1], cache.lengths + read)
-        x = _norm(self, "norm")(x)
+            x = nan_where_full(x, cache)
         if self.tied:
             return nn.contract_last(x, embed.embedding.T.astype(x.dtype)), cache
         head = nn.Dense(self.vocab_size, use_bias=False, kernel_init=init, name="head")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import nn
-from jaxdl.models.transformer import CACHE_AXES, Block, Cache, Stack
+from jaxdl.models.transformer import CACHE_AXES, Block, Cache, Stack, nan_where_full
 
 
 class Source(NamedTuple):
@@ -147,7 +147,8 @@ class TransformerSeq2Seq(linen.Module):
             memory_lengths=source.lengths,
             train=False,
         )
-        return Cache(keys, values, cache.lengths + 1), self.logits(x)[:, 0]
+        cache = Cache(keys, values, cache.lengths + 1)
+        return cache, self.logits(nan_where_full(x, cache))[:, 0]
 
     @property
     def carry_axis(self) -> Any:

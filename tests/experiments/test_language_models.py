@@ -34,6 +34,11 @@ def test_a_transformer_over_other_units(unit, optimizer, tmp_path):
         assert pairs.decode(pairs.encode("é")) == "é"
 
 
+def test_a_prompt_longer_than_the_context_is_refused():
+    with pytest.raises(ValueError, match="a prompt needs 1 to 31 chars, got 40"):
+        transformer_lm.main(transformer_lm.Config(smoke=True, prompt="a" * 40))
+
+
 def test_ngrams_orders_and_figure(tmp_path):
     config = ngram.Config(smoke=True, smoothing=(1.0, 100.0, 100.0), out=tmp_path / "run")
     results = ngram.main(config)

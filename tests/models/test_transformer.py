@@ -148,6 +148,21 @@ def test_greedy_and_beam_write_what_reading_anew_writes(small):
     np.testing.assert_allclose(beams.scores[:, :2], every.scores, rtol=1e-4, atol=1e-5)
 
 
+def test_a_full_cache_is_an_error_or_nan_never_a_wrong_token(small):
+    model, params, _ = small
+    x, step = tokens(2, 4), models.token_step(model, params)
+    lengths = np.array([4, 2])
+    state = model.initial_state(2, size=5)
+    _, state = model.apply({"params": params}, x, state, lengths=lengths, train=False)
+    state, logits = step(state, x[:, 0])  # five in the first row
+    assert jnp.isfinite(logits).all()
+    with pytest.raises(ValueError, match="a cache of 5 is full: 6 tokens were read"):
+        step(state, x[:, 1])
+    _, logits = jax.jit(step)(state, x[:, 1])
+    assert jnp.isnan(logits[0]).all()
+    assert jnp.isfinite(logits[1]).all()  # there is room in the second
+
+
 @pytest.mark.parametrize("form", ["gpt2", "llama"])
 def test_texts_in_one_row_do_not_see_each_other(form):
     model = models.Transformer(V, **{**SMALL, **FORMS[form]})

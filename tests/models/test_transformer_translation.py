@@ -170,6 +170,13 @@ def test_decoding_with_a_cache_is_reading_all_anew(params):
     np.testing.assert_array_equal(beam.tokens[:, 0], every.tokens[:, 0])
 
 
+def test_a_full_cache_is_an_error(params):
+    step, cache = models.seq2seq_step(MODEL, params, SOURCE, 1)
+    cache, _ = step(cache, jnp.full(len(SOURCE), BOS))
+    with pytest.raises(ValueError, match="a cache of 1 is full: 2 tokens were read"):
+        step(cache, jnp.full(len(SOURCE), BOS))
+
+
 def test_beams_of_a_batch_are_those_of_each_sentence(params):
     together = searched(params, SOURCE, 4, beam_size=3)
     alone = searched(params, SOURCE[1:2, :2], 4, beam_size=3)
