@@ -61,7 +61,8 @@ def found_by_beams(
 ) -> dict[str, float]:
     """How often the most probable next two characters, of all there are, are those a beam finds."""
     V = model.vocab_size
-    if V**2 > 65_536:
+    prompts = prompts[: 131_072 // V**2]  # each takes V^2 carries
+    if not len(prompts):
         return {}
     _, carry = model.apply({"params": params}, prompts[:, :-1], train=False)
     step, start = models.token_step(model, params), prompts[:, -1]

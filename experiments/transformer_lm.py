@@ -13,14 +13,14 @@ al. 2017, arXiv:1706.03762; Radford et al. 2019.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import _units
 from jaxdl import cli, data, decode, models, objectives, optim, plots, runs, train
 
 
@@ -57,48 +57,6 @@ LLAMA: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Units(NamedTuple):
-    """A text of each split as ids `[S]`, and the way there and back."""
-
-    ids: Mapping[str, np.ndarray]
-    codec: Any  # encodes what `prompt` is made of, and decodes ids
-    prompt: np.ndarray
-    num_bytes: Mapping[str, int]
-    glue: str  # between decoded units
-
-    def write(self, ids: Any) -> str:
-        found = self.codec.decode(ids)
-        return found if isinstance(found, str) else self.glue.join(found)
-
-
-def read(config: Config) -> Units:
-    texts = data.text.joined(data.load(config.data, config.data_dir))
-    if config.smoke:
-        few = 20_000 if config.unit in ("word", "bpe") else 4000
-        texts = {name: text[:few] for name, text in texts.items()}
-    num_bytes = {name: len(text.encode()) for name, text in texts.items()}
-    if config.unit in ("byte", "bpe"):
-        size = 256 if config.unit == "byte" else (300 if config.smoke else config.vocab_size)
-        pairs = data.text.BytePairs.train([texts["train"]], size)
-        ids = {name: pairs.encode(text) for name, text in texts.items()}
-        return Units(ids, pairs, pairs.encode(config.prompt), num_bytes, "")
-    if config.unit == "word":
-        tokens = {name: data.text.words(text, end_of_line="<eos>") for name, text in texts.items()}
-        size = 200 if config.smoke else config.vocab_size
-        vocabulary = data.text.Vocabulary.build(
-            tokens["train"], max_size=size, reserved=("<unk>", "<eos>")
-        )
-        ids = {name: vocabulary.encode(some) for name, some in tokens.items()}
-        prompt = vocabulary.encode(data.text.words(config.prompt))
-        return Units(ids, vocabulary, prompt, num_bytes, " ")
-    letters = {name: data.text.letters(text) for name, text in texts.items()}
-    characters = {name: data.text.characters(text) for name, text in letters.items()}
-    vocabulary = data.text.Vocabulary.build(characters["train"], reserved=("<unk>",))
-    ids = {name: vocabulary.encode(some) for name, some in characters.items()}
-    prompt = vocabulary.encode(data.text.characters(config.prompt))
-    return Units(ids, vocabulary, prompt, num_bytes, "")
-
-
 def make_optimizer(config: Config, steps: int) -> optax.GradientTransformation:
     warmup = max(1, steps // 20)
 
@@ -128,7 +86,7 @@ def make_optimizer(config: Config, steps: int) -> optax.GradientTransformation:
 def main(config: Config) -> dict[str, float]:
     if config.smoke:
         config = dataclasses.replace(config, layers=2, dim=16, heads=2, context=32, epochs=1)
-    units, T = read(config), config.context
+    units, T = _units.read(config), config.context
     splits = {name: data.text.windows(ids, T) for name, ids in units.ids.items()}
     prompt = jnp.asarray(units.prompt)
     if not 0 < len(prompt) < T:

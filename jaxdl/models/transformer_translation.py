@@ -121,8 +121,12 @@ class TransformerSeq2Seq(linen.Module):
             return self.head(x)
         return nn.contract_last(x, self.target.embedding.T.astype(x.dtype))
 
-    def encode(self, source: jax.Array, *, num_steps: int, train: bool) -> tuple[Source, Cache]:
+    def encode(
+        self, source: jax.Array, *, num_steps: int | None = None, train: bool
+    ) -> tuple[Source, Cache]:
         """Reads ids `[B, S]`: keys and values for every layer, and an empty cache of steps."""
+        if num_steps is None:
+            raise ValueError("a transformer needs num_steps, the size of its cache")
         x, lengths = self.read(source, train=train)
         params = self.decoder.variables["params"]["block"]
         B, S, H = *source.shape, self.dim // self.num_heads

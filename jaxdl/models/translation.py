@@ -116,8 +116,13 @@ class Seq2Seq(linen.Module):
 
     carry_axis = 0  # of the decoder's state
 
-    def encode(self, source: jax.Array, *, train: bool) -> tuple[Memory, jax.Array]:
-        """Reads ids `[B, S]`; returns the memory and the decoder's first state `[B, H]`."""
+    def encode(
+        self, source: jax.Array, *, num_steps: int | None = None, train: bool
+    ) -> tuple[Memory, jax.Array]:
+        """Reads ids `[B, S]`; returns the memory and the decoder's first state `[B, H]`.
+
+        The state has one size for any `num_steps`, which a `TransformerSeq2Seq` has to know.
+        """
         if source.ndim != 2 or not jnp.issubdtype(source.dtype, jnp.integer):
             raise ValueError(f"source needs shape [B, S] and integers, got {source.shape}")
         lengths = jnp.sum(source > 0, axis=1)
@@ -179,10 +184,7 @@ def seq2seq_step(
     ((2, 128), (2, 60))
     """
     variables = {"params": params}
-    size = {} if isinstance(model, Seq2Seq) else {"num_steps": num_steps}
-    if size and num_steps is None:
-        raise ValueError("a transformer needs num_steps, the size of its cache")
-    encoded: Any = model.apply(variables, source, train=False, method="encode", **size)
+    encoded: Any = model.apply(variables, source, num_steps=num_steps, train=False, method="encode")
     memory, h = encoded
 
     def step(h: Any, token: jax.Array) -> tuple[Any, jax.Array]:

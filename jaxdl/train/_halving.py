@@ -1,9 +1,11 @@
 """Search that spends its epochs where they pay: random members, and successive halving."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -14,8 +16,8 @@ from sklearn.model_selection import ParameterSampler
 from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, OneMember, check, over_devices
-from jaxdl.train._planning import offer_sweep
+from jaxdl.train._members import Member, OneMember, over_devices, prepare
+from jaxdl.train._steps import checked_classes
 from jaxdl.train._sweep import SweepResult, refuse_test_set
 
 
@@ -158,8 +160,16 @@ def successive_halving(
     refuse_test_set(choose_by)
     if factor < 2:
         raise ValueError(f"factor must be at least 2, got {factor}")
-    columns = {name: np.asarray(values) for name, values in hypers.items()}
-    check(columns, batch_size, len(split), epochs)
+    columns, one, shared = prepare(
+        member,
+        hypers,
+        split,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        held_out=held_out,
+        eval_batch_size=eval_batch_size,
+    )
     names = tuple(columns if by is None else by)
     if unknown := [name for name in names if name not in columns]:
         raise ValueError(f"by: no column is called {', '.join(unknown)}")
@@ -168,16 +178,9 @@ def successive_halving(
         axis=0,
         return_inverse=True,
     )
-    rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
-    example = data.host_batch(split, 0, batch_size=rows)
-    offer_sweep(member, columns, example)  # to `--plan`, which trains nothing
-    one = OneMember(member, len(split), epochs, batch_size, rows, seed, example, eval_batch_size)
-    shared = (
-        dict(split.columns),
-        {name: dict(part.columns) for name, part in held_out.items()},
-    )
     vectorize = ops.choose_vectorize(vectorize, jax.local_devices()[0].platform)
-    program = _Rungs(one, shared, vectorize, choose_by)
+    checked = functools.partial(checked_classes, split, held_out)
+    program = _Rungs(one, shared, vectorize, choose_by, checked)
     members, start, began = np.arange(len(group)), 0, time.perf_counter()
     carry: Any = None
     history: dict[str, np.ndarray] = {}
@@ -239,8 +242,16 @@ def _ranked(
 class _Rungs:
     """Programs for members of any number, each compiled when a rung of that width begins."""
 
-    def __init__(self, one: OneMember, shared: tuple, vectorize: ops.Vectorize, choose_by: str):
+    def __init__(
+        self,
+        one: OneMember,
+        shared: tuple,
+        vectorize: ops.Vectorize,
+        choose_by: str,
+        checked: Callable[[], contextlib.AbstractContextManager],
+    ):
         self.one, self.shared, self.vectorize, self.choose_by = one, shared, vectorize, choose_by
+        self.checked = checked  # looks at the labels once the objective is traced
         self.compile_seconds = 0.0
 
     def train(
@@ -250,7 +261,10 @@ class _Rungs:
         began = time.perf_counter()
         devices = jax.local_devices()[: len(next(iter(columns.values())))]
         if carry is None:
-            first = over_devices(self.one.first, devices, self.vectorize, (columns,), self.shared)
+            with self.checked():
+                first = over_devices(
+                    self.one.first, devices, self.vectorize, (columns,), self.shared
+                )
             self.compile_seconds += time.perf_counter() - began
             carry = first.compiled((columns,), self.shared)
             if self.choose_by not in carry[2]:

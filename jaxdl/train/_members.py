@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
+from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
 
 Hyper = Mapping[str, jax.Array]
@@ -111,6 +113,7 @@ def on_mesh(
 
 
 def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh with one axis, "member", for sharding that XLA completes."""
     return jax.make_mesh((len(devices),), ("member",), axis_types=(AxisType.Auto,), devices=devices)
 
 
@@ -171,6 +174,31 @@ def over_devices(
         return jax.tree.map(lambda x: jax.device_put(x, devices[0])[:num_members], result)
 
     return Spread(_all_members(function, count, vectorize), call)
+
+
+def prepare(
+    member: Member,
+    hypers: Mapping[str, ArrayLike],
+    split: data.Dataset,
+    *,
+    epochs: int,
+    batch_size: int | None,
+    seed: int | None,
+    held_out: Mapping[str, data.Dataset],
+    eval_batch_size: int,
+    after_epoch: Callable[..., TrainState] | None = None,
+) -> tuple[dict[str, np.ndarray], OneMember, tuple[Any, Any]]:
+    """What every search begins with: columns of members, the training of one, and its data."""
+    columns = {name: np.asarray(values) for name, values in hypers.items()}
+    check(columns, batch_size, len(split), epochs)
+    rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
+    example = data.host_batch(split, 0, batch_size=rows)
+    offer_sweep(member, columns, example)  # to `--plan`, which trains nothing
+    one = OneMember(
+        member, len(split), epochs, batch_size, rows, seed, example, eval_batch_size, after_epoch
+    )
+    held = {name: dict(part.columns) for name, part in held_out.items()}
+    return columns, one, (dict(split.columns), held)
 
 
 def check(

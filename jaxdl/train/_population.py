@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, OneMember, check, mesh_of, on_mesh
-from jaxdl.train._planning import offer_sweep
+from jaxdl.train._members import Member, OneMember, mesh_of, on_mesh, prepare
+from jaxdl.train._steps import checked_classes
 from jaxdl.train._sweep import SweepResult, refuse_test_set
 
 
@@ -168,25 +168,26 @@ def population(
     Reference: Jaderberg et al., Population based training of neural networks, 2017.
     """
     refuse_test_set(choose_by)
-    columns = {name: np.asarray(values) for name, values in hypers.items()}
-    check(columns, batch_size, len(split), epochs)
+    columns, one, shared = prepare(
+        member,
+        hypers,
+        split,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        held_out=held_out,
+        eval_batch_size=eval_batch_size,
+    )
     names = _explored(columns, explored, limits)
     if every < 1 or epochs % every:
         raise ValueError(f"epochs must be a multiple of every, got {epochs} and {every}")
-    rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
-    example = data.host_batch(split, 0, batch_size=rows)
-    offer_sweep(member, columns, example)  # to `--plan`, which trains nothing
-    one = OneMember(member, len(split), epochs, batch_size, rows, seed, example, eval_batch_size)
-    shared = (
-        dict(split.columns),
-        {name: dict(part.columns) for name, part in held_out.items()},
-    )
     vectorize = ops.choose_vectorize(vectorize, jax.local_devices()[0].platform)
     rounds = _Rounds(
         one, vectorize, choose_by, mode, every, share, factors, names, dict(limits or {})
     )
     began = time.perf_counter()
-    first, advance = rounds.compile(columns, shared)
+    with checked_classes(split, held_out):
+        first, advance = rounds.compile(columns, shared)
     compile_seconds = time.perf_counter() - began
     count = epochs // every
     per_block = count if run is None else 1  # with a run each round can be saved

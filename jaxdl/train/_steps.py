@@ -12,14 +12,14 @@ of products and element-wise work gain from it.
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxdl import data, parallel
-from jaxdl.objectives import Batch, Classes, expected
+from jaxdl.objectives import Batch, expected
 from jaxdl.train._make import Metrics, merge_metrics
 from jaxdl.train._state import TrainState
 
@@ -59,10 +59,9 @@ def compile_steps(
             layout = None  # nothing to spread, so nothing of it in the program
     example = data.host_batch(split, 0, batch_size=batch_size, seed=seed)
     driver = choose_driver(driver, step, state, split, example)
-    with expected() as classes:  # a function of this call: a trace kept from before says nothing
+    with checked_classes(split, held_out):
+        # A function of this call: a trace that was kept from before says nothing.
         _, of_one = jax.eval_shape(lambda *args: step(*args), state, example)
-    for name, part in {"train": split, **(held_out or {})}.items():
-        check_classes(classes, part, name)
     metrics_spec = jax.eval_shape(merge_metrics, of_one, of_one)  # merging may widen a state
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics_spec)
     out_shardings = None
@@ -135,17 +134,25 @@ def compile_steps(
     return Steps(take_resident, empty, times)
 
 
-def check_classes(
-    classes: Mapping[str, Classes], split: data.Dataset | data.Records, name: str
-) -> None:
-    """Raises `DataError` where a split in memory has labels that an objective does not expect."""
-    if isinstance(split, data.Records):
-        return  # would be read from end to end
-    for column, (num_classes, where) in classes.items():
-        if column in split.columns:
-            counts = None if where is None else where(split.columns)
-            what = f"{name} {column}"
-            data.check_labels(split[column], num_classes, what=what, where=counts)
+@contextlib.contextmanager
+def checked_classes(
+    split: data.Dataset | data.Records,
+    held_out: Mapping[str, data.Dataset | data.Records] | None = None,
+) -> Iterator[None]:
+    """Raises `DataError` for labels that an objective traced inside does not expect.
+
+    Splits that are not in memory are left alone: they would be read from end to end.
+    """
+    with expected() as classes:
+        yield
+    for name, part in {"train": split, **(held_out or {})}.items():
+        if isinstance(part, data.Records):
+            continue
+        for column, (num_classes, where) in classes.items():
+            if column in part.columns:
+                counts = None if where is None else where(part.columns)
+                what = f"{name} {column}"
+                data.check_labels(part[column], num_classes, what=what, where=counts)
 
 
 def choose_driver(

@@ -20,13 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
-from jaxdl.objectives import expected
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, OneMember, check, over_devices
-from jaxdl.train._planning import offer_sweep
+from jaxdl.train._members import Member, check, over_devices, prepare
 from jaxdl.train._state import TrainState
-from jaxdl.train._steps import check_classes
+from jaxdl.train._steps import checked_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,28 +189,25 @@ def make_sweep(
     """
     if at_once is not None and at_once < 1:
         raise ValueError(f"at_once must be at least 1, got {at_once}")
-    columns = {name: np.asarray(values) for name, values in hypers.items()}
-    check(columns, batch_size, len(split), epochs)
+    columns, one, shared = prepare(
+        member,
+        hypers,
+        split,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        held_out=held_out or {},
+        eval_batch_size=eval_batch_size,
+        after_epoch=after_epoch,
+    )
     vectorize = ops.choose_vectorize(vectorize, jax.local_devices()[0].platform)
-    rows = int(columns["batch_size"].max()) if batch_size is None else batch_size
-    example = data.host_batch(split, 0, batch_size=rows)
-    offer_sweep(member, columns, example)  # to `--plan`, which trains nothing
-    one = OneMember(
-        member, len(split), epochs, batch_size, rows, seed, example, eval_batch_size, after_epoch
-    )
-    shared = (
-        dict(split.columns),
-        {name: dict(part.columns) for name, part in (held_out or {}).items()},
-    )
     num_members = len(next(iter(columns.values())))
     width = num_members if at_once is None else min(at_once, num_members)
     devices = (jax.local_devices() if devices is None else devices)[:width]
     start_time = time.perf_counter()
     few = {name: column[:width] for name, column in columns.items()}
-    with expected() as classes:
+    with checked_classes(split, held_out):
         first = over_devices(one.first, devices, vectorize, (few,), shared)
-    for name, part in {"train": split, **(held_out or {})}.items():
-        check_classes(classes, part, name)
     carry = jax.eval_shape(first.function, few, *shared)
     advance = over_devices(one.advance, devices, vectorize, (few, carry), (0, 0, *shared), (1,))
     compile_seconds = time.perf_counter() - start_time
@@ -241,8 +236,8 @@ def make_sweep(
         if given != form:
             raise ValueError(f"this sweep was compiled for hypers {form}, got {given}")
         check(columns, batch_size, len(split), epochs)
-        if batch_size is None and columns["batch_size"].max() > rows:
-            raise ValueError(f"this sweep was compiled for batches of up to {rows} examples")
+        if batch_size is None and columns["batch_size"].max() > one.rows:
+            raise ValueError(f"this sweep was compiled for batches of up to {one.rows} examples")
         if width == num_members:
             (states, alive, history), seconds = train_round(columns, run)
         else:

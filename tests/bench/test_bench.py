@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+import textwrap
 import time
 
 import jax
@@ -354,3 +355,20 @@ def test_the_command_times_every_kind(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 6
     assert main(["collectives", "--sizes", "0"]) == 2
     assert "at least 1, got 0" in capsys.readouterr().err
+
+
+def test_calls_that_communicate_do_not_wait_for_one_another_forever():
+    code = """
+        import os
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # eight threads take turns
+        import jax, jax.numpy as jnp
+        from jaxdl import bench, parallel
+        cut, mesh = jax.sharding.PartitionSpec("data"), parallel.make_mesh(data=8)
+        add = lambda x: jax.lax.psum(x, "data") + x
+        call = jax.jit(jax.shard_map(add, mesh=mesh, in_specs=cut, out_specs=cut))
+        x = jax.device_put(jnp.ones(64), jax.NamedSharding(mesh, cut))
+        assert bench.measure(call, x, repeats=20, min_seconds=0.05).calls > 64
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -63,13 +63,22 @@ def test_labels_made_inside_the_step_and_losses_of_ones_own_are_left_alone():
     assert np.isfinite(fitted(objective, BAD).history[0]["train/loss"])
 
 
-def test_a_sweep_looks_too():
+@pytest.mark.parametrize("search", [train.sweep, train.successive_halving, train.population])
+def test_every_search_looks_too(search):
     def member(hyper):
         objective = objectives.supervised(models.MLP((3,)), losses.softmax_cross_entropy)
         return train.make(objective, optax.sgd(hyper["rate"]))
 
-    with pytest.raises(data.DataError, match="test label: .* found 3 in row 2"):
-        train.sweep(member, {"rate": [0.1]}, GOOD, epochs=1, batch_size=4, held_out={"test": BAD})
+    def run(split, held):
+        choice = {} if search is train.sweep else {"choose_by": "validation/loss", "mode": "min"}
+        rates, held_out = {"rate": np.array([0.1, 0.2])}, {"validation": held}
+        search(member, rates, split, epochs=1, batch_size=4, held_out=held_out, **choice)
+
+    run(GOOD, GOOD)
+    with pytest.raises(data.DataError, match="validation label: .* found 3 in row 2"):
+        run(GOOD, BAD)
+    with pytest.raises(data.DataError, match="train label: .* found 3 in row 2"):
+        run(BAD, GOOD)
 
 
 def test_tokens_that_no_vocabulary_has_are_named_unless_they_are_padding():
