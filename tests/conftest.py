@@ -8,7 +8,9 @@ two programs) has the mark `optimized` and runs in a process of its own that has
 `JAXDL_TESTS=optimized` gives them to all tests, as `.ci/run oldest` and `.ci/run newest` do.
 """
 
+import gc
 import importlib.metadata
+import itertools
 import os
 import pathlib
 import subprocess
@@ -44,6 +46,26 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+_ran = itertools.count()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Lets go of compiled programs before Linux has no mapping left for one more.
+
+    A process may have 65,530, a program takes a few, and jaxlib crashes while it compiles or loads
+    one that gets none, as it did in workers that had run a thousand tests.
+    """
+    if next(_ran) % 10 == 0 and _mappings() > 20_000:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _mappings() -> int:
+    maps = pathlib.Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else 0
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Runs a test with the mark `optimized` by itself, where programs are not optimized here."""
@@ -51,7 +73,7 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-        + [pyfuncitem.nodeid],
+        + ["-m", "", pyfuncitem.nodeid],  # slow ones too: whoever asked for them is here
         env={**os.environ, "JAXDL_TESTS": "optimized", "XLA_FLAGS": FLAGS},
         cwd=pyfuncitem.config.rootpath,
         capture_output=True,

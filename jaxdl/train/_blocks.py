@@ -6,7 +6,7 @@ from typing import TypeVar
 import jax
 
 from jaxdl.train._fit import Recorder
-from jaxdl.train._signals import Interrupted, Interrupts
+from jaxdl.train._signals import Interrupted, Interrupts, agreed
 
 Carry = TypeVar("Carry")
 
@@ -63,14 +63,15 @@ def run_blocks(
                 run.progress(done, count, "")
             if checkpoints is None:
                 continue
-            if interrupts.received or done == count or checkpoints.due():
+            signal, due = agreed(interrupts.received, checkpoints)
+            if signal or done == count or due:
                 jax.block_until_ready(carry)
                 save()
-            if interrupts.received and done < count:
+            if signal and done < count:
                 checkpoints.wait()
                 if run is not None:
                     run.note(f"stopped and saved after {done} of {count}; run again to continue")
-                raise Interrupted(128 + interrupts.received)
+                raise Interrupted(128 + signal)
     if checkpoints is not None:
         checkpoints.wait()
     return carry, [{n: v for n, v in row.items() if n != "step"} for row in history]

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxdl import data, parallel
 from jaxdl._flops import count_flops
@@ -19,7 +18,7 @@ from jaxdl.train._checkpoint import Checkpoints
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
 from jaxdl.train._planning import Training, offer
 from jaxdl.train._profile import Profile
-from jaxdl.train._signals import Interrupted, Interrupts
+from jaxdl.train._signals import Interrupted, Interrupts, agreed
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import Driver, compile_steps
 from jaxdl.train._stopping import EarlyStopping
@@ -98,7 +97,7 @@ def fit(
 ) -> Result:
     """Trains until every example was seen `epochs` times, from wherever `state.step` stands.
 
-    >>> import optax
+    >>> import numpy as np, optax
     >>> from jaxdl import train
     >>> from jaxdl.metrics import Mean
     >>> from jaxdl.objectives import Aux
@@ -207,7 +206,11 @@ def fit(
                 # have to make the same calls.
                 if jax.process_count() == 1 and time.perf_counter() - called < 0.25:
                     window *= 2
-                signal, due = _agreed(position, interrupts.received, checkpoints)
+                signal, due = 0, False
+                if (
+                    jax.process_count() == 1 or position % _AGREE_EVERY == 0
+                ):  # as a small step costs
+                    signal, due = agreed(interrupts.received, checkpoints)
                 if signal and position < epoch_end:
                     break
                 if due and position < epoch_end:
@@ -224,7 +227,7 @@ def fit(
                 if run is not None:  # before the checkpoint: rows after it are dropped on resuming
                     run.write(position, row)
                 save()
-            signal, _ = _agreed(0, interrupts.received, checkpoints)
+            signal, _ = agreed(interrupts.received, checkpoints)
             if signal and checkpoints is not None:
                 save()
                 checkpoints.wait()
@@ -244,7 +247,7 @@ def evaluate(
     The last batch is padded and masked, so one program serves all. It sees the moving average of
     the parameters where the state keeps one. Streams of text need their own batch size.
 
-    >>> import optax
+    >>> import numpy as np, optax
     >>> from jaxdl import train
     >>> from jaxdl.metrics import Mean
     >>> from jaxdl.objectives import Aux
@@ -366,25 +369,6 @@ def _watched(run: Recorder | None, trainer: Trainer, state: TrainState, batch_at
     if position % every == 0:
         run.look(position, trainer, state, batch_at(position))  # type: ignore[union-attr]
     return (position // every + 1) * every
-
-
-def _agreed(
-    position: int, received: int | None, checkpoints: Checkpoints | None
-) -> tuple[int, bool]:
-    """The signal to stop for (0 for none) and whether to save: the same answer in every process.
-
-    Several processes exchange it now and then only, for that takes as long as a small step.
-    """
-    due = checkpoints is not None and checkpoints.due()
-    if jax.process_count() == 1:
-        return received or 0, due
-    if position % _AGREE_EVERY:
-        return 0, False
-    from jax.experimental import multihost_utils
-
-    wishes = multihost_utils.process_allgather(np.array([received or 0, due], np.int32))
-    signal, due = np.max(wishes, axis=0)
-    return int(signal), bool(due)
 
 
 def _memory() -> dict[str, float]:

@@ -16,7 +16,14 @@ from sklearn.model_selection import ParameterSampler
 from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, OneMember, over_devices, prepare
+from jaxdl.train._members import (
+    Member,
+    OneMember,
+    devices_for,
+    over_devices,
+    prepare,
+    rows_of,
+)
 from jaxdl.train._steps import checked_classes
 from jaxdl.train._sweep import SweepResult, refuse_test_set
 
@@ -189,8 +196,7 @@ def successive_halving(
         if rungs:
             ranked = _ranked(history[choose_by][:, start - 1], group, members, mode)
             stay = np.isin(group[members], ranked[:width])
-            device, places = jax.local_devices()[0], np.flatnonzero(stay)
-            carry = jax.tree.map(lambda x, d=device, p=places: jax.device_put(x, d)[p], carry)
+            carry = rows_of(carry, np.flatnonzero(stay))
             members = members[stay]
         part = None if run is None else run.part(f"rung{number}")  # type: ignore[attr-defined]
         chosen = {name: column[members] for name, column in columns.items()}
@@ -259,7 +265,7 @@ class _Rungs:
     ) -> Any:
         """Members from epoch `start` to `stop`; without a carry from their first state."""
         began = time.perf_counter()
-        devices = jax.local_devices()[: len(next(iter(columns.values())))]
+        devices = devices_for(len(next(iter(columns.values()))))
         if carry is None:
             with self.checked():
                 first = over_devices(

@@ -145,7 +145,8 @@ def over_devices(
 ) -> Spread:
     """`function(*members, *shared)`, of one member's values, for all members spread over devices.
 
-    Members that fill up the last device are copies of the last one, and are dropped again.
+    Members that fill up the last device are copies of the last one, and are dropped again. Devices
+    of several processes give back all members to each of them.
     """
     num_members = len(jax.tree.leaves(members)[0])
 
@@ -164,9 +165,13 @@ def over_devices(
     shapes = jax.eval_shape(filled, members)
     compiled = program.lower(*shapes, *shared).compile()
 
+    sharding = NamedSharding(mesh, PartitionSpec("member"))
+
     def call(members: tuple, shared: tuple) -> Any:
-        given = jax.device_put(filled(members), NamedSharding(mesh, PartitionSpec("member")))
-        result = compiled(*given, *shared)
+        if jax.process_count() > 1:
+            given = jax.jit(filled, out_shardings=sharding)(members)
+            return everywhere(compiled(*given, *shared), num_members)
+        result = compiled(*jax.device_put(filled(members), sharding), *shared)
         if num_members % len(devices) == 0:
             return result
         # Cut on one device: slices of arrays that lie over several exchange data, each a program of
@@ -174,6 +179,36 @@ def over_devices(
         return jax.tree.map(lambda x: jax.device_put(x, devices[0])[:num_members], result)
 
     return Spread(_all_members(function, count, vectorize), call)
+
+
+def devices_for(num_members: int, devices: Sequence[jax.Device] | None = None) -> list[jax.Device]:
+    """Those of all processes, no more than there are members but at least one of each process."""
+    found = list(jax.devices() if devices is None else devices)
+    if len(found) <= num_members:
+        return found
+    firsts = {device.process_index: device for device in reversed(found)}
+    if len(firsts) < jax.process_count():
+        raise ValueError(f"devices need one of each of {jax.process_count()} processes")
+    rest = [device for device in found if device not in firsts.values()]
+    chosen = {*firsts.values(), *rest[: max(num_members - len(firsts), 0)]}
+    return [device for device in found if device in chosen]
+
+
+def everywhere(tree: Any, num_members: int) -> Any:
+    """The first members of arrays that lie over several processes, copied to each device."""
+    mesh = next(leaf.sharding.mesh for leaf in jax.tree.leaves(tree))
+    whole = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(lambda tree: jax.tree.map(lambda x: x[:num_members], tree), out_shardings=whole)(
+        tree
+    )
+
+
+def rows_of(tree: Any, places: np.ndarray) -> Any:
+    """Some of the members, for a program of another width."""
+    if jax.process_count() > 1:  # they lie everywhere
+        return jax.tree.map(lambda x: x[places], tree)
+    device = jax.local_devices()[0]
+    return jax.tree.map(lambda x: jax.device_put(x, device)[places], tree)
 
 
 def prepare(

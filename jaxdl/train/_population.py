@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, OneMember, mesh_of, on_mesh, prepare
+from jaxdl.train._members import Member, OneMember, everywhere, mesh_of, on_mesh, prepare
 from jaxdl.train._steps import checked_classes
 from jaxdl.train._sweep import SweepResult, refuse_test_set
 
@@ -199,6 +199,8 @@ def population(
 
     began = time.perf_counter()
     carry, _ = run_blocks(block, first(columns, *shared), count // per_block, run=run)
+    if jax.process_count() > 1:
+        carry = everywhere(carry, len(next(iter(columns.values()))))
     final = SweepResult(
         hypers={name: np.asarray(values) for name, values in carry["hypers"].items()},
         states=carry["states"],
@@ -228,6 +230,17 @@ def _explored(
     return names
 
 
+def _evenly(members: int) -> list[jax.Device]:
+    """Devices that train as many members each, the same number of every process."""
+    by_process: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device)
+    for each in range(min(len(some) for some in by_process.values()), 0, -1):
+        if members % (each * len(by_process)) == 0:
+            return [device for some in by_process.values() for device in some[:each]]
+    raise ValueError(f"{members} members do not spread evenly over {len(by_process)} processes")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Rounds:
     """The programs of a population; the fields are the arguments of `population`."""
@@ -245,10 +258,7 @@ class _Rounds:
     def compile(self, columns: dict[str, np.ndarray], shared: tuple) -> tuple[Any, Any]:
         """`first(columns, *shared)` and `advance(carry, start, stop, *shared)`, by rounds."""
         members = len(next(iter(columns.values())))
-        devices = jax.local_devices()
-        while members % len(devices):  # so that each trains as many
-            devices = devices[:-1]
-        mesh = mesh_of(devices)
+        mesh = mesh_of(_evenly(members))
         spread = NamedSharding(mesh, PartitionSpec("member"))
         begin = jax.jit(functools.partial(self._first, mesh), out_shardings=spread)
         first = begin.lower(columns, *shared).compile()

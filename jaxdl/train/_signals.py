@@ -5,6 +5,11 @@ import threading
 import types
 from typing import Any, Self
 
+import jax
+import numpy as np
+
+from jaxdl.train._checkpoint import Checkpoints
+
 
 class Interrupted(SystemExit):
     """Training was asked to stop and did; the exit code is 128 + the signal's number."""
@@ -41,3 +46,15 @@ class Interrupts:
         self.received = number
         if (old := self._old.get(signal.SIGINT)) is not None:
             signal.signal(signal.SIGINT, getattr(old, "again", old))
+
+
+def agreed(received: int | None, checkpoints: Checkpoints | None) -> tuple[int, bool]:
+    """The signal to stop for (0 for none) and whether to save: the same answer in every process."""
+    due = checkpoints is not None and checkpoints.due()
+    if jax.process_count() == 1:
+        return received or 0, due
+    from jax.experimental import multihost_utils
+
+    wishes = multihost_utils.process_allgather(np.array([received or 0, due], np.int32))
+    signal, due = np.max(wishes, axis=0)
+    return int(signal), bool(due)

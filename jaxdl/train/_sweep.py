@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from jaxdl import data, ops
 from jaxdl.train._blocks import run_blocks
 from jaxdl.train._fit import Recorder
-from jaxdl.train._members import Member, check, over_devices, prepare
+from jaxdl.train._members import Member, check, devices_for, over_devices, prepare
 from jaxdl.train._state import TrainState
 from jaxdl.train._steps import checked_classes
 
@@ -178,8 +178,9 @@ def make_sweep(
         at_once: members that are held in the devices' memory; the others wait on the host, one
             round after the other, all by one program. The numbers are those of all at once, bit for
             bit under "map".
-        devices: that the members are spread over; all of this process if not given. The numbers do
-            not depend on them under "map", and to rounding under "vmap".
+        devices: that the members are spread over; all of all processes if not given. The numbers
+            do not depend on them under "map", and to rounding under "vmap". Each process is given
+            all of the result.
     Returns: a function `(hypers, run=None)`; called again with other values it compiles nothing.
         A `run` with checkpoints saves all members between epochs and continues them; rounds are
         parts of it, "round0", "round1", ...
@@ -203,7 +204,7 @@ def make_sweep(
     vectorize = ops.choose_vectorize(vectorize, jax.local_devices()[0].platform)
     num_members = len(next(iter(columns.values())))
     width = num_members if at_once is None else min(at_once, num_members)
-    devices = (jax.local_devices() if devices is None else devices)[:width]
+    devices = devices_for(width, devices)
     start_time = time.perf_counter()
     few = {name: column[:width] for name, column in columns.items()}
     with checked_classes(split, held_out):
@@ -270,6 +271,8 @@ def _row(x: Any, index: int) -> Any:
     """A row of an array that may lie over devices, from the device that has it."""
     if isinstance(x, np.ndarray):
         return x[index]
+    if x.is_fully_replicated:
+        return x.addressable_data(0)[index]
     for shard in x.addressable_shards:
         rows = range(len(x))[shard.index[0]]
         if range(len(x))[index] in rows:
