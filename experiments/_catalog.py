@@ -47,8 +47,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "Detection, segmentation, style": ("anchors", "ssd", "fast_rcnn", "fcn", "style_transfer"),
     "Language": (
-        *("ngram", "char_lm", "word_lm", "transformer_lm", "sentiment", "translation"),
-        "information",
+        *("ngram", "char_lm", "word_lm", "transformer_lm", "equal_time", "power_law"),
+        *("sentiment", "translation", "information"),
     ),
     "Word vectors": ("skip_gram", "word_vectors", "fasttext", "glove"),
     "Recommenders": ("movielens", "recommend"),

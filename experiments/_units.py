@@ -23,8 +23,8 @@ class Units(NamedTuple):
         return found if isinstance(found, str) else self.glue.join(found)
 
 
-def read(config: Any) -> Units:
-    """What `transformer_lm.Config` names, each split in the units that it is read in."""
+def read(config: Any, prompt: str = "") -> Units:
+    """The text of `config.data`, each split in the `unit` that it is read in, and a prompt."""
     texts = data.text.joined(data.load(config.data, config.data_dir))
     if config.smoke:
         few = 20_000 if config.unit in ("word", "bpe") else 4000
@@ -34,7 +34,7 @@ def read(config: Any) -> Units:
         size = 256 if config.unit == "byte" else (300 if config.smoke else config.vocab_size)
         pairs = data.text.BytePairs.train([texts["train"]], size)
         ids = {name: pairs.encode(text) for name, text in texts.items()}
-        return Units(ids, pairs, pairs.encode(config.prompt), num_bytes, "")
+        return Units(ids, pairs, pairs.encode(prompt), num_bytes, "")
     if config.unit == "word":
         tokens = {name: data.text.words(text, end_of_line="<eos>") for name, text in texts.items()}
         size = 200 if config.smoke else config.vocab_size
@@ -42,11 +42,19 @@ def read(config: Any) -> Units:
             tokens["train"], max_size=size, reserved=("<unk>", "<eos>")
         )
         ids = {name: vocabulary.encode(some) for name, some in tokens.items()}
-        prompt = vocabulary.encode(data.text.words(config.prompt))
-        return Units(ids, vocabulary, prompt, num_bytes, " ")
+        start = vocabulary.encode(data.text.words(prompt))
+        return Units(ids, vocabulary, start, num_bytes, " ")
     letters = {name: data.text.letters(text) for name, text in texts.items()}
     characters = {name: data.text.characters(text) for name, text in letters.items()}
     vocabulary = data.text.Vocabulary.build(characters["train"], reserved=("<unk>",))
     ids = {name: vocabulary.encode(some) for name, some in characters.items()}
-    prompt = vocabulary.encode(data.text.characters(config.prompt))
-    return Units(ids, vocabulary, prompt, num_bytes, "")
+    start = vocabulary.encode(data.text.characters(prompt))
+    return Units(ids, vocabulary, start, num_bytes, "")
+
+
+def with_validation(ids: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same splits, where there is no validation text with the last tenth of the training's."""
+    if "validation" in ids:
+        return dict(ids)
+    cut = len(ids["train"]) * 9 // 10
+    return {**ids, "train": ids["train"][:cut], "validation": ids["train"][cut:]}

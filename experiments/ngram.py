@@ -88,12 +88,17 @@ def choose(config: Config, words: dict[str, list[str]]) -> tuple[float, ...]:
     if not parts["validation"]:
         parts = {"train": words["train"][:cut], "validation": words["train"][cut:]}
     vocabulary, tokens = encode(config, parts)
+    return best_smoothing(tokens["train"], tokens["validation"], len(vocabulary))
+
+
+def best_smoothing(train: np.ndarray, validation: np.ndarray, vocab_size: int) -> tuple[float, ...]:
+    """The e of orders 1, 2 and 3 that is best on validation ids, lower orders first."""
     chosen: tuple[float, ...] = ()
     for order in (1, 2, 3):
         perplexities = [
-            classical.fit_ngram(
-                tokens["train"], len(vocabulary), order=order, smoothing=(*chosen, e)
-            ).perplexity(tokens["validation"], order)
+            classical.fit_ngram(train, vocab_size, order=order, smoothing=(*chosen, e)).perplexity(
+                validation, order
+            )
             for e in CANDIDATES
         ]
         chosen = (*chosen, CANDIDATES[int(np.argmin(perplexities))])

@@ -86,7 +86,7 @@ def make_optimizer(config: Config, steps: int) -> optax.GradientTransformation:
 def main(config: Config) -> dict[str, float]:
     if config.smoke:
         config = dataclasses.replace(config, layers=2, dim=16, heads=2, context=32, epochs=1)
-    units, T = _units.read(config), config.context
+    units, T = _units.read(config, config.prompt), config.context
     splits = {name: data.text.windows(ids, T) for name, ids in units.ids.items()}
     prompt = jnp.asarray(units.prompt)
     if not 0 < len(prompt) < T:

@@ -12,7 +12,7 @@ from jaxdl.plots._language import gradient_by_distance, rank_frequency
 from jaxdl.plots._ledger import ledger
 from jaxdl.plots._plan import plan_scaling, plans
 from jaxdl.plots._recommender import by_popularity
-from jaxdl.plots._scaling import scaling
+from jaxdl.plots._scaling import power_law, scaling
 from jaxdl.plots._segmentation import segmentation_colors, segmentations
 from jaxdl.plots._sweeps import heat_maps, performance_profiles, side_by_side
 from jaxdl.plots._tabular import boxes, coefficient_paths, predicted, regions, score_curves
@@ -39,6 +39,7 @@ __all__ = [
     "performance_profiles",
     "plan_scaling",
     "plans",
+    "power_law",
     "precision_recall",
     "predicted",
     "rank_frequency",

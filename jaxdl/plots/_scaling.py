@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxdl.plots._style import add_panels
+from numpy.typing import ArrayLike
+
+from jaxdl.plots._style import add_panel, add_panels
 
 
 def scaling(devices: Sequence[int], rates: Mapping[str, Sequence[float]]) -> Any:
@@ -35,4 +37,35 @@ def scaling(devices: Sequence[int], rates: Mapping[str, Sequence[float]]) -> Any
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
+    return figure
+
+
+def power_law(
+    compute: ArrayLike, losses: Mapping[str, ArrayLike], line: ArrayLike, *, label: str = ""
+) -> Any:
+    """Draws the loss of each size against compute, and the law of the best of them.
+
+    >>> figure = power_law([1e9, 1e10], {"small": [3.0, 2.5], "large": [3.5, 2.0]}, [3.0, 2.0])
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['small', 'large', 'best of all']
+
+    Args:
+        compute: operations `[P]`.
+        losses: by name, nats a token `[P]`; what is not finite is left out.
+        line: `[P]`, the law.
+        label: of the line.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = add_panel(figure)
+    for name, loss in losses.items():
+        axes.plot(compute, loss, marker=".", label=name)
+    axes.plot(compute, line, color="black", linestyle="--", label=label or "best of all")
+    axes.set(xlabel="operations of products", ylabel="validation loss (nats)")
+    axes.set(xscale="log", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:.2g}")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False)
     return figure

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from experiments import bptt, char_lm, ngram, transformer_lm, word_lm
-from jaxdl import data
+from experiments import bptt, char_lm, equal_time, ngram, power_law, transformer_lm, word_lm
+from jaxdl import data, nn
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,28 @@ def test_explicit_gradients_and_how_far_they_reach(tmp_path):
     assert left["LSTM, forget bias 1"] > left["RNN tanh"] > 0
     assert all(map(math.isfinite, left.values()))
     assert (tmp_path / "run" / "gradient_by_distance.png").exists()
+
+
+def test_networks_are_given_the_same_seconds(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    monkeypatch.setattr(equal_time, "CELLS", {"GRU": nn.GRUCell()})  # one of three
+    results = equal_time.main(equal_time.Config(smoke=True, out=folder))
+    per_step = {name: float((folder / f"{name}.json").read_text()) for name in equal_time.CELLS}
+    for name, seconds in per_step.items():
+        assert results[f"{name}/steps"] == max(equal_time.BLOCKS, int(0.4 / seconds)), name
+        assert results[f"{name}/test/perplexity"] < 29  # what knows nothing has 29 and more
+    assert results["3-gram/validation/perplexity"] < results["1-gram/validation/perplexity"]
+
+
+def test_a_power_law_is_found_again():
+    compute = np.geomspace(1e9, 1e12, 7)
+    slope, offset = power_law.power(compute, 5.0 * compute**-0.07)
+    np.testing.assert_allclose([slope, np.exp(offset)], [0.07, 5.0])
+
+
+def test_loss_falls_with_compute(tmp_path):
+    results = power_law.main(power_law.Config(smoke=True, out=tmp_path / "run"))
+    assert results["exponent"] - results["exponent/interval"] > 0
+    assert (tmp_path / "run" / "loss.png").exists()
+    with pytest.raises(ValueError, match="2 seeds or more"):
+        power_law.main(power_law.Config(smoke=False, seeds=1))
