@@ -2,7 +2,7 @@
 
     python -m experiments.equal_time                                  # the manual of CPython
     python -m experiments.equal_time --data text --data-dir timemachine.txt
-    python -m experiments.equal_time --data ptb --data-dir ptb.zip --unit word --cpu-seconds 240
+    python -m experiments.equal_time --data ptb --data-dir ptb.zip --unit word --cpu-seconds 120
 
 The networks read the same windows, each from nothing, by Adam with a warm-up and a cosine to zero
 over as many steps as fit in the budget: seconds of CPU of the training steps, all cores added up,
