@@ -11,11 +11,10 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jaxdl.runs._bar import Bar
 from jaxdl.runs._environment import environment
 from jaxdl.runs._events import Events
+from jaxdl.runs._files import named, plain, whole, write_json, write_whole
 from jaxdl.runs._folder import (
     Lock,
     find_unfinished,
@@ -27,6 +26,7 @@ from jaxdl.runs._folder import (
 from jaxdl.runs._part import Part
 from jaxdl.runs._read import parse_metrics, read_metrics
 from jaxdl.runs._results import note_opened
+from jaxdl.runs._together import in_first_process, is_first_process, is_only_process, wait_for_all
 
 if TYPE_CHECKING:
     from jaxdl import train
@@ -67,7 +67,7 @@ class Run:
         self.folder = folder
         self.config = dict(config)
         self.results: dict[str, float] = {}
-        self._writes = _is_first_process()
+        self._writes = is_first_process()
         self._quiet = quiet or not self._writes
         self._path = folder / "metrics.jsonl" if self._writes else pathlib.Path(os.devnull)
         self._metrics = self._path.open("a", encoding="utf-8")
@@ -114,15 +114,15 @@ class Run:
 
     def _append(self, step: int, values: Mapping[str, float]) -> None:
         row = {"step": step, **{name: float(value) for name, value in values.items()}}
-        with _named(self._path):
+        with named(self._path):
             self._metrics.write(json.dumps(row) + "\n")
             self._metrics.flush()
         if not self._writes:
             return
         if self._events is None:
-            with _named(self.folder):
+            with named(self.folder):
                 self._events = Events(self.folder, self._purge)
-        with _named(self.folder / "events.*"):
+        with named(self.folder / "events.*"):
             self._events.add(step, values)
 
     def rewind(self, step: int, history: Sequence[Mapping[str, float]] = ()) -> None:
@@ -150,13 +150,13 @@ class Run:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         kept = "".join(json.dumps(row) + "\n" for row in kept_rows)
         self._metrics.close()
-        with _named(self._path):
+        with named(self._path):
             if damage or text != kept:
                 reason = f"line {damage[0]} is damaged" if damage else "rows are missing or changed"
                 old = move_aside(self._path) if self._path.exists() else None
                 kept_as = f" (kept as {old.name})" if old and found else ""
                 self.note(f"{self._path}: {reason}{kept_as}; {len(rows)} rows are in place again")
-            _write_whole(self._path, text)
+            write_whole(self._path, text)
             self._metrics = self._path.open("a", encoding="utf-8")
         self._purge = step + 1  # TensorBoard then hides what came after
 
@@ -179,15 +179,15 @@ class Run:
         path = self.folder / "watch.jsonl"
         if not self._writes:
             return
-        with _named(path):
+        with named(path):
             rows = [row for row in parse_metrics(path)[0] if row["step"] < step]
-            _write_whole(
+            write_whole(
                 path, "".join(json.dumps(r) + "\n" for r in [*rows, {"step": step, **numbers}])
             )
         if self._events is None:
-            with _named(self.folder):
+            with named(self.folder):
                 self._events = Events(self.folder, self._purge)
-        with _named(self.folder / "events.*"):
+        with named(self.folder / "events.*"):
             self._events.add(step, numbers)
             self._events.add_histograms(step, {f"watch/{n}": h for n, h in seen.histograms.items()})
 
@@ -203,7 +203,7 @@ class Run:
         """Saves a Matplotlib figure as `name.png` and returns its path."""
         path = self.folder / f"{name}.png"
         if self._writes:
-            with _named(path), _whole(path) as part:
+            with named(path), whole(path) as part:
                 figure.savefig(part, format="png", dpi=150, bbox_inches="tight")
         return path
 
@@ -220,7 +220,7 @@ class Run:
         """Keeps the closing numbers, prints them with the folder, and returns them."""
         self.results = {name: float(value) for name, value in results.items()}
         if self._writes:
-            _write_json(self.folder / "result.json", self.results)
+            write_json(self.folder / "result.json", self.results)
         self._bar.close()
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in self.results.items())
         self.note(f"{numbers}  ->  {self.folder}")
@@ -230,12 +230,12 @@ class Run:
         """Writes nonfinite.txt where training gave up: which operation it was, and why."""
         from jaxdl import inspect, train
 
-        if not isinstance(error, train.NonfiniteError) or not _is_only_process():
+        if not isinstance(error, train.NonfiniteError) or not is_only_process():
             return  # what is spread over processes cannot be replayed by one
         self.note("training gave up; looking for the operation to blame")
         try:
             report = inspect.explain_nonfinite(error.trainer, error.state, error.batch)
-            _write_whole(self.folder / "nonfinite.txt", f"{report}\n")
+            write_whole(self.folder / "nonfinite.txt", f"{report}\n")
         except Exception as failure:  # the first error is the one to be told
             error.add_note(f"the step could not be replayed: {failure}")
         else:
@@ -250,7 +250,7 @@ class Run:
                     saved.close()
         finally:
             try:
-                with _named(self._path):
+                with named(self._path):
                     self._metrics.close()
             finally:
                 if self._events is not None:
@@ -303,12 +303,12 @@ def open(
         differences are named), other files, or is in use by another process. FileNotFoundError if
         it cannot be written. ValueError if several processes are given no folder.
     """
-    wanted = {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+    wanted = {key: plain(value) for key, value in dataclasses.asdict(config).items()}
     wanted = {"experiment": name, **wanted}
     checksums = {key: split.checksum() for key, split in (data or {}).items()}
     lines = []
     if out is None:
-        if not _is_only_process():
+        if not is_only_process():
             raise ValueError("a run of several processes needs a folder by name (--out)")
         parent = pathlib.Path("runs") / name
         out = find_unfinished(parent, wanted, checksums) if resume else None
@@ -317,17 +317,17 @@ def open(
         out = out or parent / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S-%f")[:-3]
     folder = pathlib.Path(out)
     refuse_foreign(folder, wanted, checksums)
-    _wait_for_all("checked")
+    wait_for_all("checked")
     with contextlib.ExitStack() as stack:
 
         def prepare() -> None:
             old = _lock(folder, stack, keep=resume)
             if old is not None:
                 lines.append(f"{folder} held a run; it is now {old}")
-            _write_json(folder / "config.json", wanted)
-            _write_json(folder / "environment.json", {**environment(), "data": checksums})
+            write_json(folder / "config.json", wanted)
+            write_json(folder / "environment.json", {**environment(), "data": checksums})
 
-        _in_first_process(prepare, f"cannot write the run folder {folder}")
+        in_first_process(prepare, f"cannot write the run folder {folder}")
         run = Run(folder, wanted, quiet, save_seconds)
         note_opened(folder, has_checkpoints(folder))
         for line in lines:
@@ -361,46 +361,6 @@ def _lock(folder: pathlib.Path, stack: contextlib.ExitStack, *, keep: bool) -> p
     return old
 
 
-def _in_first_process(action: Callable[[], None], what: str) -> None:
-    """Does it in the first process; if it fails there, all of them raise."""
-    error: Exception | None = None
-    if _is_first_process():
-        try:
-            action()
-        except FileExistsError as raised:
-            error = raised
-        except OSError as raised:
-            error = FileNotFoundError(f"{what}: {raised.strerror or raised}")
-            error.__cause__ = raised
-    if not _is_only_process():
-        from jax.experimental import multihost_utils
-
-        if multihost_utils.broadcast_one_to_all(np.array(error is not None)) and error is None:
-            error = FileExistsError(f"{what}: process 0 says why")
-    if error is not None:
-        raise error
-
-
-def _is_only_process() -> bool:
-    import jax
-
-    return jax.process_count() == 1
-
-
-def _is_first_process() -> bool:
-    import jax
-
-    return jax.process_index() == 0
-
-
-def _wait_for_all(what: str) -> None:
-    """Lets no process run ahead of what another one reads or writes."""
-    if not _is_only_process():
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(f"jaxdl.runs {what}")
-
-
 def _merged(
     rows: Sequence[dict[str, float]], history: Sequence[Mapping[str, float]]
 ) -> list[dict[str, float]]:
@@ -414,40 +374,3 @@ def _merged(
         else:
             merged.append({"step": row["step"], **row})
     return sorted(merged, key=lambda row: row["step"])
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON gives it back."""
-    if isinstance(value, pathlib.Path):
-        return str(value)
-    return json.loads(json.dumps(value, default=str))
-
-
-def _write_json(path: pathlib.Path, content: Any) -> None:
-    _write_whole(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write_whole(path: pathlib.Path, text: str) -> None:
-    with _whole(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A name to write to, which becomes `path` at the end: a kill before it leaves the old file."""
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
-    """Says which file it was where the disk is full or gone."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error

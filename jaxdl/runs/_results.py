@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxdl.runs._environment import environment
+from jaxdl.runs._files import write_whole
 from jaxdl.runs._read import read_json
 
 try:
@@ -103,9 +104,7 @@ def record(
         if "{" not in entry["here"]:  # entered by hand, or new
             entry["here"] = ", ".join(f"{name} {{{name}:.4g}}" for name in _headlines(numbers))
         entry["runs"] = [old for old in entry["runs"] if old["seed"] != seed] + [run]
-        whole = path.with_name(path.name + ".part")
-        whole.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(whole, path)
+        write_whole(path, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
 
 
 def _rounded(**seconds: float | None) -> dict[str, float]:

@@ -100,4 +100,14 @@ print("all devices", seen["loss"].compute(), "one device", alone["loss"].compute
 # that batches of the same size split over their devices. A script of its own calls
 # [`parallel.initialize`](../reference/parallel.md#jaxdl.parallel.initialize) first.
 #
+# [Sweeps, halving and populations](sweeps.md) spread their members over the devices of all processes in the
+# same way. The members do not depend on where they are trained: bit for bit the same on one device, on
+# eight, and on two processes of which one was killed and the other went on.
+#
+# ## Loops of your own on a pretended machine
+#
+# The devices that a CPU pretends to have share its threads. A loop that hands them more than some thirty
+# steps before it looks at a result can leave them waiting for one another until XLA ends the process:
+# call `jax.block_until_ready` every few steps, as `train.fit` and `bench.measure` do.
+#
 # To see what a layout costs on a machine that is not there, [plan it](plan.md).

@@ -125,3 +125,21 @@ groups = {
     for rate in rates
 }
 plots.compare(groups)
+
+# %% [markdown]
+# ## Searching for less
+#
+# `train.successive_halving` trains all members for few epochs, the better third of them three times as
+# long, and so on; `train.population` lets those that fall behind go on from those ahead, at other rates.
+# Both choose by validation data and say what a grid would have cost.
+
+# %%
+halved = train.successive_halving(
+    member,
+    train.grid(learning_rate=np.geomspace(0.001, 1.0, 9), momentum=[0.9]),
+    splits["train"].take(kept),
+    epochs=9,
+    batch_size=32,
+    held_out={"validation": splits["train"].take(held)},
+)
+print(halved)
