@@ -46,6 +46,7 @@ def test_rows_are_filled():
     lengths = np.random.default_rng(0).integers(2, 33, 1000)
     split = data.text.packed([np.ones(n, int) for n in lengths], 64)
     assert split["valid"].mean() > 0.97
+    assert data.text.packed([np.ones(64, int), np.ones(2, int)], 64)["valid"].all()  # to the last
     with pytest.raises(ValueError, match="num_steps must be at least 1, got 0"):
         data.text.packed([[1, 2]], 0)
 
