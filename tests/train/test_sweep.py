@@ -83,6 +83,16 @@ def test_diverged_members_are_frozen_and_reported(result):
     assert not all(np.isfinite(leaf).all() for leaf in leaves)
 
 
+def test_a_step_whose_loss_alone_is_finite_is_not_taken():
+    """The rate spoils the parameters, after a loss that was right."""
+    hypers = {"learning_rate": [0.1, np.inf], "seed": [0, 0]}
+    swept = sweep(hypers, batch_size=37, epochs=1)  # one step
+    assert swept.diverged.tolist() == [False, True]
+    first = start(member({"learning_rate": 0.1}), 0)
+    chex.assert_trees_all_close(swept.member(1)[1].params, first.params, atol=1e-6)
+    assert np.isnan(swept.final("train/loss")[1])
+
+
 def test_mean_spread_and_best(result):
     accuracy = result.final("test/accuracy")
     losses = result.final("train/loss")
