@@ -1,7 +1,7 @@
 """Loss against compute: transformers of five sizes, and the power law of the best of them.
 
     python -m experiments.power_law                                   # the manual of CPython
-    python -m experiments.power_law --data text --data-dir timemachine.txt --flops 3e12
+    python -m experiments.power_law --data text --data-dir timemachine.txt --flops 1e12
 
 Each size is trained at a constant rate until it has used the same operations (those of its
 products, `bench.count_flops`) and is evaluated on validation text along the way. The frontier is
