@@ -207,9 +207,8 @@ def fit(
                 if jax.process_count() == 1 and time.perf_counter() - called < 0.25:
                     window *= 2
                 signal, due = 0, False
-                if (
-                    jax.process_count() == 1 or position % _AGREE_EVERY == 0
-                ):  # as a small step costs
+                # To agree takes several processes as long as a small step.
+                if jax.process_count() == 1 or position % _AGREE_EVERY == 0:
                     signal, due = agreed(interrupts.received, checkpoints)
                 if signal and position < epoch_end:
                     break

@@ -198,9 +198,11 @@ def everywhere(tree: Any, num_members: int) -> Any:
     """The first members of arrays that lie over several processes, copied to each device."""
     mesh = next(leaf.sharding.mesh for leaf in jax.tree.leaves(tree))
     whole = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(lambda tree: jax.tree.map(lambda x: x[:num_members], tree), out_shardings=whole)(
-        tree
-    )
+    return jax.jit(_first, static_argnums=1, out_shardings=whole)(tree, num_members)
+
+
+def _first(tree: Any, num_members: int) -> Any:
+    return jax.tree.map(lambda x: x[:num_members], tree)
 
 
 def rows_of(tree: Any, places: np.ndarray) -> Any:
