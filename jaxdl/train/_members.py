@@ -184,8 +184,6 @@ def over_devices(
 def devices_for(num_members: int, devices: Sequence[jax.Device] | None = None) -> list[jax.Device]:
     """Those of all processes, no more than there are members but at least one of each process."""
     found = list(jax.devices() if devices is None else devices)
-    if len(found) <= num_members:
-        return found
     firsts = {device.process_index: device for device in reversed(found)}
     if len(firsts) < jax.process_count():
         raise ValueError(f"devices need one of each of {jax.process_count()} processes")
