@@ -77,6 +77,7 @@ class Block(linen.Module):
     dropout: float = 0.0
     epsilon: float = 1e-5
     depth: int = 1  # layers of the stack, by which the weights that write to it begin smaller
+    axis_name: str | None = None  # of a mesh along which sequences are cut, see `ops.attention`
 
     @linen.compact
     def __call__(
@@ -130,6 +131,7 @@ class Block(linen.Module):
             positions=positions if cached is not None else None,
             lengths=lengths if cached is None else None,
             segments=segments,
+            axis_name=self.axis_name,
         )
         y = checkpoint_name(y, "attention")
         x = x + drop(dense(D, "out", small)(y.reshape(*y.shape[:-2], D)))
@@ -225,6 +227,11 @@ class Transformer(linen.Module):
     >>> logits, cache = jax.eval_shape(lambda v: model.apply(v, tokens, train=False), variables)
     >>> logits.shape, cache
     ((1, 5, 11), None)
+
+    Texts too long for one device are cut along an axis of a mesh: inside `jax.shard_map`, a model
+    with that `axis_name` (`model.clone(axis_name="model")`; parameters are made without it) maps
+    each device's part to its logits, while keys and values go around. `parallel.psum_objective`
+    over all axes along which the batch is cut makes of it the loss of the whole.
     """
 
     vocab_size: int  # V
@@ -244,6 +251,7 @@ class Transformer(linen.Module):
     dropout: float = 0.0
     epsilon: float = 1e-5
     remat: bool = False  # keep only what lies between blocks for the backward pass
+    axis_name: str | None = None  # of a mesh along which texts are cut
 
     @linen.compact
     def __call__(
@@ -274,16 +282,21 @@ class Transformer(linen.Module):
         if self.context is None and self.rotary is None:
             raise ValueError("positions are either learned (context) or rotary: give one of them")
         B, T = tokens.shape
-        if self.context is not None and self.context < T:
-            raise ValueError(f"{T} tokens are more than the context of {self.context}")
+        parts = 1 if self.axis_name is None else jax.lax.axis_size(self.axis_name)
+        if self.context is not None and self.context < parts * T:
+            raise ValueError(f"{parts * T} tokens are more than the context of {self.context}")
+        if cache is not None and self.axis_name is not None:
+            raise ValueError("texts that are cut along an axis are for training, without a cache")
         if cache is not None and cache.keys.shape[2] < T:
             raise ValueError(f"{T} tokens are more than the cache of {cache.keys.shape[2]}")
         if cache is not None and segments is not None:
             raise ValueError("segments are for training; a cache holds one text a row")
         start = jnp.zeros((B, 1), jnp.int32) if cache is None else cache.lengths[:, None]
         positions = start + jnp.arange(T, dtype=jnp.int32)[None]
+        if self.axis_name is not None:
+            positions = positions + T * jax.lax.axis_index(self.axis_name)
         if segments is not None:
-            positions = _since_change(segments)
+            positions = _since_change(segments, self.axis_name)
         init = linen.initializers.normal(0.02)
         embed = nn.Embed(self.vocab_size, self.dim, embedding_init=init, name="embed")
         x = embed(tokens)
@@ -307,6 +320,7 @@ class Transformer(linen.Module):
             use_bias=self.use_bias,
             dropout=self.dropout,
             epsilon=self.epsilon,
+            axis_name=self.axis_name,
         )
         stack = Stack(block, self.num_layers, self.remat, name="stack")
         before = None if cache is None else (cache.keys, cache.values)
@@ -342,11 +356,17 @@ class Transformer(linen.Module):
         return Cache(zeros, zeros, jnp.zeros(batch_size, jnp.int32))
 
 
-def _since_change(segments: jax.Array) -> jax.Array:
+def _since_change(segments: jax.Array, axis_name: str | None) -> jax.Array:
     """How many places of a row `[B, T]` lie before each one in its own segment."""
+    T = segments.shape[1]
+    if axis_name is not None:  # a segment may have begun on another device
+        segments = jax.lax.all_gather(segments, axis_name, axis=1, tiled=True)
     at = jnp.arange(segments.shape[1], dtype=jnp.int32)[None]
     before = jnp.pad(segments[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
-    return at - jax.lax.cummax(jnp.where(segments != before, at, 0), axis=1)
+    found = at - jax.lax.cummax(jnp.where(segments != before, at, 0), axis=1)
+    if axis_name is None:
+        return found
+    return jax.lax.dynamic_slice_in_dim(found, T * jax.lax.axis_index(axis_name), T, axis=1)
 
 
 class TransformerClassifier(linen.Module):

@@ -1,11 +1,16 @@
 """Transformers against twins built from torch's layers under the published names of weights."""
 
+import functools
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.sharding import PartitionSpec as P
 
-from jaxdl import data, decode, models, objectives
+from jaxdl import data, decode, models, objectives, parallel, train
 from tests.references import reference
 
 torch = reference("torch")
@@ -313,3 +318,85 @@ def test_mistakes_are_named(options, call, message):
 
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(read)
+
+
+@pytest.mark.parametrize("given", ["nothing", "lengths", "segments"])
+@pytest.mark.parametrize("form", ["gpt2", "llama"])
+def test_a_text_cut_over_devices_has_the_loss_and_gradients_of_the_whole(form, given):
+    options = {"dim": 16, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2}
+    if form == "llama":
+        options |= {"norm": "rms", "activation": "swiglu", "rotary": 100.0, "context": None}
+    model = models.Transformer(11, **{"context": 32, **options})
+    tokens = jnp.asarray(np.random.default_rng(0).integers(0, 11, (4, 32)))
+    rows = {"lengths": jnp.array([32, 20, 9, 1])}
+    rows["segments"] = jnp.repeat(jnp.array([[1, 2, 3, 0]] * 4), jnp.array([3, 14, 9, 6]), axis=1)
+    extra = {given: rows[given]} if given in rows else {}
+    real = (jnp.arange(32)[None] < rows["lengths"][:, None]) if given == "lengths" else True
+    real = rows["segments"] > 0 if given == "segments" else real
+    real = jnp.broadcast_to(real, (4, 32))
+    params = model.init(jax.random.key(0), tokens, train=False)["params"]
+
+    def loss(model, params, tokens, real, extra):
+        logits = model.apply({"params": params}, tokens, train=False, **extra)[0]
+        return jnp.sum(jnp.where(real[..., None], jnp.sin(logits), 0)), logits
+
+    mesh, cut = parallel.make_mesh(data=2, model=4), P("data", "model")
+    places = {"lengths": P("data"), "segments": cut}
+
+    def of_parts(params, tokens, real, extra):
+        def local(params, tokens, real, extra):
+            total, logits = loss(model.clone(axis_name="model"), params, tokens, real, extra)
+            return jax.lax.psum(total, ("data", "model")), logits
+
+        specs = (P(), cut, cut, {name: places[name] for name in extra})
+        run = jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=(P(), cut))
+        return run(params, tokens, real, extra)
+
+    arguments = params, tokens, real, extra
+    whole = jax.jit(jax.value_and_grad(functools.partial(loss, model), has_aux=True))(*arguments)
+    parts = jax.jit(jax.value_and_grad(of_parts, has_aux=True))(*arguments)
+    for got, want in zip(jax.tree.leaves(parts[0][0]), jax.tree.leaves(whole[0][0]), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+    shown = [jnp.where(real[..., None], logits, 0) for logits in (parts[0][1], whole[0][1])]
+    np.testing.assert_allclose(*shown, atol=1e-5)
+    for got, want in zip(jax.tree.leaves(parts[1]), jax.tree.leaves(whole[1]), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-5)
+
+
+def test_what_does_not_go_with_a_cut_text_is_refused():
+    model = models.Transformer(11, dim=8, num_layers=1, num_heads=2, context=8)
+    tokens = jnp.zeros((1, 4), int)
+    variables = model.init(jax.random.key(0), tokens, train=False)
+
+    def read(tokens, cache=None):
+        return model.clone(axis_name="model").apply(variables, tokens, cache, train=False)[0]
+
+    mesh, cut = parallel.make_mesh(data=1, model=4), P(None, "model")
+    for given, message in (
+        ((jnp.zeros((1, 16), int),), "16 tokens are more than the context of 8"),
+        ((jnp.zeros((1, 8), int), model.initial_state(1)), "without a cache"),
+    ):
+        specs = (cut, P())[: len(given)]
+        with pytest.raises(ValueError, match=message):
+            jax.shard_map(read, mesh=mesh, in_specs=specs, out_specs=cut)(*given)
+
+
+def test_a_step_over_cut_texts_is_the_step_of_the_whole():
+    model = models.Transformer(11, dim=16, num_layers=1, num_heads=4, context=16)
+    split = data.text.windows(np.random.default_rng(0).integers(0, 11, 100), 16)
+    batch = data.host_batch(split, 0, batch_size=4)
+    plain = train.make(objectives.language_model(model), optax.sgd(0.1))
+    state = plain.init(jax.random.key(0), batch)
+    axes = ("replica", "data", "model")  # the batch is cut along all of them
+    cut = objectives.language_model(model.clone(axis_name="model"))
+    step = train.make(parallel.psum_objective(cut, axes), optax.sgd(0.1)).step
+    rows = ("replica", "data")
+    places = {name: P(rows, *["model"] * (x.ndim - 1)) for name, x in batch.items()}
+    mesh = parallel.make_mesh(data=2, model=4)
+    over = jax.shard_map(step, mesh=mesh, in_specs=(P(), places), out_specs=(P(), P()))
+    (got, seen), (want, wanted) = jax.jit(over)(state, batch), jax.jit(plain.step)(state, batch)
+    np.testing.assert_allclose(
+        seen["perplexity"].compute(), wanted["perplexity"].compute(), rtol=1e-5
+    )
+    assert seen["loss"].weight == wanted["loss"].weight
+    chex.assert_trees_all_close(got.params, want.params, atol=1e-6)
