@@ -18,7 +18,8 @@ from tests import faults
 
 FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
 NAMES = {path.stem for path in FOLDER.glob("*.py") if "cli.run(" in path.read_text()}
-MEASURING = {"benchmark", "compare_peers", "growth", "image_filters", "scaling"}  # all are times
+# All of what they say, or how many steps they take, are times.
+MEASURING = {"benchmark", "compare_peers", "equal_time", "growth", "image_filters", "scaling"}
 QUICK = {"lenet", "recommend", "sweep"}  # by `fit`, `run_blocks`, `sweep`
 CASES = [
     pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
