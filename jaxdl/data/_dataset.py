@@ -31,7 +31,14 @@ class Dataset:
     columns: Mapping[str, np.ndarray]
 
     def __post_init__(self) -> None:
-        lengths = {name: len(column) for name, column in self.columns.items()}
+        arrays = {  # lists, columns of pandas, tensors
+            name: column if isinstance(column, np.ndarray) else np.asarray(column)
+            for name, column in self.columns.items()
+        }
+        object.__setattr__(self, "columns", arrays)
+        if single := [name for name, column in arrays.items() if column.ndim == 0]:
+            raise ValueError(f"columns of a split hold a row an example; {single} are one number")
+        lengths = {name: len(column) for name, column in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"columns of a split need one length, got {lengths}")
 

@@ -1,5 +1,6 @@
 """One way to load them all: embedded, from a folder of original files, or fetched."""
 
+import difflib
 import pathlib
 from collections.abc import Mapping
 
@@ -43,7 +44,10 @@ def load(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     if name not in SOURCES:
-        raise DataError(f"unknown data set {name!r}; known are {', '.join(sorted(SOURCES))}")
+        near = difflib.get_close_matches(str(name), SOURCES)
+        meant = f" (is it {' or '.join(near)}?)" if near else ""
+        known = ", ".join(sorted(SOURCES))
+        raise DataError(f"unknown data set {name!r}{meant}; known are {known}")
     source = SOURCES[name]
     if data_dir is not None:
         read = _from_folder(name, source, pathlib.Path(data_dir), limit)

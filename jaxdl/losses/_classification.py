@@ -230,6 +230,7 @@ def _select(values: jax.Array, labels: ArrayLike) -> jax.Array:
     labels = jnp.asarray(labels)
     if labels.shape != values.shape:
         raise ValueError(
-            f"label probabilities need the shape of the logits {values.shape}, got {labels.shape}"
+            f"labels are integers {values.shape[:-1]}, or probabilities in the shape of the logits "
+            f"{values.shape}; got {labels.dtype} {labels.shape}"
         )
     return jnp.sum(labels * jnp.where(labels == 0, 0, values), axis=-1)

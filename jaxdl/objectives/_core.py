@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl import _checks
+from jaxdl._named import Named
 from jaxdl.metrics import Mean
 from jaxdl.objectives._expected import seeing
 from jaxdl.objectives._network import as_network
@@ -67,6 +68,10 @@ class Objective:
         return self.function(params, model_state, batch, key, train=train)
 
 
+class _Columns(Named):
+    lacks = "the batch has no column"
+
+
 def build(
     module: Any,
     score: Callable[..., tuple[Mean, Mapping[str, Any]]],
@@ -102,7 +107,8 @@ def build(
     takes_mask = "mask" in network.keywords
 
     def prepared(batch: Batch) -> dict:
-        return dict(batch) if preprocess is None else preprocess(dict(batch))
+        batch = _Columns(batch)
+        return batch if preprocess is None else _Columns(preprocess(batch))
 
     def init(key: jax.Array, batch: Batch) -> tuple[Any, Any]:
         return network.init(key, inputs(prepared(batch)))
@@ -113,7 +119,7 @@ def build(
         call_key, augment_key, score_key = jax.random.split(key, 3)
         seen = prepared(batch)
         if train and augment is not None:
-            seen = augment(augment_key, seen)
+            seen = _Columns(augment(augment_key, seen))
         as_given = {name for name in batch if seen.get(name) is batch[name]}
         seen = _without_padding(seen)
         dtype = _floating(params)
@@ -143,7 +149,7 @@ def _without_padding(batch: Batch) -> dict:
     def cleared(x: Any) -> Any:
         return _checks.without_masked(x, mask) if jnp.shape(x)[:1] == mask.shape else x
 
-    return {name: jax.tree.map(cleared, column) for name, column in batch.items()}
+    return _Columns({name: jax.tree.map(cleared, column) for name, column in batch.items()})
 
 
 def _floating(params: Any) -> Any:

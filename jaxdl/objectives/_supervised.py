@@ -51,7 +51,13 @@ def supervised(
         outputs, y, mask = forward(batch[inputs]), batch[targets], batch["mask"]
         if _whole(loss) in _OF_CLASSES and jnp.issubdtype(jnp.result_type(y), jnp.integer):
             expect_classes(targets, outputs.shape[-1])
-        mean = Mean.from_values(loss(outputs, y), mask)
+        values = loss(outputs, y)
+        if jnp.shape(values)[:1] != mask.shape:
+            raise ValueError(
+                f"the loss has to give a number for each of {len(mask)} examples, whose mean is "
+                f"taken here; it gave the shape {jnp.shape(values)}"
+            )
+        mean = Mean.from_values(values, mask)
         return mean, {name: make(outputs, y, mask) for name, make in (metrics or {}).items()}
 
     def network_inputs(batch: Batch) -> tuple:

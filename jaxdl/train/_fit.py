@@ -3,13 +3,16 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdl import data, parallel
 from jaxdl._flops import count_flops
@@ -20,7 +23,7 @@ from jaxdl.train._planning import Training, offer
 from jaxdl.train._profile import Profile
 from jaxdl.train._signals import Interrupted, Interrupts, agreed
 from jaxdl.train._state import TrainState
-from jaxdl.train._steps import Driver, compile_steps
+from jaxdl.train._steps import Driver, check_splits, compile_steps
 from jaxdl.train._stopping import EarlyStopping
 
 _AGREE_EVERY = 16  # steps after which several processes agree on saving and stopping
@@ -97,7 +100,7 @@ def fit(
 ) -> Result:
     """Trains until every example was seen `epochs` times, from wherever `state.step` stands.
 
-    >>> import numpy as np, optax
+    >>> import optax
     >>> from jaxdl import train
     >>> from jaxdl.metrics import Mean
     >>> from jaxdl.objectives import Aux
@@ -136,6 +139,7 @@ def fit(
         that are none of the classes; ValueError for a state that was trained from before, whose
         buffers are given away.
     """
+    check_splits(split, held_out)
     last_step = data.num_steps(len(split), batch_size, epochs)
     steps_per_epoch = data.num_batches(len(split), batch_size)
     if state is None:
@@ -219,6 +223,7 @@ def fit(
                 row = {"epoch": float(epoch_end // steps_per_epoch), **scalars(metrics, "train/")}
                 row |= _speed(steps.times, (position - epoch_start) * batch_size, started)
                 row |= profile.taken()
+                _tell_of_nonfinite(run, row, record, split)
                 state, row = _held_out(trainer, state, row, held_out, batch_size, after_epoch)
                 if stopping is not None and _improved(stopping, row, record):
                     best = _copy(_weights(state))
@@ -246,7 +251,7 @@ def evaluate(
     The last batch is padded and masked, so one program serves all. It sees the moving average of
     the parameters where the state keeps one. Streams of text need their own batch size.
 
-    >>> import numpy as np, optax
+    >>> import optax
     >>> from jaxdl import train
     >>> from jaxdl.metrics import Mean
     >>> from jaxdl.objectives import Aux
@@ -258,6 +263,7 @@ def evaluate(
     >>> evaluate(trainer, state, split, batch_size=2)["loss"].compute()  # 5 / 3
     Array(1.667, dtype=float32)
     """
+    check_splits(split, {})
     batch_size = min(batch_size, len(split))
     step = jax.jit(trainer.evaluate)  # compiled once: jax keeps programs by their function
     merged: Metrics | None = None
@@ -382,6 +388,27 @@ def _tell(run: Any, trainer: Trainer, state: Any, split: Any, examples: int) -> 
     if hasattr(run, "expect"):
         batch = functools.partial(data.host_batch, split, 0, batch_size=examples)
         run.expect(examples, lambda: count_flops(trainer.step, state, batch()))
+
+
+def _tell_of_nonfinite(
+    run: Recorder | None, row: Mapping[str, float], record: Mapping[str, Any], split: Any
+) -> None:
+    """Says so where a loss is no number for the first time, and whether the data are to blame."""
+    before = record["history"]
+    if math.isfinite(row["train/loss"]) or (before and not math.isfinite(before[-1]["train/loss"])):
+        return
+    text = f"the loss of epoch {row['epoch']:.0f} is {row['train/loss']}"
+    columns = {} if isinstance(split, data.Records) else split.columns
+    for name, column in columns.items():
+        if np.issubdtype(column.dtype, np.floating) and not np.isfinite(column).all():
+            bad = ~np.isfinite(column).reshape(len(column), -1).all(axis=1)
+            text += f"; column {name!r} holds NaN or infinities in {bad.sum()} of {len(bad)} rows"
+            text += f", the first in row {bad.argmax()}"
+    text += "; `train.make(skip_nonfinite=10)` leaves such steps out and ends after ten in a row"
+    if run is None:
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+    else:
+        run.note(text)
 
 
 def _note(run: Recorder | None, text: str) -> None:

@@ -106,6 +106,9 @@ def make(
         grad_norm: adds the metric "grad_norm", the norm before clipping.
     Raises: ValueError for options out of range.
     """
+    if not hasattr(tx, "init") or not hasattr(tx, "update"):
+        what = getattr(tx, "__name__", type(tx).__name__)
+        raise ValueError(f"tx needs an optimizer of optax, as optax.adam(1e-3) is; got {what}")
     _check_options(accumulate, ema, skip_nonfinite, clip_norm, clip_value, clip_example_norm)
     _check_scale(compute_dtype, loss_scale, skip_nonfinite)
 

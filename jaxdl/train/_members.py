@@ -11,12 +11,18 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike
 
 from jaxdl import data, ops
+from jaxdl._named import Named
 from jaxdl.train._make import Metrics, Trainer, merge_metrics
 from jaxdl.train._planning import offer_sweep
 from jaxdl.train._state import TrainState
+from jaxdl.train._steps import check_splits
 
 Hyper = Mapping[str, jax.Array]
 Member = Callable[[Hyper], Trainer]
+
+
+class _Hyper(Named):
+    lacks = "hypers have no column"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +39,13 @@ class OneMember:
     eval_batch_size: int
     after_epoch: Callable[..., TrainState] | None = None
 
+    def trainer(self, hyper: Hyper) -> Trainer:
+        return self.member(_Hyper(hyper))
+
     def first(self, hyper: Hyper, columns: Any, held_columns: Any) -> Any:
         """The state before the first step, that it is alive, and a history to be filled `[E]`."""
         key = jax.random.key(hyper.get("seed", self.seed or 0))
-        state = self.member(hyper).init(key, self.example)
+        state = self.trainer(hyper).init(key, self.example)
         carry = state, jnp.array(True)
         # Closed over, not passed: shapes alone would lose the mesh that the members lie on.
         _, numbers = jax.eval_shape(
@@ -63,7 +72,7 @@ class OneMember:
     def _epoch(
         self, hyper: Hyper, carry: Any, number: jax.Array, columns: Any, held_columns: Any
     ) -> Any:
-        trainer = self.member(hyper)
+        trainer = self.trainer(hyper)
         state, alive = carry
         order: Any = hyper.get("seed", self.seed)
         size: Any = hyper["batch_size"] if self.batch_size is None else self.batch_size
@@ -224,6 +233,7 @@ def prepare(
     after_epoch: Callable[..., TrainState] | None = None,
 ) -> tuple[dict[str, np.ndarray], OneMember, tuple[Any, Any]]:
     """What every search begins with: columns of members, the training of one, and its data."""
+    check_splits(split, held_out)
     columns = {name: np.asarray(values) for name, values in hypers.items()}
     check(columns, batch_size, len(split), epochs)
     rows = int(columns["batch_size"].max()) if batch_size is None else batch_size

@@ -337,7 +337,7 @@ class _Rounds:
     def _injected(self, hypers: dict[str, jax.Array], copied: jax.Array, opt_state: Any) -> Any:
         """The state of an optimizer that keeps its rate (`optim.inject_rate`), with the new one."""
         key = jax.random.key(0)
-        new = jax.vmap(lambda h: self.one.member(h).init(key, self.one.example).opt_state)(hypers)
+        new = jax.vmap(lambda h: self.one.trainer(h).init(key, self.one.example).opt_state)(hypers)
 
         def take(path: Any, old: jax.Array, new: jax.Array) -> jax.Array:
             if not any(getattr(part, "name", None) == "hyperparams" for part in path):

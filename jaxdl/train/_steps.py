@@ -134,6 +134,28 @@ def compile_steps(
     return Steps(take_resident, empty, times)
 
 
+def check_splits(split: Any, held_out: Any) -> None:
+    """Raises TypeError for what are no splits, and for columns that no program takes."""
+    if not isinstance(held_out, Mapping | None):
+        raise TypeError(
+            f"held_out needs splits by name, {{'test': split}}, got {type(held_out).__name__}"
+        )
+    for name, part in {"train": split, **(held_out or {})}.items():
+        if isinstance(part, data.Records):
+            continue
+        if not isinstance(part, data.Dataset):
+            raise TypeError(
+                f"{name} needs a data.Dataset of columns, or data.Records, "
+                f"got {type(part).__name__}"
+            )
+        for column, array in part.columns.items():
+            if array.dtype.kind not in "biufcV":  # V: bfloat16 and its like
+                raise TypeError(
+                    f"{name} {column} holds {array.dtype}, not numbers: "
+                    "encode the column, or leave it out of the Dataset"
+                )
+
+
 @contextlib.contextmanager
 def checked_classes(
     split: data.Dataset | data.Records,

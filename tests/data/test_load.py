@@ -125,7 +125,7 @@ def test_files_that_do_not_belong_together(folder):
 
 
 def test_a_wrong_name_or_folder_is_one_sentence(tmp_path):
-    with pytest.raises(data.DataError, match="unknown data set 'nist'; known are .*digits"):
+    with pytest.raises(data.DataError, match="'nist' .is it mnist.*; known are .*digits"):
         data.load("nist")
     with pytest.raises(data.DataError, match="no such folder"):
         data.load("mnist", tmp_path / "nowhere")
