@@ -72,7 +72,9 @@ def test_a_batch_that_names_its_columns_is_a_pytree_like_any_dict():
         assert [path for path, _ in paths] == [
             path for path, _ in jax.tree_util.tree_leaves_with_path(dict(batch))
         ]
-        return batch | {"x": batch["x"] * 2.0}
+        with pytest.raises(KeyError):  # as of any dict
+            batch["weight"]
+        return batch | {"x": batch["x"] * batch.get("weight", 2.0)}
 
     twice = fitted(trainer=made(preprocess=scaled)).state.params
     plain = fitted(data.Dataset({"x": 2 * X, "label": Y})).state.params
