@@ -278,10 +278,16 @@ def _brief(error: Exception) -> str:
 
 
 class _RaisedAnyway(logging.Filter):
-    """Drops the errors that Orbax logs with pages of traceback: it raises them as well."""
+    """Drops the errors that Orbax logs with pages of traceback: it raises them as well.
+
+    And what it says of a save that a kill cut off, which is left out by itself.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR or "orbax" not in record.pathname
+        if "orbax" not in record.pathname:
+            return True
+        cut_off = "Metadata file does not exist" in record.getMessage()
+        return record.levelno < logging.ERROR and not cut_off
 
 
 _raised_anyway = _RaisedAnyway()

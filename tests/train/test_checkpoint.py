@@ -228,5 +228,12 @@ def test_a_checkpoint_of_an_older_form_is_not_taken(folder, caplog):
     assert "checkpoint 3: it has no checksums; using checkpoint 2 instead" in caplog.text
 
 
+def test_a_save_that_was_cut_off_is_told_in_one_line(folder, caplog):
+    (folder / "3" / "_CHECKPOINT_METADATA").unlink()
+    assert restored(folder) == 2
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("checkpoint 3: _CHECKPOINT_METADATA is missing")
+
+
 def test_the_record_is_plain_json(folder):
     assert json.loads((folder / "3" / "record" / "metadata").read_text())["history"]
