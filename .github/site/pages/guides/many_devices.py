@@ -83,6 +83,30 @@ _, alone = jax.jit(trainer.step)(state, batch)
 print("all devices", seen["loss"].compute(), "one device", alone["loss"].compute())
 
 # %% [markdown]
+# ## Texts longer than a device holds
+#
+# A transformer with an `axis_name` reads texts that are cut along that axis of the mesh: keys and values
+# go around the devices, and nobody holds a whole text, or a map of all its pairs.
+
+# %%
+from jax.sharding import PartitionSpec as P
+
+model = models.Transformer(256, context=512, dim=32, num_layers=1, num_heads=4)
+tokens = jax.random.randint(jax.random.key(0), (2, 512), 0, 256)
+variables = model.init(jax.random.key(1), tokens, train=False)
+of_part = model.clone(axis_name="model")
+read = jax.shard_map(
+    lambda variables, tokens: of_part.apply(variables, tokens, train=False)[0],
+    mesh=parallel.make_mesh(data=2, model=4),
+    in_specs=(P(), P("data", "model")),
+    out_specs=P("data", "model"),
+)
+logits = jax.jit(read)(variables, tokens)
+uncut = model.apply(variables, tokens, train=False)[0]
+print("each device reads", logits.addressable_shards[0].data.shape)
+print("largest difference", jnp.abs(logits - uncut).max())
+
+# %% [markdown]
 # ## Several hosts
 #
 # Every experiment also runs as one of several processes that share a run folder. Each reads its own
