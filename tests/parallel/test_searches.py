@@ -8,6 +8,7 @@ import pytest
 
 from tests.parallel.launching import finish, start
 
+SECONDS = 300  # on a loaded machine
 SEARCHES = ["sweep", "rounds", "halving", "population"]
 
 
@@ -25,7 +26,7 @@ def alone(tmp_path_factory):
     def of(search):
         if search not in folders:
             folders[search] = tmp_path_factory.mktemp(search) / "run"
-            codes, outputs = finish(searched(folders[search], search, 1))
+            codes, outputs = finish(searched(folders[search], search, 1), SECONDS)
             assert codes == [0], outputs
         return folders[search]
 
@@ -53,10 +54,10 @@ def slow_but(quick):
 @pytest.mark.optimized  # bit for bit where a device has one member and where it has five
 @pytest.mark.parametrize("search", slow_but("sweep"))
 def test_two_processes_and_eight_devices_give_the_numbers_of_one(search, alone, tmp_path):
-    codes, outputs = finish(searched(tmp_path / "two", search, 2))
+    codes, outputs = finish(searched(tmp_path / "two", search, 2), SECONDS)
     assert codes == [0, 0], outputs
     same(tmp_path / "two", alone(search))
-    codes, outputs = finish(searched(tmp_path / "eight", search, 1, devices=8))
+    codes, outputs = finish(searched(tmp_path / "eight", search, 1, devices=8), SECONDS)
     assert codes == [0], outputs
     same(tmp_path / "eight", alone(search))
 
@@ -65,14 +66,14 @@ def test_two_processes_and_eight_devices_give_the_numbers_of_one(search, alone, 
 @pytest.mark.parametrize("search", slow_but("population"))
 def test_members_of_a_killed_process_are_taken_up_by_the_other(search, alone, tmp_path):
     folder = tmp_path / "run"
-    workers = searched(folder, search, 2, "--pause", "1")
+    workers = searched(folder, search, 2, "--pause", "3")
     while not saved(folder):
-        assert all(worker.poll() is None for worker in workers), finish(workers)
+        assert all(worker.poll() is None for worker in workers), finish(workers, SECONDS)
         time.sleep(0.01)
     workers[-1].kill()
-    codes, outputs = finish(workers)
+    codes, outputs = finish(workers, SECONDS)
     assert 0 not in codes, outputs
-    codes, outputs = finish(searched(folder, search, 1))
+    codes, outputs = finish(searched(folder, search, 1), SECONDS)
     assert codes == [0], outputs
     assert "continuing from" in outputs[0]
     same(folder, alone(search))
