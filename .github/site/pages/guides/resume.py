@@ -7,6 +7,7 @@
 # %%
 import dataclasses
 import pathlib
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +96,8 @@ except FileExistsError as error:
 # ## Numbers that are not finite
 #
 # `skip_nonfinite` leaves out the update of a step whose loss or gradient is not finite, counts it, and
-# gives up after so many in a row. Here one image in the training set is broken.
+# gives up after so many in a row. Here one image in the training set is broken. Without
+# `skip_nonfinite` the parameters are lost, and `fit` warns in the first epoch whose loss is no number.
 
 # %%
 images = splits["train"]["image"].astype(np.float32) / 255
@@ -104,7 +106,8 @@ broken = data.Dataset({"image": images, "label": splits["train"]["label"]})
 plain = objectives.supervised(models.MLP((64, 10)), losses.softmax_cross_entropy)
 for skip in (None, 3):
     trainer = train.make(plain, optax.adam(1e-3), skip_nonfinite=skip)
-    result = train.fit(trainer, broken, epochs=3, batch_size=32)
+    with warnings.catch_warnings(record=True) as told:
+        result = train.fit(trainer, broken, epochs=3, batch_size=32)
     finite = all(
         bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(result.state.params)
     )
@@ -112,6 +115,7 @@ for skip in (None, 3):
     print(
         f"skip_nonfinite={skip}: parameters finite: {finite}; steps skipped: {skipped}"
     )
+    print(*(f"  warned: {warning.message}" for warning in told), sep="\n")
 
 # %% [markdown]
 # ## Ctrl-C, SIGTERM, a host that is lost
