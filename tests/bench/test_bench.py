@@ -362,12 +362,13 @@ def test_calls_that_communicate_do_not_wait_for_one_another_forever():
         import os
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # eight threads take turns
         import jax, jax.numpy as jnp
-        from jaxdl import bench, parallel
+        from jaxdl import parallel
+        from jaxdl.bench import _timing
         cut, mesh = jax.sharding.PartitionSpec("data"), parallel.make_mesh(data=8)
         add = lambda x: jax.lax.psum(x, "data") + x
         call = jax.jit(jax.shard_map(add, mesh=mesh, in_specs=cut, out_specs=cut))
         x = jax.device_put(jnp.ones(64), jax.NamedSharding(mesh, cut))
-        assert bench.measure(call, x, repeats=20, min_seconds=0.05).calls > 64
+        _timing.seconds_of(lambda: call(x), calls=200)  # a device has room for 32
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
