@@ -26,12 +26,14 @@ def in_first_process(action: Callable[[], None], what: str) -> None:
 
 
 def is_only_process() -> bool:
+    """Whether no other process takes part in the run; jax is imported only when asked."""
     import jax
 
     return jax.process_count() == 1
 
 
 def is_first_process() -> bool:
+    """Whether this is the process that writes what all of them share."""
     import jax
 
     return jax.process_index() == 0

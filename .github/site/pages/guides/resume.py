@@ -115,7 +115,8 @@ for skip in (None, 3):
     print(
         f"skip_nonfinite={skip}: parameters finite: {finite}; steps skipped: {skipped}"
     )
-    print(*(f"  warned: {warning.message}" for warning in told), sep="\n")
+    for warning in told:
+        print("  warned:", warning.message)
 
 # %% [markdown]
 # ## Ctrl-C, SIGTERM, a host that is lost
